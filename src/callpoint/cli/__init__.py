@@ -1,0 +1,1 @@
+"""The command line: a client of the API, plus `serve`, `demo` and offline `verify`."""
