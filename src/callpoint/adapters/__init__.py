@@ -1,0 +1,1 @@
+"""What implements the ports: one folder per port; only ``bootstrap`` may name what is here."""

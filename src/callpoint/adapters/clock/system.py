@@ -1,0 +1,41 @@
+"""The machine's own clock and its random source."""
+
+import asyncio
+import secrets
+import string
+import time
+from datetime import UTC, datetime, timedelta
+
+_LETTERS = string.ascii_lowercase
+_ALPHABET = string.ascii_lowercase + string.digits
+_FRACTION_BITS = 53
+
+
+class SystemClock:
+    """Implements ``ports.clock.Clock`` with the operating system's clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, span: timedelta) -> None:
+        await asyncio.sleep(max(0.0, span.total_seconds()))
+
+
+class SystemRandom:
+    """Implements ``ports.clock.Random`` with the operating system's generator."""
+
+    def token(self, size: int) -> bytes:
+        return secrets.token_bytes(size)
+
+    def ident(self, length: int) -> str:
+        if length < 1:
+            raise ValueError("an identifier has at least one character")
+        rest = (secrets.choice(_ALPHABET) for _ in range(length - 1))
+        return secrets.choice(_LETTERS) + "".join(rest)
+
+    def fraction(self) -> float:
+        # 53 bits are all that a float in [0, 1) can hold.
+        return secrets.randbits(_FRACTION_BITS) / (1 << _FRACTION_BITS)

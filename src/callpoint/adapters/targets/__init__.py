@@ -1,0 +1,1 @@
+"""Connectors: one folder or file per kind of target."""
