@@ -32,7 +32,7 @@ class SimulatedClock:
         if self._auto:
             self.advance(max(span, timedelta(0)))
         due = self._monotonic + span.total_seconds()
-        if due > self._monotonic:
+        if due > self._monotonic and not self._auto:
             future = asyncio.get_running_loop().create_future()
             entry = (due, future)
             self._waiting.append(entry)
