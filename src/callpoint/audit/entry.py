@@ -1,0 +1,246 @@
+"""The leaf of an event: its canonical bytes, and commitments to what is personal in it.
+
+One event is one JSON object in the form of RFC 8785, restricted (ASCII keys, no floats, integers
+that are exact in every JSON reader) so that the bytes depend on nothing but the values. Whether a
+chain of entries is complete and in order is `verify`'s business.
+"""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+import msgspec
+
+from callpoint.audit.merkle import leaf_hash
+
+MAX_ENTRY_SIZE = 65535
+"""Largest leaf, in bytes: tlog-tiles gives an entry's length 16 bits."""
+
+MAX_INTEGER = 2**53 - 1
+"""Integers lie within plus and minus this: exact in every JSON reader (RFC 7493 section 2.2)."""
+
+MAX_DEPTH = 32
+"""Deepest nesting of a value, in containers, so that no reader runs out of stack."""
+
+SALT_SIZE = 16
+"""Length of a commitment's salt, in bytes."""
+
+CLOSING_KEY = "stream_length"
+"""The event that closes a stream says in ``data`` under this key how many events the stream has."""
+
+JsonObject: TypeAlias = dict[str, object]
+
+_TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}(:[a-z][a-z0-9_-]{0,63}){1,3}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9._:/@#~+-]{1,128}")
+_PERSONAL = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+
+
+class EntryError(ValueError):
+    """An entry, a value or a commitment is not what the format allows.
+
+    The one error of this module. A writer that meets it has a defect; a reader was given something
+    that no honest log holds.
+    """
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One event, as it stands in the log. Build leaves with `encode_entry`, which checks it.
+
+    Attributes:
+        type: What happened, past tense: ``lease:revoked``.
+        version: The version of that type's `data`, from 1.
+        installation: The installation that wrote it.
+        stream: What the event is about, usually an activation.
+        seq: Its place in the stream, from 0, without gaps.
+        prev: The leaf hash of the stream's previous event, in hexadecimal; None for the first.
+        at: When, in UTC: ``2026-11-24T04:09:13.000001Z`` (see `format_time`).
+        data: What the type says, in values that `canonical_json` accepts.
+        personal: Name to commitment (`commit`) of each value that is kept beside the leaf.
+    """
+
+    type: str
+    version: int
+    installation: str
+    stream: str
+    seq: int
+    prev: str | None
+    at: str
+    data: JsonObject
+    personal: dict[str, str]
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether this event says that it is the last of its stream."""
+        return CLOSING_KEY in self.data
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """The leaf of an event.
+
+    Raises:
+        EntryError: A field is outside the format, a closing event states another length than
+            ``seq + 1``, or the leaf would be longer than `MAX_ENTRY_SIZE`.
+    """
+    # A wrong length, once logged, would read as a missing event for ever.
+    length = entry.data.get(CLOSING_KEY)
+    if entry.is_closing and (type(length) is not int or length != entry.seq + 1):
+        raise EntryError(f"the event that closes a stream at seq {entry.seq} states another length")
+    return _leaf(entry)
+
+
+def parse_entry(leaf: bytes) -> Entry:
+    """Read a leaf strictly.
+
+    A wrong length in a closing event is read all the same: to find it is the verifier's work.
+
+    Raises:
+        EntryError: The bytes are not exactly what encoding their values gives.
+    """
+    if len(leaf) > MAX_ENTRY_SIZE:
+        raise EntryError(f"an entry has at most {MAX_ENTRY_SIZE} bytes, not {len(leaf)}")
+    try:
+        entry = msgspec.json.decode(leaf, type=Entry)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise EntryError(f"this is no entry: {error}") from error
+    if _leaf(entry) != leaf:
+        raise EntryError("the entry is not in canonical form")
+    return entry
+
+
+def entry_hash(leaf: bytes) -> str:
+    """The leaf hash in hexadecimal, as the next event of the stream carries it in `prev`."""
+    return leaf_hash(leaf).hex()
+
+
+def canonical_json(value: object) -> bytes:
+    """The RFC 8785 form of a value made of dict, list, str, int, bool and None.
+
+    Raises:
+        EntryError: There is something else in it, such as a float, a key that is not ASCII, an
+            integer beyond `MAX_INTEGER`, a lone surrogate, or nesting beyond `MAX_DEPTH`.
+    """
+    _check_value(value, MAX_DEPTH)
+    try:
+        # Sorting by code point equals the UTF-16 order of RFC 8785 because keys are ASCII; this is
+        # twenty times as fast as a general encoder (tests compare the two).
+        return msgspec.json.encode(value, order="sorted")
+    except UnicodeError as error:
+        raise EntryError("text must be valid Unicode") from error
+
+
+def format_time(moment: datetime) -> str:
+    """A moment as entries write it.
+
+    Raises:
+        EntryError: It has no time zone, so nobody can say when it was, or no year has it in UTC.
+    """
+    if moment.tzinfo is None:
+        raise EntryError("a time needs a time zone")
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise EntryError("the time lies outside the years 1 to 9999") from error
+    return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """The moment that an entry's `at` names, aware, in UTC.
+
+    Raises:
+        EntryError: It is not in the one form that `format_time` writes, or no day has it.
+    """
+    if not _TIME.fullmatch(text):
+        raise EntryError("a time is written 2026-11-24T04:09:13.000001Z")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise EntryError(f"there is no such time: {error}") from error
+    # Some Pythons read 24:00:00 as the next day.
+    if format_time(moment) != text:
+        raise EntryError("a day ends at 23:59:59.999999")
+    return moment
+
+
+def commit(salt: bytes, value: str) -> str:
+    """The commitment to a personal value: ``SHA-256(salt || UTF-8 value)`` in hexadecimal.
+
+    Args:
+        salt: 16 random bytes used for nothing else. Without it, a name could be guessed and tried.
+        value: The text that is committed to.
+
+    Raises:
+        EntryError: The salt has another length, or the value is not valid Unicode.
+    """
+    if len(salt) != SALT_SIZE:
+        raise EntryError(f"a salt has {SALT_SIZE} bytes, not {len(salt)}")
+    try:
+        return hashlib.sha256(salt + value.encode()).hexdigest()
+    except UnicodeError as error:
+        raise EntryError("text must be valid Unicode") from error
+
+
+def check_commitment(commitment: str, salt: bytes, value: str) -> None:
+    """Check that a commitment is to this value.
+
+    Raises:
+        EntryError: It is to another value, or the salt is none.
+    """
+    # Commitments are public, so the time that this comparison takes gives nothing away.
+    if commit(salt, value) != commitment:
+        raise EntryError("the value is not the one that was committed to")
+
+
+def _leaf(entry: Entry) -> bytes:
+    _check_fields(entry)
+    leaf = canonical_json(msgspec.structs.asdict(entry))
+    if len(leaf) > MAX_ENTRY_SIZE:
+        raise EntryError(f"an entry has at most {MAX_ENTRY_SIZE} bytes, not {len(leaf)}")
+    return leaf
+
+
+def _check_fields(entry: Entry) -> None:
+    _match(_TYPE, entry.type, "type")
+    _match(_IDENTIFIER, entry.installation, "installation")
+    _match(_IDENTIFIER, entry.stream, "stream")
+    # True is an int in Python, but is not a number in JSON.
+    if type(entry.version) is not int or entry.version < 1:
+        raise EntryError("an entry's version counts from 1")
+    if type(entry.seq) is not int or entry.seq < 0:
+        raise EntryError("an entry's seq counts from 0")
+    if (entry.prev is None) != (entry.seq == 0):
+        raise EntryError("the first event of a stream, and only it, has no prev")
+    if entry.prev is not None:
+        _match(_DIGEST, entry.prev, "prev")
+    parse_time(entry.at)
+    for name, commitment in entry.personal.items():
+        _match(_PERSONAL, name, "personal name")
+        _match(_DIGEST, commitment, "commitment")
+
+
+def _match(pattern: re.Pattern[str], text: str, what: str) -> None:
+    if not pattern.fullmatch(text):
+        raise EntryError(f"an entry's {what} is not {text[:80]!a}: it matches {pattern.pattern}")
+
+
+def _check_value(value: object, depth: int) -> None:
+    match value:
+        case None | bool() | str():
+            return
+        case int():
+            if not -MAX_INTEGER <= value <= MAX_INTEGER:
+                raise EntryError("an integer must be exact in every JSON reader: within 2**53 - 1")
+        case _ if depth == 0:
+            raise EntryError(f"values are nested at most {MAX_DEPTH} deep")
+        case dict():
+            for key, item in value.items():
+                if not isinstance(key, str) or not key.isascii():
+                    raise EntryError("keys are ASCII text")
+                _check_value(item, depth - 1)
+        case list() | tuple():
+            for item in value:
+                _check_value(item, depth - 1)
+        case _:
+            raise EntryError(f"an entry cannot hold a {type(value).__name__}")
