@@ -41,9 +41,12 @@ host  all all 127.0.0.1/32 scram-sha-256
 _WATCHDOG = """\
 read -r _ && exit 0
 kill -INT "$1"
-tries=0
-while [ -e "$2/data/postmaster.pid" ] && [ "$tries" -lt 300 ]; do sleep 0.1; tries=$((tries + 1)); done
-kill -KILL "$1"
+left=300
+while [ -e "$2/data/postmaster.pid" ]; do
+    [ "$left" -gt 0 ] || { kill -KILL "$1"; break; }
+    left=$((left - 1))
+    sleep 0.1
+done
 rm -rf "$2"
 """
 
