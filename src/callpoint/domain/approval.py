@@ -1,0 +1,153 @@
+"""Approvals and quorum: signed votes of distinct natural persons (I9).
+
+A vote is signed over the exact request: domain string, installation, request digest, policy and
+configuration digests, nonce and latest checkpoint. A changed request therefore voids its votes.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from callpoint.domain import canonical
+from callpoint.domain.configuration import Configuration
+
+DOMAIN = "callpoint/approval/v1"
+
+
+class Verdict(StrEnum):
+    """What the approver says."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an approver signs. ``message`` is the exact byte string.
+
+    Attributes:
+        checkpoint: ``<size> <root hash, base64>`` of the log when the vote was prepared.
+    """
+
+    domain: str
+    installation: str
+    activation: str
+    request_digest: str
+    configuration_digest: str
+    policy_digest: str
+    nonce: str
+    checkpoint: str
+    approver: str
+    person: str
+    verdict: Verdict
+
+    def body(self) -> bytes:
+        """Canonical bytes; what is stored and transported."""
+        return canonical.encode(self)
+
+    def message(self) -> bytes:
+        """What is signed: the domain string, a newline, the canonical bytes."""
+        return signed_message(self.body())
+
+
+def signed_message(body: bytes) -> bytes:
+    """What is signed for a stored statement body."""
+    return DOMAIN.encode() + b"\n" + body
+
+
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One vote, as recorded.
+
+    Attributes:
+        statement: Canonical statement, base64.
+        signature: Ed25519 over ``signed_message``, base64.
+        key: The approver's raw public key, base64.
+    """
+
+    approver: str
+    person: str
+    verdict: Verdict
+    statement: str
+    signature: str
+    key: str
+    at: datetime
+
+
+class Quorum(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many of whom, fixed at the request.
+
+    Attributes:
+        need: Distinct persons from ``approvers``; at least one.
+        approvers: Groups and principals.
+        extra: Added persons from ``security``, because a budget is spent or a review is late (I16).
+        security: Groups that supply them.
+    """
+
+    need: int
+    approvers: tuple[str, ...]
+    extra: int = 0
+    security: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Distinct persons that are needed in all."""
+        return self.need + self.extra
+
+
+class QuorumTally(msgspec.Struct, frozen=True):
+    """Where a quorum stands.
+
+    Attributes:
+        counted: Persons whose approval counts.
+        missing: How many more approvals from the approvers are needed.
+        missing_security: How many more from security are needed.
+        can_still_approve: Persons who may still fill what is missing.
+    """
+
+    counted: tuple[str, ...]
+    missing: int
+    missing_security: int
+    can_still_approve: tuple[str, ...]
+    met: bool
+
+
+def tally(
+    quorum: Quorum,
+    approvals: Iterable[Approval],
+    configuration: Configuration,
+    excluded: frozenset[str],
+) -> QuorumTally:
+    """Count distinct natural persons, never an excluded one (I9).
+
+    One person fills one seat, also when it belongs to both lists. With voters A among the
+    approvers and S among security the seats can be filled exactly when ``|A| ≥ need``,
+    ``|S| ≥ extra`` and ``|A or S| ≥ need + extra`` (Hall's theorem for two classes).
+    """
+    may_approve = configuration.persons_in(quorum.approvers) - excluded
+    may_secure = (
+        configuration.persons_in(quorum.security) - excluded if quorum.extra else frozenset()
+    )
+    voted = {a.person for a in approvals if a.verdict is Verdict.APPROVE} - excluded
+    among, secure = voted & may_approve, voted & may_secure
+    both = len(among | secure)
+    missing = max(quorum.need - len(among), 0)
+    missing_security = max(quorum.extra - len(secure), 0)
+    if not missing and not missing_security:
+        missing = max(quorum.total - both, 0)
+    met = (
+        quorum.need >= 1
+        and len(among) >= quorum.need
+        and len(secure) >= quorum.extra
+        and both >= quorum.total
+    )
+    open_seats = (may_approve if missing else frozenset()) | (
+        may_secure if missing_security else frozenset()
+    )
+    return QuorumTally(
+        counted=tuple(sorted(among | secure)),
+        missing=missing,
+        missing_security=missing_security,
+        can_still_approve=() if met else tuple(sorted(open_seats - voted)),
+        met=met,
+    )

@@ -1,0 +1,29 @@
+"""The undo plan: how a stranger finds and removes a credential, frozen before it exists (I1)."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class UndoPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that is needed to find and remove one credential, and no secret.
+
+    It is durable, under a checkpoint, before the first call to the target, and never rewritten.
+
+    Attributes:
+        connector: The connector's name, for instance ``postgresql``.
+        target: The target's configured name.
+        role: The target role that is opened, for instance ``repair``.
+        handle: ``[a-z0-9]{1,24}``: installation + activation + n.
+        account: What exists on the target: the connector's prefix + handle, for instance ``cp_…``.
+        not_after: The moment after which the target itself must refuse (UTC).
+        details: What the connector froze besides (parent role, databases, endpoints): words only.
+    """
+
+    connector: str
+    target: str
+    role: str
+    handle: str
+    account: str
+    not_after: datetime
+    details: dict[str, str] = {}

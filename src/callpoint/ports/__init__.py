@@ -1,0 +1,1 @@
+"""Typed protocols for the outside; each method says what it guarantees and who retries."""

@@ -1,0 +1,60 @@
+"""Who is calling. For now: principals with an Ed25519 key; people's identity providers later.
+
+An authenticator proves *who*; what they may do is the PDP's business.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from callpoint.domain.principal import Principal
+
+
+class SignedRequest(msgspec.Struct, frozen=True):
+    """An HTTP request as it arrived, for an authenticator to judge.
+
+    Attributes:
+        headers: Lower-case names.
+        url: Absolute, as the client addressed it.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """An authenticated principal.
+
+    Attributes:
+        key_id: Which key proved it.
+        strength: ``key`` now; ``passkey``, ``hardware`` … later.
+        acts_for: Chain of principals that it acts for.
+    """
+
+    principal: Principal
+    key_id: str
+    strength: str = "key"
+    acts_for: tuple[str, ...] = ()
+
+
+class Authenticator(Protocol):
+    """Proves who sent a request."""
+
+    async def authenticate(self, request: SignedRequest) -> Caller:
+        """The caller.
+
+        Raises:
+            AuthenticationError: Not signed, wrong key, older than 60 s, or a nonce seen before.
+        """
+        ...
+
+
+class NonceBook(Protocol):
+    """Remembers which nonces were accepted, durably, for at least two minutes."""
+
+    async def spend(self, key_id: str, nonce: str) -> bool:
+        """True the first time, False ever after (within the window)."""
+        ...

@@ -1,0 +1,161 @@
+"""State and evidence in one place: what a store must guarantee.
+
+* A state change and its events commit in **one** database transaction: there is no state without
+  evidence (architecture, "State and log").
+* ``transact`` runs ``work`` on the store's own thread or connection. ``work`` is a plain function
+  of the transaction alone: it may be run again after a conflict, so it must have no other effect.
+  Transactions are serialisable: no two of them may both act on a state that the other changed.
+* When ``transact`` returns, what it wrote is durable; unless ``urgent``, its events are also
+  numbered and under a signed checkpoint, which is kept outside the database too (I1, I2).
+* ``urgent`` is for what takes away: it never waits for the log. When the log cannot be signed or
+  extended, an urgent transaction's events stay unnumbered in the database (the spool) and are
+  numbered, in order, when the log works again; any other transaction raises LogUnavailableError
+  and changes nothing.
+* Failures: StoreUnavailableError (nothing is known to be written: the caller must read again),
+  LogUnavailableError, ConflictError (after the store's own retries), TamperError (a row or an
+  entry does not parse or does not agree).
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from callpoint.domain.event import AnyEvent
+from callpoint.domain.record import Record
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+
+
+class Where(msgspec.Struct, frozen=True):
+    """Which records to select; unset members do not restrict.
+
+    Attributes:
+        states: Any of these states.
+        due_before: ``due_at`` set and not after this moment; the result is then oldest first.
+        limit: At most so many.
+        skip_claimed: For workers: rows that another transaction holds are passed over
+            (``FOR UPDATE SKIP LOCKED``); a store with a single writer has none.
+    """
+
+    states: tuple[str, ...] = ()
+    parent: str | None = None
+    subject: str | None = None
+    due_before: datetime | None = None
+    limit: int = 1000
+    skip_claimed: bool = False
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One numbered entry of the log: its place and exact bytes (``docs/audit-log-format.md``)."""
+
+    index: int
+    leaf: bytes
+
+
+class PersonalValue(msgspec.Struct, frozen=True):
+    """A value whose commitment is in an entry; gone after erasure."""
+
+    index: int
+    name: str
+    salt: bytes
+    value: str
+
+
+class View(Protocol):
+    """A consistent reading of the store."""
+
+    def now(self) -> datetime:
+        """The store's clock, never before the persisted high-water mark (I4)."""
+        ...
+
+    def skew(self) -> timedelta:
+        """How far the store's clock is *behind* its high-water mark; zero when it is not."""
+        ...
+
+    def find(self, kind: type[R], key: str) -> R | None:
+        """The record, or None. TamperError when its row does not parse."""
+        ...
+
+    def get(self, kind: type[R], key: str) -> R:
+        """The record, or NotFoundError."""
+        ...
+
+    def select(self, kind: type[R], where: Where) -> tuple[R, ...]:
+        """Matching records, by due time if it restricts, else by key."""
+        ...
+
+    def count_subjects(
+        self, kind: type[R], subject: str, states: tuple[str, ...], since: datetime
+    ) -> dict[str, int]:
+        """Count records of ``subject`` in ``states``, first stored after ``since``, per parent.
+
+        For budgets: distinct incidents of an eligibility.
+        """
+        ...
+
+    def entries(self, stream: str) -> tuple[Entry, ...]:
+        """The numbered entries of a stream, in order."""
+        ...
+
+    def unnumbered(self, stream: str) -> int:
+        """How many events of the stream wait for a number."""
+        ...
+
+    def personal(self, indices: tuple[int, ...]) -> tuple[PersonalValue, ...]:
+        """Personal values beside these entries that were not erased."""
+        ...
+
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint (note text); empty before genesis."""
+        ...
+
+    def inclusion(self, index: int) -> tuple[bytes, ...]:
+        """Inclusion proof of an entry in the newest checkpoint."""
+        ...
+
+    def log_slice(self, start: int, limit: int) -> tuple[Entry, ...]:
+        """Entries from ``start`` on, at most ``limit``."""
+        ...
+
+
+class Transaction(View, Protocol):
+    """A view that can also write."""
+
+    def put(self, record: R) -> R:
+        """Store it; returns it with its new version. Raises ConflictError if it moved meanwhile."""
+        ...
+
+    def remove(self, kind: type[R], key: str) -> None:
+        """Forget a record that is no evidence (a spent nonce); no error when it is not there."""
+        ...
+
+    def append(self, stream: str, event: AnyEvent) -> None:
+        """Add an event to a stream. A closing event's entry states the stream's length."""
+        ...
+
+
+class Store(Protocol):
+    """State and event log of one installation."""
+
+    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+        """Run ``work`` and commit; see the module for what holds on return."""
+        ...
+
+    async def read(self, work: Callable[[View], T]) -> T:
+        """Run ``work`` on a consistent view that never blocks writers."""
+        ...
+
+    async def log_works(self) -> bool:
+        """Whether a non-urgent transaction could be numbered and signed now."""
+        ...
+
+    async def merge_spool(self) -> int:
+        """Number what waits, if the log works; returns how many still wait."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let go of files, connections and threads."""
+        ...
