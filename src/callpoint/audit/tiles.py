@@ -22,7 +22,9 @@ MAX_LEVEL = MAX_SIZE.bit_length() // TILE_HEIGHT
 """The highest tile level that a tree of `MAX_SIZE` leaves has."""
 
 TileReader = Callable[[int, int, int], list[bytes]]
-"""``read_tile(level, n, width)``: the `width` hashes of that tile, leftmost first."""
+"""``read_tile(level, n, width)``: at least the first `width` hashes of that tile, leftmost first.
+
+A store that has meanwhile filled the tile may answer with the whole of it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -123,7 +125,8 @@ class TileNodes:
 
     def _read(self, level: int, n: int) -> tuple[bytes, ...]:
         tile = tile_at(level, n, self._size)
-        hashes = tuple(self._read_tile(tile.level, tile.n, tile.width))
+        # A tile that has grown since still begins with what it held at this size.
+        hashes = tuple(self._read_tile(tile.level, tile.n, tile.width)[: tile.width])
         if len(hashes) != tile.width or any(len(value) != HASH_SIZE for value in hashes):
             raise ProofError(f"{tile.path} does not hold {tile.width} hashes")
         return hashes
