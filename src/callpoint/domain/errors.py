@@ -3,6 +3,7 @@
 CallpointError
 ├── RequestError            the caller must change the request
 │   ├── ConfigError         ... a line of the configuration
+│   │   └── ConfigErrors    ... several lines, all told at once
 │   ├── AuthenticationError ... the signature or key
 │   └── NotFoundError       ... the name
 ├── DeniedError             policy, quorum or governance says no
@@ -71,6 +72,24 @@ class ConfigError(RequestError):
         place = f"{self.file}:{self.line}" if self.line is not None else self.file
         head = ": ".join(part for part in (place, self.key, self.message) if part)
         return f"{head} ({self.way_out})" if self.way_out else head
+
+
+class ConfigErrors(ConfigError):  # noqa: N818 -- the plural is its meaning
+    """Every wrong line of a configuration at once, in the order of the files.
+
+    Args:
+        errors: At least one.
+    """
+
+    def __init__(self, errors: tuple[ConfigError, ...]) -> None:
+        first = errors[0]
+        super().__init__(
+            first.message, file=first.file, line=first.line, key=first.key, way_out=first.way_out
+        )
+        self.errors = errors
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
 
 
 class AuthenticationError(RequestError):
