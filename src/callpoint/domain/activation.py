@@ -42,6 +42,7 @@ class EndReason(StrEnum):
     INCIDENT_RESOLVED = "incident_resolved"
     KILLED = "killed"
     POLICY_VIOLATION = "policy_violation"
+    ISSUE_FAILED = "issue_failed"
 
 
 TRANSITIONS: dict[ActivationState, frozenset[ActivationState]] = {
@@ -116,13 +117,19 @@ class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """When time itself must do something about it (``lifecycle/sweep.py``)."""
         match self.state:
             case ActivationState.REQUESTED | ActivationState.APPROVED:
-                return self.request.lapses_at
+                return self.lapse_at()
             case ActivationState.ACTIVE:
                 return min(d for d in (self.not_after, self.idle_at()) if d is not None)
             case ActivationState.ENDED:
                 return self.review.next_deadline() if self.review else None
             case _:
                 return None
+
+    def lapse_at(self) -> datetime:
+        """When silence becomes a no; approved but not taken up within the same span lapses too."""
+        if self.approved_at is None:
+            return self.request.lapses_at
+        return self.approved_at + (self.request.lapses_at - self.request.requested_at)
 
     def idle_at(self) -> datetime | None:
         """When it counts as idle, None when that never ends it."""

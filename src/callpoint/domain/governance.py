@@ -76,6 +76,23 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return BUNDLE_DOMAIN.encode() + b"\n" + canonical.encode(facts)
 
 
+class InForce(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which published bundle counts now: one row, checked against the log before it is believed."""
+
+    number: int
+    digest: str
+    version: int = 0
+
+    def key(self) -> str:
+        return "bundle"
+
+    def index(self) -> Index:
+        return Index(state="in-force", subject=self.digest)
+
+    def stored(self, version: int) -> "InForce":
+        return msgspec.structs.replace(self, version=version)
+
+
 class StoredBundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A published bundle as a row. Its digest must stand in the log before it is loaded."""
 

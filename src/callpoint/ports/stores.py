@@ -116,6 +116,13 @@ class View(Protocol):
         """Inclusion proof of an entry in the newest checkpoint."""
         ...
 
+    def peaks(self, size: int) -> tuple[bytes, ...]:
+        """Hashes of the complete subtrees that make up the first ``size`` entries, largest first.
+
+        They are not trusted by the caller: a tree grown from them must give the signed root.
+        """
+        ...
+
     def log_slice(self, start: int, limit: int) -> tuple[Entry, ...]:
         """Entries from ``start`` on, at most ``limit``."""
         ...
