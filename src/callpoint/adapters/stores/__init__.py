@@ -1,0 +1,1 @@
+"""State and event log of an installation; one package per database."""
