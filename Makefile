@@ -11,6 +11,8 @@ STAMP := $(VENV)/.installed
 DEATHS ?= 300
 PYTEST_ARGS ?=
 UV ?= uv
+# `make lock LOCK_ARGS=--upgrade` takes newer versions; without it only what changed is locked anew.
+LOCK_ARGS ?=
 # Left empty, the first Python that is new enough is taken.
 PYTHON ?=
 
@@ -46,7 +48,7 @@ crash: $(STAMP) ## kill -9 at every write and target call, DEATHS=300 times, and
 
 # The options keep registry hosts and machine paths out of the files; uv is needed here only.
 LOCK = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
 
 .PHONY: lock
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
