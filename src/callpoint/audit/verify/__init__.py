@@ -1,0 +1,12 @@
+"""The verifier that stands alone: whole logs and evidence bundles, offline, from bytes.
+
+It imports nothing of Callpoint but `merkle`, `note`, `checkpoint` and `entry`, so an outsider can
+read all that its verdict depends on. ``python -m callpoint.audit.verify`` runs it on files. What it
+checks is specified in ``docs/audit-log-format.md``.
+"""
+
+from callpoint.audit.verify.bundle import verify_bundle
+from callpoint.audit.verify.report import Code, Finding, Report
+from callpoint.audit.verify.whole_log import verify_log
+
+__all__ = ["Code", "Finding", "Report", "verify_bundle", "verify_log"]

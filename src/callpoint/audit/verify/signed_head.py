@@ -1,0 +1,49 @@
+"""Reading a checkpoint for a verification: failures become findings, and reading goes on."""
+
+from callpoint.audit.checkpoint import Checkpoint, CheckpointError, parse_checkpoint
+from callpoint.audit.note import (
+    BadSignatureError,
+    MalformedNoteError,
+    UnknownKeyError,
+    Verifier,
+    parse_note,
+    verify_note,
+)
+from callpoint.audit.verify.report import Code, Findings
+
+
+def read_checkpoint(
+    data: bytes, verifier: Verifier, origin: str, what: str, findings: Findings
+) -> Checkpoint | None:
+    """The checkpoint, also when its signature is not good: the comparison goes on all the same.
+
+    Whoever uses it knows from `findings` that it is not to be believed.
+
+    Args:
+        data: The signed note.
+        verifier: The log's key.
+        origin: The log's name.
+        what: What to call this checkpoint in findings.
+        findings: Where failures go.
+
+    Returns:
+        What the checkpoint says, or None when it cannot be read at all.
+    """
+    try:
+        note = parse_note(data)
+        checkpoint = parse_checkpoint(note.text)
+    except (MalformedNoteError, CheckpointError) as error:
+        findings.add(Code.MALFORMED_CHECKPOINT, f"{what} cannot be read: {error}")
+        return None
+    try:
+        verify_note(note, (verifier,))
+    except BadSignatureError:
+        message = f"{what} is not what {verifier.name!a} signed: it was changed, or is forged"
+        findings.add(Code.BAD_SIGNATURE, message)
+    except UnknownKeyError:
+        message = f"{what} is not signed by the key {verifier.name}+{verifier.key_id.hex()}"
+        findings.add(Code.WRONG_KEY, message)
+    if checkpoint.origin != origin:
+        message = f"{what} is of the log {checkpoint.origin!a}, not of {origin!a}"
+        findings.add(Code.WRONG_ORIGIN, message)
+    return checkpoint
