@@ -326,21 +326,28 @@ class SimulatedTarget:
 
     async def selftest(self) -> SelfTest:
         with await self._call("selftest", ""):
-            residual = Residual(
-                bound=self.reaper,
-                because="the owner's reaper ends sessions after expiry"
-                if self.reaper
-                else "nothing on the target ends a live session",
-            )
+            residual = self._residual()
             return SelfTest(
                 checks=(Check(name="answers", ok=True),), residual=residual, skew=self.offset
             )
+
+    async def residual(self) -> Residual:
+        with await self._call("residual", ""):
+            return self._residual()
 
     async def skew(self) -> timedelta:
         with await self._call("skew", ""):
             return self.offset
 
     # ------------------------------------------------------------------ inside
+
+    def _residual(self) -> Residual:
+        return Residual(
+            bound=self.reaper,
+            because="the owner's reaper ends sessions after expiry"
+            if self.reaper
+            else "nothing on the target ends a live session",
+        )
 
     async def _call(self, method: str, account: str) -> AbstractContextManager[None]:
         self.calls.append((method, account))

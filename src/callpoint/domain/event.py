@@ -5,6 +5,7 @@ An event becomes one entry of the log. ``type`` is the stable name, its fields a
 it, erasable. Fields are only ever added, with defaults.
 """
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -26,6 +27,10 @@ class Private(msgspec.Struct, frozen=True):
 
     salt: bytes
     value: str
+
+    def commitment(self) -> str:
+        """``SHA-256(salt || UTF-8 value)``, hex: what the log holds (docs/audit-log-format.md)."""
+        return hashlib.sha256(self.salt + self.value.encode()).hexdigest()
 
 
 class Event(

@@ -216,6 +216,10 @@ class Connector(Protocol):
         """Can the broker do all of the above, and what could it do beyond?"""
         ...
 
+    async def residual(self) -> Residual:
+        """Worst-case access that outlives expiry when Callpoint is dead; as in ``selftest``."""
+        ...
+
     async def skew(self) -> timedelta:
         """The target's clock minus ours."""
         ...
