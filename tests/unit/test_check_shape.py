@@ -23,7 +23,10 @@ def root(tmp_path: Path) -> Path:
     write(
         tmp_path / "src/callpoint/domain/ids.py", "from urllib.parse import quote\nimport msgspec\n"
     )
-    write(tmp_path / "src/callpoint/audit/verify.py", "from callpoint.audit.note import Note\n")
+    write(
+        tmp_path / "src/callpoint/audit/verify/log_report.py",
+        "from callpoint.audit.note import Note\n",
+    )
     write(tmp_path / "tests/unit/test_ids.py", 'def test_it():\n    """It holds."""\n')
     write(
         tmp_path / "docs/guide.md",
