@@ -37,9 +37,10 @@ ALLOWED_IMPORTS = {
     "ports": PURE_STANDARD | {"msgspec", "callpoint.domain", "callpoint.ports"},
     "policy": PURE_STANDARD
     | {"msgspec", "cedarpy", "callpoint.domain", "callpoint.ports", "callpoint.policy"},
-    # An auditor reads these beside the specification, without the rest of Callpoint.
+    # An auditor reads these beside the specification, without the rest of Callpoint. It is also a
+    # program of its own, so it may read the files that it is given; a network it never needs.
     "audit/verify": PURE_STANDARD
-    | {"msgspec", "cryptography"}
+    | {"msgspec", "cryptography", "argparse", "pathlib", "sys"}
     | {f"callpoint.audit.{name}" for name in ("merkle", "note", "checkpoint", "entry", "verify")},
 }
 
