@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from callpoint.domain.eligibility import Lane, Mode, Opening, Purpose, Severity
-from callpoint.domain.incident import IncidentState
+from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.principal import PrincipalKind
 
 

@@ -4,25 +4,20 @@
 (the feed that would say so is silent) is told apart from *none* (I11).
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 import msgspec
 
+from callpoint.domain import event as ev
 from callpoint.domain.eligibility import Severity
-from callpoint.domain.errors import ConflictError
+from callpoint.domain.errors import ConflictError, TamperError
+from callpoint.domain.event import AnyEvent
+from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.record import Index
 
-
-class IncidentState(StrEnum):
-    """``none`` and ``unknown`` are answers about an incident that we do not hold or cannot see."""
-
-    DECLARED = "declared"
-    OPEN = "open"
-    RESOLVED = "resolved"
-    UNKNOWN = "unknown"
-    NONE = "none"
-
+DECLARED = "declared"
+"""Source of an incident that persons declared."""
 
 TRANSITIONS: dict[IncidentState, frozenset[IncidentState]] = {
     IncidentState.DECLARED: frozenset({IncidentState.OPEN, IncidentState.RESOLVED}),
@@ -44,7 +39,6 @@ class Incident(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         declared_by: Person id, empty when a source reported it.
         confirmed_by: Person id; a source's report needs none.
         fresh_until: For a source's incident: after it, the state reads as unknown.
-        ended_note: Who or what resolved it.
     """
 
     id: str
@@ -82,3 +76,64 @@ class Incident(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def age_at(self, now: datetime) -> timedelta:
         """How long it has been open, never negative."""
         return max(now - self.opened_at, timedelta(0))
+
+
+def fold_incident(events: Iterable[tuple[AnyEvent, datetime]]) -> Incident | None:
+    """Replay an incident from its events, first to last; None without events.
+
+    Raises:
+        TamperError: The events are not a life that an incident can have.
+    """
+    state: Incident | None = None
+    for event, at in events:
+        try:
+            state = apply(state, event, at)
+        except ConflictError as error:
+            raise TamperError(f"the log holds an impossible incident: {error.message}") from error
+    return state
+
+
+def apply(state: Incident | None, event: AnyEvent, at: datetime) -> Incident:
+    """The incident after ``event``; None before its first one.
+
+    Raises:
+        ConflictError: The transition table has no such step.
+    """
+    match event:
+        case ev.IncidentDeclared() if state is None:
+            return Incident(
+                id=event.incident,
+                source=DECLARED,
+                severity=event.severity,
+                targets=event.targets,
+                opened_at=at,
+                declared_by=event.person,
+            )
+        case ev.IncidentReported():
+            return _reported(state, event, at)
+        case ev.IncidentConfirmed() if state is not None:
+            opened = state.moved(IncidentState.OPEN)
+            return msgspec.structs.replace(opened, confirmed_by=event.person)
+        case ev.IncidentResolved() if state is not None:
+            return msgspec.structs.replace(state.moved(IncidentState.RESOLVED), resolved_at=at)
+        case _:
+            raise ConflictError(f"{ev.name(event)} cannot happen to this incident now")
+
+
+def _reported(state: Incident | None, event: ev.IncidentReported, at: datetime) -> Incident:
+    """A first report opens it; a further one of an open incident says what it names now."""
+    if state is None:
+        return Incident(
+            id=event.incident,
+            source=event.source,
+            severity=event.severity,
+            targets=event.targets,
+            opened_at=at,
+            state=IncidentState.OPEN,
+            fresh_until=event.fresh_until,
+        )
+    if state.state is not IncidentState.OPEN:
+        raise ConflictError(f"incident {state.id} is {state.state}")
+    return msgspec.structs.replace(
+        state, severity=event.severity, targets=event.targets, fresh_until=event.fresh_until
+    )

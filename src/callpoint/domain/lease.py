@@ -105,3 +105,11 @@ class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if to not in TRANSITIONS[self.state]:
             raise ConflictError(f"lease {self.id} is {self.state} and cannot become {to}")
         return msgspec.structs.replace(self, state=to)
+
+    def due(self, at: datetime | None) -> "Lease":
+        """The same lease with its next work due at ``at`` and no claim on it."""
+        return msgspec.structs.replace(self, due_at=at, claimed_until=None)
+
+    def without_box(self) -> "Lease":
+        """The credential can no longer be fetched."""
+        return msgspec.structs.replace(self, box="")

@@ -1,0 +1,19 @@
+"""Words that somebody else chose, made fit to be shown and logged (I14)."""
+
+MAX_SHOWN = 200
+"""Default length, in characters: a line on a narrow terminal, twice."""
+
+_CUT = "…"
+
+
+def printable(text: str, limit: int = MAX_SHOWN) -> str:
+    """One line of at most ``limit`` visible characters.
+
+    Whatever could move a cursor, end a line, reverse the reading order or hide (control, format,
+    surrogate and unassigned characters, and separators other than the space) is written as an
+    escape; what is too long ends in an ellipsis.
+    """
+    # Cut before escaping too, so that the work is bounded by the limit and not by the text.
+    head = text[: limit + 1]
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in head)
+    return shown if len(shown) <= limit else shown[: limit - len(_CUT)] + _CUT
