@@ -1,0 +1,231 @@
+"""Policy tests: files beside the policies, in TOML, that say who may do what, when, and why not.
+
+A file may bring its own ``[world]`` of principals, targets and eligibilities, so that it says the
+same under every configuration; without one it speaks of the real configuration. Facts that a case
+leaves out are those of the eligibility. ``docs/policy.md`` describes the format.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from callpoint.domain.configuration import Configuration
+from callpoint.domain.decision import (
+    Action,
+    ActivationFacts,
+    Decision,
+    DecisionRequest,
+    Effect,
+    IncidentFacts,
+)
+from callpoint.domain.eligibility import Purpose, Severity, parse_opening
+from callpoint.domain.errors import CallpointError, ConfigError
+from callpoint.domain.incident_state import IncidentState
+from callpoint.policy import question
+from callpoint.policy.world import World, configured, span
+from callpoint.ports.decider import Decider
+
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class CaseIncident(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The incident of a case; see ``IncidentFacts``."""
+
+    state: IncidentState
+    ref: str = "INC-7"
+    severity: Severity | None = None
+    targets: tuple[str, ...] = ()
+    age: str = "0s"
+    confirmed: bool = True
+
+
+class CaseActivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The activation of a case; what is None is taken from the eligibility."""
+
+    eligibility: str
+    requester: str | None = None
+    ttl: str | None = None
+    purpose: Purpose | None = None
+    quorum_needed: int | None = None
+    quorum_met: bool = False
+    age: str = "0s"
+    uses: int = 0
+    budget_left: int | None = None
+
+
+class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One question and the answer that is expected.
+
+    Attributes:
+        name: What is shown, as a sentence.
+        who: The acting principal.
+        action: What it does.
+        expect: ``allow`` or ``deny``.
+        on: ``target:role``; left out for the installation itself.
+        by: Ids of exactly the policies that decide; left out when that does not matter.
+        at: When; only for policies that read the time.
+    """
+
+    name: str
+    who: str
+    action: Action
+    expect: Effect
+    on: str = ""
+    by: tuple[str, ...] | None = None
+    incident: CaseIncident | None = None
+    activation: CaseActivation | None = None
+    strength: str = "key"
+    acts_for: tuple[str, ...] = ()
+    at: datetime = _AT
+
+
+class CaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole file."""
+
+    case: tuple[Case, ...]
+    world: World | None = None
+
+
+class CaseResult(msgspec.Struct, frozen=True):
+    """How one case came out.
+
+    Attributes:
+        file: The file as the reader named it.
+        line: 1-based line of its ``[[case]]``.
+        decision: The PDP's answer.
+        problem: Empty when it is as expected.
+    """
+
+    file: str
+    line: int | None
+    case: Case
+    decision: Decision
+    problem: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer is the expected one."""
+        return not self.problem
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.case.name}: {self.problem or 'as expected'}"
+
+
+def parse_cases(text: str, filename: str) -> CaseFile:
+    """Read a policy test file.
+
+    Raises:
+        ConfigError: It is not TOML, has an unknown key or a wrong value, or holds no case.
+    """
+    try:
+        found = msgspec.toml.decode(text, type=CaseFile)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(
+            str(error), file=filename, way_out="docs/policy.md shows a test file"
+        ) from error
+    if not found.case:
+        raise ConfigError("there is no [[case]] in it", file=filename, way_out="write one")
+    return found
+
+
+def run_cases(
+    text: str,
+    filename: str,
+    configuration: Configuration,
+    decider: Callable[[Configuration], Decider],
+) -> list[CaseResult]:
+    """Run each case of a file.
+
+    Args:
+        text: The file's text.
+        filename: Its name, for messages.
+        configuration: The real one, used when the file has no ``[world]``.
+        decider: Makes the PDP with the policies under test for a configuration.
+
+    Raises:
+        ConfigError: The file cannot be read, or a case names what does not exist.
+    """
+    found = parse_cases(text, filename)
+    world = configured(found.world, filename) if found.world else configuration
+    pdp = decider(world)
+    lines = [n for n, line in enumerate(text.splitlines(), start=1) if line.strip() == "[[case]]"]
+    results: list[CaseResult] = []
+    for number, case in enumerate(found.case):
+        line = lines[number] if len(lines) == len(found.case) else None
+        try:
+            decision = pdp.evaluate(request_of(case, world))
+        except (CallpointError, ValueError) as error:
+            raise ConfigError(
+                str(error), file=filename, line=line, key=case.name, way_out="mend the case"
+            ) from error
+        results.append(CaseResult(filename, line, case, decision, _problem(case, decision)))
+    return results
+
+
+def request_of(case: Case, configuration: Configuration) -> DecisionRequest:
+    """The request that a case describes.
+
+    Raises:
+        NotFoundError: It names what the configuration has not.
+        ValueError: A span or target role is written wrongly.
+    """
+    actor = question.actor(configuration, configuration.principal(case.who), case.strength)
+    opening = parse_opening(case.on) if case.on else None
+    return DecisionRequest(
+        actor=msgspec.structs.replace(actor, acts_for=case.acts_for),
+        action=case.action,
+        resource=question.resource(configuration, opening),
+        at=case.at,
+        incident=_incident(case.incident) if case.incident else None,
+        activation=_activation(case, configuration),
+    )
+
+
+def _incident(stated: CaseIncident) -> IncidentFacts:
+    return IncidentFacts(
+        state=stated.state,
+        ref=stated.ref,
+        severity=stated.severity,
+        targets=stated.targets,
+        age=span(stated.age),
+        confirmed=stated.confirmed,
+    )
+
+
+def _activation(case: Case, configuration: Configuration) -> ActivationFacts | None:
+    stated = case.activation
+    if stated is None:
+        return None
+    begun = question.activation(
+        configuration,
+        configuration.eligibility(stated.eligibility),
+        configuration.principal(stated.requester or case.who),
+        activation_id="A-1",
+        ttl=span(stated.ttl) if stated.ttl else None,
+    )
+    given = {
+        "purpose": stated.purpose,
+        "quorum_needed": stated.quorum_needed,
+        "budget_left": stated.budget_left,
+    }
+    return msgspec.structs.replace(
+        begun,
+        quorum_met=stated.quorum_met,
+        age=span(stated.age),
+        uses=stated.uses,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _problem(case: Case, decision: Decision) -> str:
+    """What differs from the expectation, in a sentence; an error is never as expected."""
+    if decision.errors:
+        return f"could not be decided: {decision.errors[0]}"
+    by = ", ".join(decision.policies) or "no policy"
+    why = f" ({'; '.join(decision.reasons)})" if decision.reasons else ""
+    if decision.effect is not case.expect:
+        return f"expected {case.expect}, got {decision.effect} by {by}{why}"
+    if case.by is not None and tuple(sorted(case.by)) != decision.policies:
+        return f"expected {case.expect} by {', '.join(sorted(case.by))}, got it by {by}{why}"
+    return ""

@@ -1,0 +1,292 @@
+"""The policies of a bundle, parsed once and strictly validated.
+
+Each policy has a unique ``@id`` (decision records name it), each ``forbid`` a ``@reason`` (a person
+reads it). What Cedar would skip at run time is refused here: a policy that does not type-check, or
+that names a group, target or principal which is not configured, is an error at load. A ``forbid``
+that never fires because of a typing mistake would otherwise be an open door.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cedarpy
+import msgspec
+from cedarpy import pst
+
+from callpoint.domain import canonical
+from callpoint.domain.configuration import Configuration
+from callpoint.domain.errors import ConfigError
+from callpoint.policy import reason, schema
+from callpoint.policy.entities import names_of
+
+PERMIT, FORBID = "permit", "forbid"
+_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_ANNOTATIONS = frozenset({"id", "reason", "needs"})
+_COMMENT = "//"
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """One policy as a reader sees it.
+
+    Attributes:
+        id: Its ``@id``.
+        effect: ``permit`` or ``forbid``.
+        file: The file that holds it.
+        line: 1-based line of its ``@id``.
+        reason: The ``@reason`` of a forbid: what a refusal says.
+        needs: The ``@needs`` of a permit: when it holds, in words; may be empty.
+    """
+
+    id: str
+    effect: str
+    file: str
+    line: int | None
+    reason: str = ""
+    needs: str = ""
+
+
+@dataclass(frozen=True)
+class PolicySet:
+    """Validated policies as reusable Cedar handles, under their own ids.
+
+    Attributes:
+        policies: By id, in the order of files and lines.
+        digest: SHA-256 hex, equal to ``Bundle.policy_digest``.
+        cedar: What decides.
+        scopes: Each policy as a permit without conditions: who matches is within its scope.
+        alone: Each policy as a permit: who matches fulfils its conditions too.
+        schema: The schema to pass on each call.
+    """
+
+    policies: Mapping[str, Policy]
+    digest: str
+    cedar: cedarpy.PolicySet
+    scopes: cedarpy.PolicySet
+    alone: cedarpy.PolicySet
+    schema: cedarpy.Schema
+
+    @classmethod
+    def load(cls, policies: Mapping[str, str], configuration: Configuration) -> "PolicySet":
+        """Parse and validate ``policies`` (file name → Cedar text).
+
+        Raises:
+            ConfigError: The first problem, with file, line, policy id and the way out.
+        """
+        found = problems(policies, configuration)
+        if found:
+            raise found[0]
+        return cls.assembled(policies)
+
+    @classmethod
+    def assembled(cls, policies: Mapping[str, str]) -> "PolicySet":
+        """The handles without validation. ``load`` is the way in; tests of the PDP come here.
+
+        Raises:
+            ConfigError: A file cannot be parsed, or a policy has no usable ``@id``.
+        """
+        trees: dict[str, dict[str, Any]] = {}
+        listed: dict[str, Policy] = {}
+        for file in sorted(policies):
+            for policy, tree in _parse(file, policies[file]):
+                trees[policy.id], listed[policy.id] = tree, policy
+        return cls(
+            policies=listed,
+            digest=canonical.digest(dict(policies)),
+            cedar=_handle(trees),
+            scopes=_handle(
+                {k: {**t, "effect": PERMIT, "conditions": []} for k, t in trees.items()}
+            ),
+            alone=_handle({k: {**t, "effect": PERMIT} for k, t in trees.items()}),
+            schema=schema.parsed(),
+        )
+
+
+def problems(policies: Mapping[str, str], configuration: Configuration) -> list[ConfigError]:
+    """Everything that is wrong with the policies, in the order of files and lines."""
+    found: list[ConfigError] = []
+    seen: dict[str, Policy] = {}
+    names, rules = names_of(configuration), schema.parsed()
+    for file in sorted(policies):
+        try:
+            parsed = list(_parse(file, policies[file]))
+        except ConfigError as error:
+            found.append(error)
+            continue
+        here = [p for policy, tree in parsed for p in _problems_of(policy, tree, names)]
+        here += [_duplicate(policy, seen) for policy, _ in parsed if policy.id in seen]
+        here += _invalid(file, policies[file], rules, {p.id: p for p, _ in parsed})
+        seen |= {policy.id: policy for policy, _ in parsed}
+        found += sorted(here, key=lambda error: error.line or 0)
+    return found
+
+
+def _handle(trees: Mapping[str, dict[str, Any]]) -> cedarpy.PolicySet:
+    whole = {"templates": {}, "staticPolicies": trees, "templateLinks": []}
+    return cedarpy.PolicySet.from_json_str(msgspec.json.encode(whole).decode())
+
+
+def _parse(file: str, text: str) -> Iterator[tuple[Policy, dict[str, Any]]]:
+    """Each policy of one file with its tree in Cedar's JSON form, or ConfigError."""
+    try:
+        whole = msgspec.json.decode(cedarpy.policies_to_json_str(text))
+    except ValueError as error:
+        line = _broken_at(text)
+        raise ConfigError(
+            f"this is not a Cedar policy: {error}",
+            file=file,
+            line=line,
+            way_out="look at the policy that begins here, at its brackets and final semicolon",
+        ) from error
+    if whole["templates"]:
+        raise ConfigError(
+            "policies with ?principal or ?resource are not used here",
+            file=file,
+            line=_line_with(text, re.compile(r"\?(?:principal|resource)")),
+            way_out="write the condition on principal, resource and context instead",
+        )
+    static: dict[str, dict[str, Any]] = whole["staticPolicies"]
+    ids: set[str] = set()
+    for number, key in enumerate(sorted(static, key=lambda k: int(k.removeprefix("policy")))):
+        policy = _described(file, text, static[key], number)
+        if policy.id in ids:
+            raise _again(policy, file)
+        ids.add(policy.id)
+        yield policy, static[key]
+
+
+def _described(file: str, text: str, tree: dict[str, Any], number: int) -> Policy:
+    notes: dict[str, str | None] = tree.get("annotations", {})
+    name = notes.get("id") or ""
+    if not _ID.fullmatch(name):
+        what = f"{name!r} is no id" if name else "it has no @id"
+        raise ConfigError(
+            f"policy {number + 1} of the file: {what}",
+            file=file,
+            line=_line_of(text, name) if name else None,
+            way_out='write @id("what-it-does") above it: small letters, digits and hyphens',
+        )
+    return Policy(
+        id=name,
+        effect=tree["effect"],
+        file=file,
+        line=_line_of(text, name),
+        reason=notes.get("reason") or "",
+        needs=notes.get("needs") or "",
+    )
+
+
+def _problems_of(
+    policy: Policy, tree: dict[str, Any], names: Mapping[str, frozenset[str]]
+) -> Iterator[ConfigError]:
+    """What the schema does not know: our annotations, and the names of this configuration."""
+    unknown = sorted(set(tree.get("annotations", {})) - _ANNOTATIONS)
+    if unknown:
+        yield _problem(
+            policy, f"@{unknown[0]} means nothing", f"use {_spelled(_ANNOTATIONS)}, or a comment"
+        )
+    if policy.effect == FORBID and not policy.reason.strip():
+        yield _problem(
+            policy,
+            "a forbid needs a sentence for the person that it refuses",
+            'write @reason("{incident} names {incident_targets}, you asked for {target}")',
+        )
+    for template in (policy.reason, policy.needs):
+        for word in reason.unknown_placeholders(template):
+            yield _problem(
+                policy,
+                f"{{{word}}} stands for nothing" if word not in "{}" else "a brace stands alone",
+                f"use one of {', '.join(sorted(reason.PLACEHOLDERS))}",
+            )
+    yield from _unknown_names(policy, tree, names)
+
+
+def _unknown_names(
+    policy: Policy, tree: dict[str, Any], names: Mapping[str, frozenset[str]]
+) -> Iterator[ConfigError]:
+    """A misspelt group or target matches nobody, silently: refuse it."""
+    try:
+        uids = pst.entity_uids(_handle({policy.id: tree}).to_pst())
+    except ValueError as error:
+        yield _problem(policy, f"it cannot be read: {error}", "nest its conditions less deeply")
+        return
+    for uid in sorted(uids, key=str):
+        known = names.get(str(uid.type))
+        if known is not None and uid.id not in known:
+            yield _problem(
+                policy,
+                f"{uid} is not in the configuration, so this could never match",
+                f"one of {_spelled(known)}" if known else f"configure a {uid.type} first",
+            )
+
+
+def _invalid(
+    file: str, text: str, rules: cedarpy.Schema, here: Mapping[str, Policy]
+) -> Iterator[ConfigError]:
+    """Cedar's strict validation of one file against the schema."""
+    result = cedarpy.validate_policies(text, rules)
+    named: dict[str, str] = result.id_annotations_by_policy_id
+    for error in result.errors:
+        name = named.get(error.policy_id, "")
+        words = error.error.removeprefix(f"for policy `{error.policy_id}`, ")
+        policy = here.get(name, Policy(id=name, effect="", file=file, line=None))
+        yield _problem(policy, words, "docs/policy.md lists what a policy can read")
+    if not result.validation_passed and not result.errors:
+        yield ConfigError("Cedar refuses it without saying why", file=file)
+
+
+def _problem(policy: Policy, message: str, way_out: str) -> ConfigError:
+    return ConfigError(
+        message, file=policy.file, line=policy.line, key=f"@id({policy.id})", way_out=way_out
+    )
+
+
+def _duplicate(policy: Policy, seen: Mapping[str, Policy]) -> ConfigError:
+    return _again(policy, seen[policy.id].file)
+
+
+def _again(policy: Policy, first: str) -> ConfigError:
+    return _problem(policy, f"{first} has a policy of that id already", "give it another @id")
+
+
+def _spelled(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:12]) + (" …" if len(shown) > 12 else "")  # noqa: PLR2004 - a line's worth
+
+
+def _line_of(text: str, name: str) -> int | None:
+    """The last line with that ``@id`` (the last, so that a repeated one is where it says)."""
+    return _line_with(text, re.compile(rf'@id\s*\(\s*"{re.escape(name)}"\s*\)'))
+
+
+def _line_with(text: str, wanted: re.Pattern[str]) -> int | None:
+    found = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = wanted.search(line)
+        if match and _COMMENT not in line[: match.start()]:
+            found = number
+    return found
+
+
+def _broken_at(text: str) -> int:
+    """The first line of the first policy that does not parse; Cedar's message has no position."""
+    lines = text.splitlines() or [""]
+    good = 0
+    for number, line in enumerate(lines, start=1):
+        if ";" in line and _parses("\n".join(lines[good:number])):
+            good = number
+    rest = range(good, len(lines))
+    return next((n + 1 for n in rest if _is_code(lines[n])), len(lines))
+
+
+def _is_code(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith(_COMMENT)
+
+
+def _parses(text: str) -> bool:
+    try:
+        cedarpy.policies_to_json_str(text)
+    except ValueError:
+        return False
+    return True
