@@ -1,0 +1,219 @@
+"""Every key of the governed configuration, with its limits and default: the one place.
+
+``docs/configuration.md`` is compared with these tables by a test. Limits that depend on a second
+key (a break-glass activation is shorter) are in ``rules``.
+"""
+
+from datetime import timedelta
+
+from callpoint.config.connectors import CONNECTORS
+from callpoint.config.kinds import (
+    BOOLEAN,
+    GROUP_NAME,
+    NAME,
+    OPENING,
+    PUBLIC_KEY,
+    SHA256,
+    SUBJECT,
+    TITLE,
+    WORD,
+    array,
+    choice,
+    integer,
+    mapping,
+    span,
+)
+from callpoint.config.shape import Key, Shape, table
+from callpoint.domain.eligibility import Lane, Mode, Purpose, Severity
+from callpoint.domain.principal import PrincipalKind
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+GOVERNANCE: Shape = (
+    Key("quorum", integer(1, 9), "Governors who must sign what widens access (m of n)."),
+    Key(
+        "security",
+        array(GROUP_NAME, empty="name the group that adds an approver when a budget is spent"),
+        "Groups that supply the added approver when a budget is spent or a review is late.",
+    ),
+    Key(
+        "governors",
+        mapping(NAME, PUBLIC_KEY, empty="name at least one governor with a public key"),
+        "Person to the key with which that person signs bundles.",
+    ),
+)
+
+PERSON: Shape = (
+    Key("name", TITLE, "The person's name, for screens; it never enters the log.", default=""),
+)
+
+GROUP_SHAPE: Shape = (
+    Key(
+        "members",
+        array(NAME, empty="name at least one member, or remove the group"),
+        "Persons, and workload or agent principals. Static: a rota never changes who may approve.",
+    ),
+)
+
+PRINCIPAL: Shape = (
+    Key("kind", choice(PrincipalKind), "What sort of actor it is."),
+    Key("person", NAME, "The one person behind it; human only.", default=None),
+    Key(
+        "answers",
+        array(NAME, empty="name at least one person who answers for it"),
+        "Persons who answer for it, and so never approve for it; workload and agent only.",
+        default=None,
+    ),
+    Key("key", PUBLIC_KEY, "The key that its requests and votes are signed with."),
+)
+
+TARGET: Shape = (
+    Key("connector", choice(tuple(CONNECTORS)), "The kind of system."),
+    Key("environment", NAME, 'For policy, for instance "production".'),
+    Key(
+        "roles",
+        mapping(NAME, table(()), empty="define at least one role: nothing could be opened"),
+        "What can be opened on it: role name to the connector's settings for it.",
+    ),
+    Key("owner", GROUP_NAME, "The group that owns the system.", default=""),
+)
+
+INCIDENT_RULE: Shape = (
+    Key(
+        "severity",
+        array(choice(Severity), empty="name the severities that justify it"),
+        "Severities that justify it.",
+    ),
+    Key(
+        "must_name_target",
+        BOOLEAN,
+        "Whether the incident must name the very target that is opened.",
+        default=True,
+    ),
+)
+
+APPROVAL_RULE: Shape = (
+    Key("quorum", integer(1, 9), "Distinct natural persons who must approve."),
+    Key(
+        "from",
+        array(SUBJECT, empty="name who approves: without approvers nobody could ever get access"),
+        "Groups and human principals who may approve.",
+        into="approvers",
+    ),
+    Key(
+        "within",
+        span(MINUTE, 24 * HOUR),
+        "When they have not answered by then, the request lapses.",
+    ),
+)
+
+BUDGET_RULE: Shape = (
+    Key(
+        "incidents",
+        integer(1, 100),
+        "Distinct incidents that the eligibility may serve within the window, whoever asks.",
+    ),
+    Key("per", span(DAY, 366 * DAY), "The window."),
+)
+
+REVIEW_RULE: Shape = (
+    Key(
+        "by",
+        array(SUBJECT, empty="name who reviews: an activation is not done before its review"),
+        "Groups and human principals who review; never one who used or approved.",
+    ),
+    Key("triage", span(15 * MINUTE, 7 * DAY), "Deadline of the first look, from the end."),
+    Key("close", span(HOUR, 30 * DAY), "Deadline of the verdict, from the end; not before triage."),
+)
+
+ELIGIBILITY: Shape = (
+    Key("lane", choice(Lane), "Emergency, or planned elevation: two lanes kept apart."),
+    Key("mode", choice(Mode), "How much of it a machine may do."),
+    Key(
+        "who",
+        array(SUBJECT, empty="name who may ask, or remove the eligibility"),
+        "Groups and principals who may ask.",
+    ),
+    Key(
+        "opens",
+        array(OPENING, empty="name what it opens, or remove the eligibility"),
+        "The target roles that it opens.",
+    ),
+    Key(
+        "for",
+        span(MINUTE, 8 * HOUR),
+        "How long an activation lasts at most; in the break-glass lane at most 4h.",
+        into="ttl",
+    ),
+    Key(
+        "incident",
+        table(INCIDENT_RULE),
+        "Which incidents justify it; may be left out in the elevation lane only.",
+        default=None,
+    ),
+    Key("approval", table(APPROVAL_RULE), "How many of whom must approve, and how soon."),
+    Key("budget", table(BUDGET_RULE), "How rare it must be."),
+    Key("review", table(REVIEW_RULE), "Who looks at it afterwards, and by when."),
+    Key(
+        "idle",
+        span(MINUTE, 8 * HOUR),
+        "End it when nothing was fetched or used for so long; not longer than `for`.",
+        default=None,
+    ),
+    Key(
+        "accept_residual",
+        BOOLEAN,
+        "The owner accepts that a live session may outlive its expiry while Callpoint is dead.",
+        default=False,
+    ),
+    Key(
+        "purposes",
+        array(choice(Purpose), empty="name at least one purpose, or leave the key out"),
+        "Purposes that may be given.",
+        default=(Purpose.RECOVER, Purpose.INVESTIGATE, Purpose.CONTAIN),
+    ),
+)
+
+SOURCE: Shape = (
+    Key("kind", choice(("alertmanager",)), "The product that reports."),
+    Key("token_sha256", SHA256, "SHA-256 of the bearer token that it sends."),
+    Key(
+        "severity",
+        mapping(WORD, choice(Severity), empty="map at least one of its severities"),
+        "Its severity words to ours.",
+    ),
+    Key(
+        "targets",
+        mapping(WORD, array(NAME), empty="map at least one of its services"),
+        "Its service words to our targets.",
+    ),
+    Key("severity_label", WORD, "The label that holds the severity.", default="severity"),
+    Key("target_label", WORD, "The label that holds the service.", default="service"),
+    Key(
+        "stale_after",
+        span(5 * MINUTE, 7 * DAY),
+        "When nothing was heard for so long, its incidents are unknown.",
+        default=8 * HOUR,
+    ),
+)
+
+SECTIONS: dict[str, Shape] = {
+    "governance": GOVERNANCE,
+    "persons": PERSON,
+    "groups": GROUP_SHAPE,
+    "principals": PRINCIPAL,
+    "targets": TARGET,
+    "eligibilities": ELIGIBILITY,
+    "sources": SOURCE,
+}
+"""Top-level tables; all but ``governance`` hold one table for each name."""
+
+OPTIONAL_SECTIONS = frozenset({"sources"})
+
+INNER: dict[str, Shape] = {
+    "eligibilities.NAME.incident": INCIDENT_RULE,
+    "eligibilities.NAME.approval": APPROVAL_RULE,
+    "eligibilities.NAME.budget": BUDGET_RULE,
+    "eligibilities.NAME.review": REVIEW_RULE,
+}
+"""Tables inside tables, for the documents."""

@@ -1,0 +1,31 @@
+"""Spans as people write them: ``30m``, ``24h``, ``90d``, ``1h30m``."""
+
+import re
+from datetime import timedelta
+
+_SPAN = re.compile(
+    r"(?:([0-9]{1,5})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?", re.ASCII
+)
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def parse_span(text: str) -> timedelta:
+    """Read days, hours, minutes and seconds, in that order, each at most once.
+
+    Raises:
+        ValueError: Another form, or nothing.
+    """
+    found = _SPAN.fullmatch(text)
+    if not text or found is None:
+        raise ValueError(f"{text[:40]!r} is not a span")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def format_span(span: timedelta) -> str:
+    """The shortest text that ``parse_span`` reads as the same span (whole seconds)."""
+    left, words = round(span.total_seconds()), ""
+    for unit, size in _UNITS:
+        count, left = divmod(left, size)
+        words += f"{count}{unit}" if count else ""
+    return words or "0s"
