@@ -227,6 +227,16 @@ class SimulatedTarget:
             details={"parent": request.role, "sources": ",".join(request.sources)},
         )
 
+    def adopt(self, account: ManagedAccount) -> UndoPlan:
+        return UndoPlan(
+            connector="simulated",
+            target=self._name,
+            role="",
+            handle=account.handle,
+            account=account.account,
+            not_after=account.not_after or self.time(),
+        )
+
     async def issue(self, plan: UndoPlan) -> Issued:
         with await self._call("issue", plan.account):
             self._own(plan)

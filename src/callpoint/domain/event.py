@@ -6,6 +6,7 @@ it, erasable. Fields are only ever added, with defaults.
 """
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -131,6 +132,7 @@ class IncidentReported(Event, frozen=True, kw_only=True, tag="incident:reported"
     targets: tuple[str, ...]
     fresh_until: datetime
     body_sha256: str
+    private: dict[str, Private] = {}
 
 
 class IncidentConfirmed(Event, frozen=True, kw_only=True, tag="incident:confirmed"):
@@ -292,8 +294,8 @@ class LeaseEnding(Event, frozen=True, kw_only=True, tag="lease:ending"):
     reason: str
 
 
-class LeaseDisabled(Event, frozen=True, kw_only=True, tag="lease:disabled"):
-    """No new session can begin. ``control`` is what the login just before said (I5)."""
+class LeaseProbed(Event, frozen=True, kw_only=True, tag="lease:probed"):
+    """The control attempt just before disabling: ``accepted``, ``refused`` or ``unknown`` (I5)."""
 
     lease: str
     control: str
@@ -319,7 +321,6 @@ class LeaseEnded(Event, frozen=True, kw_only=True, tag="lease:ended"):
     evidence: str
     control: str
     code: str
-    sessions_killed: int = 0
     residue: tuple[Finding, ...] = ()
 
 
@@ -334,12 +335,6 @@ class ReviewTriaged(Event, frozen=True, kw_only=True, tag="review:triaged"):
     """An independent person took a first look."""
 
     person: str
-
-
-class ReviewEscalated(Event, frozen=True, kw_only=True, tag="review:escalated"):
-    """A review deadline passed unmet (I16)."""
-
-    deadline: datetime
 
 
 class ActivationReviewed(Event, frozen=True, kw_only=True, tag="activation:reviewed"):
@@ -409,12 +404,11 @@ AnyEvent = (
     | CredentialRevealed
     | ActivationEnded
     | LeaseEnding
-    | LeaseDisabled
+    | LeaseProbed
     | LeaseStuck
     | LeaseEnded
     | FindingRaised
     | ReviewTriaged
-    | ReviewEscalated
     | ActivationReviewed
     | AccessRefused
     | RequestRefused
@@ -444,7 +438,7 @@ def private(event: Event) -> dict[str, Private]:
     return values
 
 
-def parse(kind: str, body: dict[str, Plain]) -> AnyEvent:
+def parse(kind: str, body: Mapping[str, object]) -> AnyEvent:
     """Read an event back from an entry; private values are absent.
 
     Raises:

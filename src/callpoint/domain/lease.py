@@ -39,12 +39,12 @@ TRANSITIONS: dict[LeaseState, frozenset[LeaseState]] = {
 
 
 class Rung(StrEnum):
-    """How far up the ladder a stubborn revocation is (I6)."""
+    """Where on the ladder a revocation got stuck (I6)."""
 
-    REVOKE = "revoke"
     DISABLE = "disable"
-    QUARANTINE = "quarantine"
-    PAGE = "page"
+    KILL = "kill"
+    REVOKE = "revoke"
+    VERIFY = "verify"
 
 
 class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

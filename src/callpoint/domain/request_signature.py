@@ -27,11 +27,12 @@ MIN_NONCE_BYTES = 16
 MAX_NONCE_BYTES = 64
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
-# Visible ASCII only (RFC 3986), and no user part: credentials do not belong in an address.
+# RFC 3986 without user part (credentials do not belong in an address) and fragment (never sent).
+_PATH_CHARACTER = r"[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}"
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<path>/[!-\"$->@-~]*)?(?P<query>\?[!-\"$-~]*)?"
+    rf"(?P<path>/(?:{_PATH_CHARACTER})*)?(?P<query>\?(?:{_PATH_CHARACTER}|\?)*)?"
 )
 
 

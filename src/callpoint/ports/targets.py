@@ -174,6 +174,10 @@ class Connector(Protocol):
         """
         ...
 
+    def adopt(self, account: ManagedAccount) -> UndoPlan:
+        """An undo plan for an account that no lease explains, to remove it. Pure."""
+        ...
+
     async def issue(self, plan: UndoPlan) -> Issued:
         """Create exactly the planned account, expiring at ``plan.not_after`` on the target itself.
 

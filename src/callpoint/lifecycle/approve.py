@@ -1,0 +1,185 @@
+"""Step 2: distinct natural persons sign the exact request, or one says no."""
+
+import base64
+from datetime import datetime
+
+import msgspec
+
+from callpoint.domain import event as ev
+from callpoint.domain.activation import Activation, ActivationState
+from callpoint.domain.approval import Statement, Verdict, signed_message
+from callpoint.domain.decision import Action
+from callpoint.domain.errors import ConflictError, DeniedError
+from callpoint.domain.ids import activation_stream
+from callpoint.domain.incident import Incident
+from callpoint.lifecycle.announce import announce, excluded, standing
+from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.proof import checkpoint_line, newest_checkpoint
+from callpoint.lifecycle.rules import Rules
+from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.votes import must_be_person, must_match, parse_statement, statement_for
+from callpoint.ports.identity import Caller
+from callpoint.ports.stores import Transaction, View
+
+
+class Vote(msgspec.Struct, frozen=True):
+    """A signed vote as it arrives; untrusted.
+
+    Attributes:
+        statement: The canonical statement's bytes.
+        signature: Ed25519 by the approver's own key, base64.
+        comment: The approver's words; personal.
+    """
+
+    statement: bytes
+    signature: str
+    comment: str = ""
+
+
+COMMENT_LIMIT = 2000
+
+
+async def statement(
+    services: Services, caller: Caller, activation: str, verdict: Verdict
+) -> Statement:
+    """What the caller would sign; it names the newest checkpoint."""
+    must_be_person(caller.principal)
+
+    def read(view: View) -> Statement:
+        found = view.get(Activation, activation)
+        seen = checkpoint_line(newest_checkpoint(view, services.installation))
+        return statement_for(found, caller.principal, verdict, seen)
+
+    return await services.store.read(read)
+
+
+async def approve(services: Services, caller: Caller, activation: str, vote: Vote) -> Activation:
+    """Record a yes. When it completes the quorum the activation is approved.
+
+    Raises:
+        DeniedError: Policy, self-approval, not an approver, or a statement of something else.
+        ConflictError: Already decided, lapsed, or this person has voted.
+    """
+    rules = await services.rules.current()
+    person = must_be_person(caller.principal)
+    asked = await services.store.read(lambda view: view.get(Activation, activation))
+    await enforce_on(services, caller, rules, Action.ACTIVATION_APPROVE, asked)
+
+    def work(tx: Transaction) -> Activation:
+        found = tx.get(Activation, activation)
+        _must_be_open(found, tx.now())
+        _must_hold(services, caller, found, vote, Verdict.APPROVE)
+        incident = tx.find(Incident, found.request.incident)
+        _must_be_eligible(found, incident, rules, person)
+        voted = _record(tx, services, caller, found, vote, Verdict.APPROVE)
+        tally = standing(voted, incident, rules.configuration)
+        if tally.met:
+            event = ev.ActivationApproved(persons=tally.counted)
+            tx.append(activation_stream(activation), event)
+            voted = voted.apply(event, tx.now())
+        return tx.put(voted)
+
+    made = await services.store.transact(work)
+    if made.state is ActivationState.APPROVED:
+        await announce(services, made, "activation:approved", f"{activation} is approved")
+    return made
+
+
+async def deny(services: Services, caller: Caller, activation: str, vote: Vote) -> Activation:
+    """Record a no; one is enough. It takes away, so the PDP is not asked (I11).
+
+    Raises:
+        DeniedError: The caller could not approve it either, so it has no say.
+    """
+    rules = await services.rules.current()
+    person = must_be_person(caller.principal)
+
+    def work(tx: Transaction) -> Activation:
+        found = tx.get(Activation, activation)
+        _must_be_open(found, tx.now())
+        _must_hold(services, caller, found, vote, Verdict.DENY)
+        _must_be_eligible(found, tx.find(Incident, found.request.incident), rules, person)
+        voted = _record(tx, services, caller, found, vote, Verdict.DENY)
+        event = ev.ActivationDenied(actor=caller.principal.id, person=person)
+        tx.append(activation_stream(activation), event)
+        return tx.put(voted.apply(event, tx.now()))
+
+    made = await services.store.transact(work, urgent=True)
+    await announce(services, made, "activation:denied", f"{activation} was denied by {person}")
+    return made
+
+
+def _must_be_open(found: Activation, now: datetime) -> None:
+    if found.state is not ActivationState.REQUESTED:
+        raise ConflictError(f"activation {found.id} is {found.state}: the vote is over")
+    if now > found.lapse_at():
+        raise ConflictError(
+            f"activation {found.id} lapsed at {found.lapse_at():%H:%M:%S} UTC",
+            way_out="ask again with `callpoint request`",
+        )
+
+
+def _must_hold(
+    services: Services, caller: Caller, found: Activation, vote: Vote, verdict: Verdict
+) -> None:
+    """The signed statement is this caller's, about this very request."""
+    signed = parse_statement(vote.statement)
+    must_match(signed, statement_for(found, caller.principal, verdict, signed.checkpoint))
+    if not services.verifier.is_valid(
+        caller.principal.key, signed_message(vote.statement), vote.signature
+    ):
+        raise DeniedError(
+            "the signature does not verify with your configured key",
+            way_out="sign with the key that is configured for you",
+        )
+
+
+def _must_be_eligible(
+    found: Activation, incident: Incident | None, rules: Rules, person: str
+) -> None:
+    if person in found.request.persons:
+        raise DeniedError(
+            f"{person} asks for {found.id}, or answers for who asks, and cannot approve it",
+            way_out="ask one of: " + ", ".join(_can(found, incident, rules)),
+        )
+    if person in excluded(found, incident):
+        raise DeniedError(
+            f"{person} confirmed incident {found.request.incident} and cannot approve as well",
+            way_out="ask one of: " + ", ".join(_can(found, incident, rules)),
+        )
+    if any(vote.person == person for vote in found.approvals):
+        raise ConflictError(f"{person} has voted already")
+    quorum = found.request.quorum
+    seats = (*quorum.approvers, *(quorum.security if quorum.extra else ()))
+    if person not in rules.configuration.persons_in(seats):
+        raise DeniedError(
+            f"{person} is not an approver of {found.request.eligibility}",
+            way_out="ask one of: " + ", ".join(_can(found, incident, rules)),
+        )
+
+
+def _can(found: Activation, incident: Incident | None, rules: Rules) -> tuple[str, ...]:
+    return standing(found, incident, rules.configuration).can_still_approve or ("(nobody)",)
+
+
+def _record(
+    tx: Transaction,
+    services: Services,
+    caller: Caller,
+    found: Activation,
+    vote: Vote,
+    verdict: Verdict,
+) -> Activation:
+    comment = vote.comment.strip()[:COMMENT_LIMIT]
+    event = ev.ApprovalRecorded(
+        actor=caller.principal.id,
+        approver=caller.principal.id,
+        person=caller.principal.persons[0],
+        verdict=verdict,
+        statement=base64.b64encode(vote.statement).decode(),
+        signature=vote.signature,
+        key=caller.principal.key,
+        private={"comment": services.private(comment)} if comment else {},
+    )
+    tx.append(activation_stream(found.id), event)
+    return found.apply(event, tx.now())

@@ -1,0 +1,92 @@
+"""Rarity with teeth: what a spent budget or a late review adds to the next request (I16).
+
+It never closes the last way in: it adds an approver from security and shortens the time.
+"""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from callpoint.domain.activation import Activation, ActivationState
+from callpoint.domain.approval import Quorum
+from callpoint.domain.configuration import Configuration
+from callpoint.domain.eligibility import Eligibility
+from callpoint.domain.principal import Principal
+from callpoint.ports.stores import View, Where
+
+_USED = (ActivationState.ACTIVE, ActivationState.ENDED, ActivationState.REVIEWED)
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What a request must meet.
+
+    Attributes:
+        left: Incidents left in the budget, this one not yet counted; never below zero.
+        findings: Why the terms are harder than the eligibility's own; empty when they are not.
+    """
+
+    quorum: Quorum
+    ttl: timedelta
+    left: int
+    findings: tuple[str, ...]
+
+
+def terms(
+    view: View,
+    configuration: Configuration,
+    eligibility: Eligibility,
+    principal: Principal,
+    *,
+    incident: str,
+    asked: timedelta | None,
+    shortest: timedelta,
+) -> Terms:
+    """The terms of a new request, by the store's clock."""
+    now = view.now()
+    served = view.count_subjects(Activation, eligibility.id, _USED, now - eligibility.budget.per)
+    spent = len(served.keys() - {incident})
+    repeated = incident in served
+    left = max(eligibility.budget.incidents - len(served), 0)
+    findings = [
+        *_budget_findings(eligibility, spent, repeated=repeated),
+        *_review_findings(view, eligibility, principal, now),
+    ]
+    ttl = min(asked or eligibility.ttl, eligibility.ttl)
+    if findings:
+        ttl = max(ttl / 2, min(shortest, ttl))
+    quorum = Quorum(
+        need=eligibility.approval.quorum,
+        approvers=eligibility.approval.approvers,
+        extra=1 if findings else 0,
+        security=configuration.governance.security if findings else (),
+    )
+    return Terms(quorum=quorum, ttl=ttl, left=left, findings=tuple(findings))
+
+
+def _budget_findings(eligibility: Eligibility, spent: int, *, repeated: bool) -> list[str]:
+    """A further incident over the budget; another activation for the same incident is none."""
+    if repeated or spent < eligibility.budget.incidents:
+        return []
+    days = eligibility.budget.per.days
+    return [
+        (
+            f"budget spent: {eligibility.id} has served {spent} incidents in {days} days,"
+            f" {eligibility.budget.incidents} are allowed"
+        )
+    ]
+
+
+def _review_findings(
+    view: View, eligibility: Eligibility, principal: Principal, now: datetime
+) -> list[str]:
+    late = [
+        a.id
+        for a in view.select(Activation, Where(states=(ActivationState.ENDED,)))
+        if a.review is not None
+        and a.review.overdue(now)
+        and (
+            a.request.eligibility == eligibility.id
+            or set(a.request.persons) & set(principal.persons)
+        )
+    ]
+    return [f"review overdue: activation {', '.join(sorted(late)[:5])}"] if late else []

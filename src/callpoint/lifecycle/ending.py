@@ -1,0 +1,49 @@
+"""The moment an activation ends: one urgent transaction, whatever the reason (I11, I2).
+
+It never asks the PDP, never waits for the log, and leaves every lease due for revocation now.
+"""
+
+from callpoint.domain import event as ev
+from callpoint.domain.activation import PENDING, Activation, ActivationState, EndReason
+from callpoint.domain.ids import activation_stream
+from callpoint.domain.lease import Lease, LeaseState
+from callpoint.ports.stores import Transaction, View, Where
+
+
+def end(tx: Transaction, activation: Activation, reason: EndReason, actor: str = "") -> Activation:
+    """End it now; a pending one is withdrawn. Ending what is over already changes nothing."""
+    if activation.state in PENDING:
+        return _withdraw(tx, activation, reason, actor)
+    if activation.state is not ActivationState.ACTIVE:
+        return activation
+    now = tx.now()
+    event = ev.ActivationEnded(
+        actor=actor,
+        reason=reason,
+        triage_by=now + activation.request.triage,
+        close_by=now + activation.request.close,
+    )
+    tx.append(activation_stream(activation.id), event)
+    for lease in leases(tx, activation.id):
+        if lease.state in (LeaseState.PLANNED, LeaseState.LIVE):
+            end_lease(tx, lease, reason)
+    return tx.put(activation.apply(event, now))
+
+
+def end_lease(tx: Transaction, lease: Lease, reason: str) -> Lease:
+    """Revocation of one lease begins; the sealed box can no longer be fetched."""
+    event = ev.LeaseEnding(lease=lease.id, target=lease.plan.target, reason=reason)
+    tx.append(activation_stream(lease.activation), event)
+    ending = lease.moved(LeaseState.ENDING).due(tx.now())
+    return tx.put(ending.without_box())
+
+
+def leases(view: View, activation: str) -> tuple[Lease, ...]:
+    """Every lease of an activation."""
+    return view.select(Lease, Where(parent=activation))
+
+
+def _withdraw(tx: Transaction, activation: Activation, reason: EndReason, actor: str) -> Activation:
+    event = ev.ActivationWithdrawn(actor=actor, reason=reason)
+    tx.append(activation_stream(activation.id), event)
+    return tx.put(activation.apply(event, tx.now()))

@@ -1,0 +1,51 @@
+"""Ask the gate about an existing activation, from what is stored now."""
+
+from callpoint.domain.activation import Activation
+from callpoint.domain.decision import Action, Decision
+from callpoint.domain.incident import Incident
+from callpoint.lifecycle import facts
+from callpoint.lifecycle.rules import Rules
+from callpoint.lifecycle.services import Services
+from callpoint.ports.identity import Caller
+from callpoint.ports.stores import View
+
+
+async def enforce_on(
+    services: Services,
+    caller: Caller,
+    rules: Rules,
+    action: Action,
+    found: Activation,
+    *,
+    quorum_met: bool = False,
+) -> tuple[Decision, ...]:
+    """One decision for each target role of the activation; all must allow.
+
+    Raises:
+        DeniedError: Policy says no.
+    """
+
+    def read(view: View) -> facts.Moment:
+        return facts.Moment(incident=view.find(Incident, found.request.incident), now=view.now())
+
+    moment = await services.store.read(read)
+    configuration = rules.configuration
+    return await services.pep.enforce(
+        rules,
+        facts.questions(
+            action,
+            facts.actor(caller, configuration),
+            found.request,
+            configuration,
+            incident=facts.incident_facts(moment.incident, moment.now),
+            activation=facts.activation_facts(
+                found.request,
+                configuration.eligibilities.get(found.request.eligibility),
+                configuration,
+                activation=found,
+                quorum_met=quorum_met,
+                now=moment.now,
+            ),
+            at=moment.now,
+        ),
+    )

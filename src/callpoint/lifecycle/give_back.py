@@ -1,0 +1,63 @@
+"""Giving back early: ``withdraw`` before it begins, ``return`` after. Always possible (I12)."""
+
+from callpoint.domain.activation import PENDING, Activation, ActivationState, EndReason
+from callpoint.domain.errors import ConflictError, DeniedError
+from callpoint.lifecycle.announce import announce
+from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.revoke import revoke_all
+from callpoint.lifecycle.services import Services
+from callpoint.ports.identity import Caller
+from callpoint.ports.stores import Transaction
+
+
+async def withdraw(services: Services, caller: Caller, activation: str) -> Activation:
+    """Take a pending request back. The PDP is not asked (I11)."""
+
+    def work(tx: Transaction) -> Activation:
+        found = tx.get(Activation, activation)
+        _must_be_own(caller, found)
+        if found.state not in PENDING:
+            raise ConflictError(
+                f"activation {found.id} is {found.state}", way_out="use `callpoint return`"
+            )
+        return end(tx, found, EndReason.RETURNED, caller.principal.id)
+
+    made = await services.store.transact(work, urgent=True)
+    await announce(services, made, "activation:withdrawn", f"{activation} was withdrawn")
+    return made
+
+
+async def give_back(
+    services: Services, caller: Caller, activation: str, *, used: bool = False
+) -> Activation:
+    """End it now and revoke before answering; what a failing target keeps is due for retry.
+
+    ``used`` says that the session or task is over, rather than handed back unused.
+    """
+    reason = EndReason.USED if used else EndReason.RETURNED
+
+    def work(tx: Transaction) -> Activation:
+        found = tx.get(Activation, activation)
+        _must_be_own(caller, found)
+        if found.state is not ActivationState.ACTIVE:
+            raise ConflictError(f"activation {found.id} is {found.state}, not active")
+        return end(tx, found, reason, caller.principal.id)
+
+    await services.store.transact(work, urgent=True)
+    await revoke_all(services, activation)
+    made = await services.store.read(lambda view: view.get(Activation, activation))
+    await announce(services, made, "activation:ended", f"{activation} was {reason}")
+    return made
+
+
+def _must_be_own(caller: Caller, found: Activation) -> None:
+    """The requester, or a person who answers for it."""
+    own = caller.principal.id == found.request.principal
+    answers = caller.principal.kind == "human" and bool(
+        set(caller.principal.persons) & set(found.request.persons)
+    )
+    if not own and not answers:
+        raise DeniedError(
+            f"{found.id} belongs to {found.request.principal}",
+            way_out="to stop somebody else's access use `callpoint kill`",
+        )

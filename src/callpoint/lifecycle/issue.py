@@ -1,0 +1,335 @@
+"""Step 3: mint one dedicated credential for each target role, and never trust a row (I1, I2, I9).
+
+1. Prove request, votes and incident from the log; the rows must agree with it.
+2. Count the quorum again, under the configuration in force.
+3. Ask the PDP; check clocks and residual access.
+4. Write the intent: ``not_after``, handles, frozen undo plans, under a checkpoint (I1).
+5. Call the target.
+6. Write ``live``, under a checkpoint; only then can the sealed credential be fetched (I2).
+Whatever fails after 4 puts the lease to ``ending`` at once: it may exist, so it is revoked.
+"""
+
+import asyncio
+import base64
+import hashlib
+from datetime import datetime
+
+import msgspec
+
+from callpoint.domain import event as ev
+from callpoint.domain.activation import Activation, ActivationState, EndReason, fold
+from callpoint.domain.decision import Action, Decision
+from callpoint.domain.eligibility import parse_opening
+from callpoint.domain.errors import (
+    CallpointError,
+    ClockError,
+    ConflictError,
+    DeniedError,
+    TamperError,
+    TargetError,
+)
+from callpoint.domain.ids import activation_stream, handle, incident_stream
+from callpoint.domain.incident import Incident, fold_incident
+from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.undo_plan import UndoPlan
+from callpoint.lifecycle.announce import announce, standing
+from callpoint.lifecycle.ending import end, end_lease, leases
+from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.proof import Proven, proven
+from callpoint.lifecycle.residual import connector, must_be_accepted
+from callpoint.lifecycle.revoke import revoke_now
+from callpoint.lifecycle.rules import Rules
+from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.votes import verify_vote
+from callpoint.ports.identity import Caller
+from callpoint.ports.stores import Transaction, View
+from callpoint.ports.targets import Credential, Issued, MintRequest, Residual
+
+
+class _Case(msgspec.Struct, frozen=True):
+    """An activation and its incident, as the log proves them and the rows repeat."""
+
+    activation: Activation
+    incident: Incident | None
+
+
+class _Minted(msgspec.Struct, frozen=True):
+    lease: Lease
+    issued: Issued
+    residual: Residual | None
+
+
+async def issue(services: Services, caller: Caller, activation: str) -> Activation:
+    """Turn an approved activation into live credentials.
+
+    Returns:
+        The active activation; its credentials are fetched with ``use.reveal``.
+
+    Raises:
+        DeniedError: Not the requester, quorum not met any more, or policy says no now.
+        ConflictError: Not approved, lapsed, incident closed, or configuration changed since.
+        TamperError: A row, a vote or an entry was changed by hand.
+        LogUnavailableError, ClockError: No issue now (I2, I4).
+        TargetError: A target failed; what may exist there is being revoked.
+    """
+    rules = await services.rules.current()
+    case = await services.store.read(lambda view: _prove(view, services, activation))
+    _must_be_due(services, caller, case, rules)
+    decisions = await enforce_on(
+        services, caller, rules, Action.ACTIVATION_ISSUE, case.activation, quorum_met=True
+    )
+    await _check_targets(services, rules, case.activation)
+    active, planned = await services.store.transact(
+        lambda tx: _intend(tx, services, case, decisions)
+    )
+    await _mint_all(services, active, planned)
+    made = await services.store.read(lambda view: view.get(Activation, activation))
+    await announce(
+        services, made, "activation:activated", f"{activation} is active until {made.not_after}"
+    )
+    return made
+
+
+def _prove(view: View, services: Services, activation: str) -> _Case:
+    """Step 1: the rows say what the log says."""
+    row = view.get(Activation, activation)
+    stream, other = activation_stream(activation), incident_stream(row.request.incident)
+    events = proven(view, services.installation, [stream, other])
+    _must_agree(row, events[stream])
+    incident = view.find(Incident, row.request.incident)
+    if incident is not None:
+        logged = fold_incident((item.event, item.at) for item in events[other])
+        if msgspec.structs.replace(incident, version=0) != logged:
+            raise TamperError(f"incident {incident.id} in the database is not the one in the log")
+    return _Case(activation=row, incident=incident)
+
+
+def _must_agree(row: Activation, events: tuple[Proven, ...]) -> None:
+    logged = fold((item.event, item.at) for item in events)
+    if logged.request.digest() != logged.digest:
+        raise TamperError(f"the request of {row.id} does not have the digest that it states")
+    if msgspec.structs.replace(row, version=0) != logged:
+        raise TamperError(
+            f"activation {row.id} in the database is not the one in the log",
+            way_out="somebody changed the database by hand; run `callpoint verify log`",
+        )
+
+
+def _must_be_due(services: Services, caller: Caller, case: _Case, rules: Rules) -> None:
+    """Step 2: approved, by enough distinct persons, under the very rules that are in force."""
+    found = case.activation
+    request = found.request
+    if caller.principal.id != request.principal:
+        raise DeniedError(f"only {request.principal} can take up activation {found.id}")
+    if found.state is not ActivationState.APPROVED:
+        raise ConflictError(f"activation {found.id} is {found.state}, not approved")
+    if (request.configuration_digest, request.policy_digest) != (
+        rules.configuration_digest,
+        rules.policy_digest,
+    ):
+        raise ConflictError(
+            "the configuration changed after this request, so its votes no longer count",
+            way_out="ask again with `callpoint request`",
+        )
+    for approval in found.approvals:
+        verify_vote(found, approval, rules.configuration, services.verifier)
+    tally = standing(found, case.incident, rules.configuration)
+    if not tally.met:
+        raise DeniedError(
+            f"the quorum of {found.id} is not met under the configuration in force",
+            way_out="ask one of: " + ", ".join(tally.can_still_approve),
+        )
+
+
+async def _check_targets(services: Services, rules: Rules, found: Activation) -> None:
+    """Step 3: each target answers, keeps our time (I4), and bounds what we cannot (I3)."""
+    eligibility = rules.configuration.eligibility(found.request.eligibility)
+    for target in sorted({parse_opening(text).target for text in found.request.opens}):
+        port = connector(services, target)
+        skew = await port.skew()
+        if abs(skew) > services.limits.skew:
+            raise ClockError(
+                f"the clock of {target} is off by {skew.total_seconds():+.1f} s",
+                way_out="set its clock (NTP); nothing is issued while expiry there is not exact",
+            )
+        must_be_accepted(eligibility, target, await port.residual())
+
+
+def _intend(
+    tx: Transaction, services: Services, case: _Case, decisions: tuple[Decision, ...]
+) -> tuple[Activation, tuple[Lease, ...]]:
+    """Step 4: one atomic check on the store's clock, then the intent (I1, I4)."""
+    found, now = tx.get(Activation, case.activation.id), tx.now()
+    if found != case.activation:
+        raise ConflictError(f"activation {found.id} moved meanwhile")
+    if tx.skew() > services.limits.skew:
+        raise ClockError(
+            f"the store's clock jumped back by {tx.skew().total_seconds():.1f} s",
+            way_out="repair the clock; revocation goes on meanwhile",
+        )
+    if now > found.lapse_at():
+        raise ConflictError(f"activation {found.id} lapsed", way_out="ask again")
+    _must_be_open(tx, found)
+    not_after = now + found.request.ttl
+    plans = tuple(
+        _plan(services, found, n, text, not_after) for n, text in enumerate(found.request.opens)
+    )
+    event = ev.ActivationActivated(
+        actor=found.request.principal, not_after=not_after, plans=plans, decisions=decisions
+    )
+    tx.append(activation_stream(found.id), event)
+    planned = tuple(
+        tx.put(
+            Lease(
+                id=plan.handle,
+                activation=found.id,
+                principal=found.request.principal,
+                plan=plan,
+                due_at=now + services.limits.issue_within,
+            )
+        )
+        for plan in plans
+    )
+    return tx.put(found.apply(event, now)), planned
+
+
+def _must_be_open(tx: Transaction, found: Activation) -> None:
+    """The incident still justifies it, by the store's clock."""
+    incident = tx.find(Incident, found.request.incident)
+    state = incident.state_at(tx.now()) if incident else IncidentState.NONE
+    if found.request.incident and state is not IncidentState.OPEN:
+        raise ConflictError(
+            f"incident {found.request.incident} is {state}",
+            way_out="an activation needs an open incident",
+        )
+
+
+def _plan(
+    services: Services, found: Activation, n: int, text: str, not_after: datetime
+) -> UndoPlan:
+    opening = parse_opening(text)
+    request = found.request
+    return connector(services, opening.target).plan(
+        MintRequest(
+            handle=handle(request.installation, found.id, n),
+            target=opening.target,
+            role=opening.role,
+            not_after=not_after,
+            sources=request.sources,
+        )
+    )
+
+
+async def _mint_all(services: Services, found: Activation, planned: tuple[Lease, ...]) -> None:
+    """Steps 5 and 6 for each lease; if one fails, all of them end: half an access helps nobody."""
+    results = await asyncio.gather(
+        *(_mint(services, found, lease) for lease in planned), return_exceptions=True
+    )
+    errors = [result for result in results if isinstance(result, BaseException)]
+    if not errors:
+        return
+    await _give_up(services, found.id)
+    raise errors[0]
+
+
+async def _mint(services: Services, found: Activation, lease: Lease) -> None:
+    port = connector(services, lease.plan.target)
+    try:
+        issued = await port.issue(lease.plan)
+        residual = await port.residual()
+        minted = _Minted(lease=lease, issued=issued, residual=residual)
+        await services.store.transact(lambda tx: _go_live(tx, services, found, minted))
+    except BaseException as error:
+        await _fail(services, lease, error)
+        raise
+
+
+def _go_live(tx: Transaction, services: Services, found: Activation, minted: _Minted) -> Lease:
+    """Step 6: live, under a checkpoint, unless somebody ended it while the target worked."""
+    lease = tx.get(Lease, minted.lease.id)
+    now_active = tx.get(Activation, found.id).state is ActivationState.ACTIVE
+    if lease.state is not LeaseState.PLANNED or not now_active:
+        raise ConflictError(f"activation {found.id} was ended while its credential was made")
+    box = base64.b64encode(
+        services.sealer.seal(_sealed_text(minted, found), found.request.seal_to)
+    ).decode()
+    probe = base64.b64encode(
+        services.sealer.seal(
+            msgspec.json.encode(minted.issued.credential), services.vault.recipient
+        )
+    ).decode()
+    live = msgspec.structs.replace(
+        lease.moved(LeaseState.LIVE),
+        box=box,
+        box_digest=hashlib.sha256(box.encode()).hexdigest(),
+        probe=probe,
+        baseline=minted.issued.baseline,
+        due_at=lease.plan.not_after,
+    )
+    residual = minted.residual
+    event = ev.LeaseIssued(
+        actor=found.request.principal,
+        lease=lease.id,
+        target=lease.plan.target,
+        box_sha256=live.box_digest,
+        residual=residual.bound if residual else None,
+        residual_because=residual.because if residual else "",
+    )
+    tx.append(activation_stream(found.id), event)
+    return tx.put(live)
+
+
+class SealedCredential(msgspec.Struct, frozen=True):
+    """What is inside the box: the credential, bound to what it is for."""
+
+    installation: str
+    activation: str
+    lease: str
+    target: str
+    role: str
+    not_after: str
+    credential: Credential
+
+
+def _sealed_text(minted: _Minted, found: Activation) -> bytes:
+    plan = minted.lease.plan
+    return msgspec.json.encode(
+        SealedCredential(
+            installation=found.request.installation,
+            activation=found.id,
+            lease=minted.lease.id,
+            target=plan.target,
+            role=plan.role,
+            not_after=plan.not_after.isoformat(),
+            credential=minted.issued.credential,
+        )
+    )
+
+
+async def _fail(services: Services, lease: Lease, error: BaseException) -> None:
+    """The account may exist: the lease ends at once and is revoked by its plan."""
+    words = error.message if isinstance(error, CallpointError) else type(error).__name__
+    code = error.code if isinstance(error, TargetError) else ""
+
+    def work(tx: Transaction) -> None:
+        found = tx.get(Lease, lease.id)
+        if found.state in (LeaseState.PLANNED, LeaseState.LIVE):
+            event = ev.LeaseFailed(
+                lease=lease.id, target=lease.plan.target, error=words[:500], code=code
+            )
+            tx.append(activation_stream(lease.activation), event)
+            end_lease(tx, found, EndReason.ISSUE_FAILED)
+
+    await asyncio.shield(services.store.transact(work, urgent=True))
+
+
+async def _give_up(services: Services, activation: str) -> None:
+    """End the activation whose issue failed, and revoke now."""
+
+    def work(tx: Transaction) -> tuple[Lease, ...]:
+        end(tx, tx.get(Activation, activation), EndReason.ISSUE_FAILED)
+        return leases(tx, activation)
+
+    ended = await services.store.transact(work, urgent=True)
+    await revoke_now(services, ended)

@@ -1,0 +1,128 @@
+"""The kill switch: an activation, a principal, a target, an incident, or everything.
+
+Any configured person may pull it; a machine may only end its own. It is authenticated and recorded
+and never asks the PDP: with a denying or broken PDP it must succeed (I11).
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from callpoint.domain import event as ev
+from callpoint.domain.activation import UNFINISHED, Activation, EndReason
+from callpoint.domain.eligibility import parse_opening
+from callpoint.domain.errors import DeniedError, RequestError
+from callpoint.domain.ids import INSTALLATION_STREAM
+from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.principal import PrincipalKind
+from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.revoke import revoke_now
+from callpoint.lifecycle.services import Services
+from callpoint.ports.identity import Caller
+from callpoint.ports.notifiers import Notice
+from callpoint.ports.stores import Transaction, View, Where
+
+_ALL = 1_000_000
+
+
+class Scope(StrEnum):
+    """What to kill."""
+
+    ACTIVATION = "activation"
+    PRINCIPAL = "principal"
+    TARGET = "target"
+    INCIDENT = "incident"
+    EVERYTHING = "everything"
+
+
+class Killed(msgspec.Struct, frozen=True):
+    """What a kill ended.
+
+    Attributes:
+        activations: Ended or withdrawn by it.
+        alive: Leases that are not yet proven dead; they are retried for ever.
+    """
+
+    activations: tuple[str, ...]
+    alive: tuple[str, ...]
+
+
+async def kill(services: Services, caller: Caller, scope: Scope, about: str = "") -> Killed:
+    """End all that the scope covers, now, and revoke before answering.
+
+    Raises:
+        DeniedError: A machine that would end what is not its own.
+        RequestError: A scope that needs a name has none.
+    """
+    if scope is not Scope.EVERYTHING and not about:
+        raise RequestError(f"kill {scope} needs a name", way_out=f"`callpoint kill {scope} NAME`")
+
+    def work(tx: Transaction) -> tuple[str, ...]:
+        found = [a for a in _unfinished(tx) if _covers(scope, about, a)]
+        _must_be_allowed(caller, found)
+        for activation in found:
+            end(tx, activation, EndReason.KILLED, caller.principal.id)
+        ended = tuple(activation.id for activation in found)
+        order = ev.KillOrdered(
+            actor=caller.principal.id, scope=scope, about=about, activations=ended
+        )
+        tx.append(INSTALLATION_STREAM, order)
+        return ended
+
+    ended = await services.store.transact(work, urgent=True)
+    alive = await _revoke_all(services, ended)
+    await services.notifier.notify(
+        Notice(
+            kind="kill:ordered",
+            about=about or scope,
+            to=(),
+            text=f"{caller.principal.id} killed {scope} {about}: {len(ended)} activations ended,"
+            f" {len(alive)} credentials not yet proven dead",
+            urgent=True,
+        )
+    )
+    return Killed(activations=ended, alive=alive)
+
+
+def _unfinished(tx: Transaction) -> tuple[Activation, ...]:
+    return tx.select(Activation, Where(states=UNFINISHED, limit=_ALL))
+
+
+def _covers(scope: Scope, about: str, found: Activation) -> bool:
+    request = found.request
+    match scope:
+        case Scope.ACTIVATION:
+            return found.id == about
+        case Scope.PRINCIPAL:
+            return about == request.principal or about in request.persons
+        case Scope.TARGET:
+            return about in {parse_opening(text).target for text in request.opens}
+        case Scope.INCIDENT:
+            return request.incident == about
+        case Scope.EVERYTHING:
+            return True
+
+
+def _must_be_allowed(caller: Caller, found: list[Activation]) -> None:
+    if caller.principal.kind is PrincipalKind.HUMAN:
+        return
+    if any(a.request.principal != caller.principal.id for a in found):
+        raise DeniedError(
+            f"{caller.principal.id} is a {caller.principal.kind} and can only end its own",
+            way_out="ask a person to run `callpoint kill`",
+        )
+
+
+async def _revoke_all(services: Services, activations: tuple[str, ...]) -> tuple[str, ...]:
+    """Revoke what the kill ended; returns the leases that are not yet proven dead."""
+
+    def ending(view: View) -> tuple[Lease, ...]:
+        return tuple(
+            lease
+            for activation in activations
+            for lease in view.select(Lease, Where(parent=activation))
+            if lease.state is not LeaseState.ENDED
+        )
+
+    await revoke_now(services, await services.store.read(ending))
+    return tuple(lease.id for lease in await services.store.read(ending))

@@ -1,0 +1,67 @@
+"""The one gate: only this module asks the PDP (architecture, "Deciding").
+
+Whatever *gives* something calls ``enforce`` first. A refusal, and a PDP that fails, become a
+durable event and a DeniedError. What takes away is not here at all (I11).
+"""
+
+from collections.abc import Sequence
+
+from callpoint.domain import event as ev
+from callpoint.domain.decision import Decision, DecisionRequest, Effect
+from callpoint.domain.errors import DeniedError
+from callpoint.domain.ids import REFUSALS_STREAM
+from callpoint.lifecycle.rules import Rules
+from callpoint.ports.stores import Store
+
+
+class Pep:
+    """Policy enforcement point."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def enforce(
+        self, rules: Rules, questions: Sequence[DecisionRequest]
+    ) -> tuple[Decision, ...]:
+        """All must be allowed; the first refusal ends it, on record.
+
+        Raises:
+            DeniedError: With the reasons of the policies that refused.
+        """
+        if not questions:
+            raise DeniedError("nothing was asked, so nothing is allowed")
+        return tuple([await self._one(rules, question) for question in questions])
+
+    async def _one(self, rules: Rules, question: DecisionRequest) -> Decision:
+        decision = _ask(rules, question)
+        if decision.allowed:
+            return decision
+        refused = ev.AccessRefused(
+            actor=question.actor.principal, question=question, decision=decision
+        )
+        await self._store.transact(lambda tx: tx.append(REFUSALS_STREAM, refused), urgent=True)
+        raise DeniedError(
+            f"{question.action} is denied to {question.actor.principal}",
+            reasons=decision.reasons or decision.errors,
+            way_out=_way_out(decision),
+        )
+
+
+def _ask(rules: Rules, question: DecisionRequest) -> Decision:
+    """The decision; whatever goes wrong inside the PDP is a deny (I11)."""
+    try:
+        return rules.decider.evaluate(question)
+    except Exception as error:  # noqa: BLE001 -- a broken PDP must deny, whatever it raises
+        return Decision(
+            effect=Effect.DENY,
+            policies=(),
+            reasons=(),
+            policy_digest=rules.policy_digest,
+            errors=(f"the policy engine failed: {type(error).__name__}",),
+        )
+
+
+def _way_out(decision: Decision) -> str:
+    if decision.errors:
+        return "policy could not be evaluated; ask a governor to run `callpoint policy check`"
+    return ""

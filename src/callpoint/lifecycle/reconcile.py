@@ -1,0 +1,115 @@
+"""Compare each target with what we hold, both ways (I8); only handles of our own installation.
+
+* An account that no open lease explains: an event, an alarm, and it is removed.
+* A live lease whose account is not there: its revocation begins, and proves it.
+"""
+
+import msgspec
+
+from callpoint.domain import event as ev
+from callpoint.domain.activation import Activation, EndReason
+from callpoint.domain.errors import TargetError
+from callpoint.domain.ids import activation_of, activation_stream, target_stream
+from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.review import Finding
+from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.removal import remove
+from callpoint.lifecycle.revoke import revoke
+from callpoint.lifecycle.services import Services
+from callpoint.ports.notifiers import Notice
+from callpoint.ports.stores import Transaction, View, Where
+from callpoint.ports.targets import Connector, ManagedAccount
+
+_OPEN = (LeaseState.PLANNED, LeaseState.LIVE, LeaseState.ENDING)
+_ALL = 1_000_000
+
+
+class Reconciled(msgspec.Struct, frozen=True):
+    """What one comparison found.
+
+    Attributes:
+        unknown: Accounts that no open lease explains.
+        removed: Those of them that are proven gone.
+        missing: Live leases without an account.
+        unreachable: Targets that did not answer: nothing is known of them.
+    """
+
+    unknown: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
+
+
+async def reconcile(services: Services) -> Reconciled:
+    """Compare every target once."""
+    total = Reconciled()
+    for name, port in services.targets.items():
+        try:
+            found = await _one(services, name, port)
+        except TargetError:
+            found = Reconciled(unreachable=(name,))
+        total = Reconciled(
+            *(getattr(total, f) + getattr(found, f) for f in Reconciled.__struct_fields__)
+        )
+    return total
+
+
+async def _one(services: Services, name: str, port: Connector) -> Reconciled:
+    # The target is read first: a lease is planned before its account exists, so an account that
+    # was issued in between is explained by the leases that are read after it.
+    live_before = await services.store.read(lambda view: _held(view, name, (LeaseState.LIVE,)))
+    accounts = await port.list_managed()
+    explained = await services.store.read(lambda view: _held(view, name, _OPEN))
+    unknown = [account for account in accounts if account.handle not in explained]
+    removed = [a.account for a in unknown if await _remove(services, port, a)]
+    there = {account.handle for account in accounts}
+    missing = sorted(live_before - there)
+    for handle in missing:
+        await _close_missing(services, handle)
+    return Reconciled(
+        unknown=tuple(account.account for account in unknown),
+        removed=tuple(removed),
+        missing=tuple(missing),
+    )
+
+
+def _held(view: View, target: str, states: tuple[LeaseState, ...]) -> set[str]:
+    found = view.select(Lease, Where(states=states, subject=target, limit=_ALL))
+    return {lease.id for lease in found}
+
+
+async def _remove(services: Services, port: Connector, account: ManagedAccount) -> bool:
+    """Alarm, then remove it; not proven gone means that the next pass tries again."""
+    event = ev.UnknownAccountFound(
+        target=port.target, handle=account.handle, account=account.account
+    )
+    stream = target_stream(port.target)
+    await services.store.transact(lambda tx: tx.append(stream, event), urgent=True)
+    await services.notifier.notify(
+        Notice(
+            kind="account:unknown",
+            about=port.target,
+            to=(),
+            text=f"{account.account} on {port.target} is explained by no lease; removing it",
+            urgent=True,
+        )
+    )
+    return (await remove(port, port.adopt(account), None, None)).dead
+
+
+async def _close_missing(services: Services, handle: str) -> None:
+    """Known but missing: a finding, and revocation, which closes it with proof."""
+
+    def work(tx: Transaction) -> bool:
+        lease = tx.find(Lease, handle)
+        if lease is None or lease.state is not LeaseState.LIVE:
+            return False
+        text = f"{lease.plan.account} was removed from {lease.plan.target} by somebody else"
+        event = ev.FindingRaised(finding=Finding(kind="account_missing", text=text), lease=handle)
+        activation = tx.get(Activation, activation_of(handle))
+        tx.append(activation_stream(activation.id), event)
+        end(tx, tx.put(activation.apply(event, tx.now())), EndReason.POLICY_VIOLATION)
+        return True
+
+    if await services.store.transact(work, urgent=True):
+        await revoke(services, handle)

@@ -1,0 +1,221 @@
+"""Step 1: somebody asks for an activation, for one incident, with a reason."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from callpoint.domain import event as ev
+from callpoint.domain.activation import Activation, begin
+from callpoint.domain.configuration import Configuration
+from callpoint.domain.decision import Action, Decision
+from callpoint.domain.eligibility import Eligibility, Purpose
+from callpoint.domain.errors import ConflictError, RequestError
+from callpoint.domain.event import Private, Request
+from callpoint.domain.ids import ACTIVATION_LENGTH, activation_stream
+from callpoint.domain.incident import Incident
+from callpoint.domain.incident_state import IncidentState
+from callpoint.lifecycle import budget, facts
+from callpoint.lifecycle.announce import announce_request
+from callpoint.lifecycle.residual import residual_findings
+from callpoint.lifecycle.rules import Rules
+from callpoint.lifecycle.services import Services
+from callpoint.ports.identity import Caller
+from callpoint.ports.stores import Transaction, View
+
+JUSTIFICATION_LIMIT = 2000
+JUSTIFICATION_LEAST = 10
+_NONCE_SIZE = 16
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a caller asks for; untrusted.
+
+    Attributes:
+        opens: ``target:role``; empty for all that the eligibility opens.
+        ttl: Shorter than the eligibility's, or None.
+        seal_to: One-time age recipient that the credential is sealed to.
+        sources: Networks (CIDR) that will connect.
+    """
+
+    eligibility: str
+    incident: str
+    justification: str
+    seal_to: str
+    purpose: Purpose = Purpose.RECOVER
+    opens: tuple[str, ...] = ()
+    ttl: timedelta | None = None
+    sources: tuple[str, ...] = ()
+
+
+class _Fresh(msgspec.Struct, frozen=True):
+    """What is made once per request, however often the transaction runs."""
+
+    activation: str
+    nonce: str
+    words: Private
+    residue: tuple[str, ...]
+
+
+class _Draft(msgspec.Struct, frozen=True):
+    request: Request
+    budget_left: int
+    incident: Incident | None
+
+
+async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
+    """Ask for an activation. It grants nothing: it opens a vote.
+
+    Raises:
+        RequestError: Malformed, or the eligibility does not open what is asked.
+        DeniedError: Policy says no (not eligible, no such incident, another target …).
+        LogUnavailableError: There is no evidence without the log, so no request.
+    """
+    rules = await services.rules.current()
+    eligibility = rules.configuration.eligibility(ask.eligibility)
+    _check(services, ask, eligibility)
+    fresh = _Fresh(
+        activation=services.random.ident(ACTIVATION_LENGTH),
+        nonce=services.random.token(_NONCE_SIZE).hex(),
+        words=services.private(ask.justification.strip()),
+        residue=await residual_findings(services, eligibility, _openings(ask, eligibility)),
+    )
+
+    def draft(view: View) -> _Draft:
+        return _draft(view, services, rules, caller, ask, fresh)
+
+    first = await services.store.read(draft)
+    decisions = await _enforce(services, caller, rules, first)
+
+    def work(tx: Transaction) -> Activation:
+        now = draft(tx)
+        open_ = now.incident is not None and now.incident.state_at(tx.now()) is IncidentState.OPEN
+        if eligibility.incident is not None and not open_:
+            raise ConflictError(f"incident {ask.incident} is no longer open")
+        return _record(tx, caller, now.request, fresh.words, decisions)
+
+    made = await services.store.transact(work)
+    await announce_request(services, rules.configuration, made)
+    return made
+
+
+def _check(services: Services, ask: Ask, eligibility: Eligibility) -> None:
+    """Everything that needs no state."""
+    words = ask.justification.strip()
+    if not JUSTIFICATION_LEAST <= len(words) <= JUSTIFICATION_LIMIT:
+        raise RequestError(
+            f"the justification has {len(words)} characters",
+            way_out=f"say in {JUSTIFICATION_LEAST} to {JUSTIFICATION_LIMIT} characters what you"
+            " will do and why it cannot wait",
+        )
+    if not services.sealer.is_recipient(ask.seal_to):
+        raise RequestError(
+            "seal_to is not an age recipient", way_out="send a fresh one-time `age1…` public key"
+        )
+    if ask.purpose not in eligibility.purposes:
+        raise RequestError(
+            f"{eligibility.id} is not for purpose {ask.purpose}",
+            way_out=f"it is for: {', '.join(eligibility.purposes)}",
+        )
+    if ask.ttl is not None and not timedelta(0) < ask.ttl <= eligibility.ttl:
+        raise RequestError(f"{eligibility.id} lasts at most {eligibility.ttl}")
+    _openings(ask, eligibility)
+
+
+def _openings(ask: Ask, eligibility: Eligibility) -> tuple[str, ...]:
+    """The target roles asked for, sorted; each must be one that the eligibility opens (R4)."""
+    all_opens = tuple(sorted(str(opening) for opening in eligibility.opens))
+    asked = tuple(sorted(set(ask.opens))) or all_opens
+    beyond = [text for text in asked if text not in all_opens]
+    if beyond:
+        raise RequestError(
+            f"{eligibility.id} does not open {beyond[0][:80]}",
+            way_out=f"it opens: {', '.join(all_opens)}",
+        )
+    return asked
+
+
+def _draft(
+    view: View, services: Services, rules: Rules, caller: Caller, ask: Ask, fresh: _Fresh
+) -> _Draft:
+    """The exact request as it would be recorded at the view's moment."""
+    configuration = rules.configuration
+    eligibility = configuration.eligibility(ask.eligibility)
+    terms = budget.terms(
+        view,
+        configuration,
+        eligibility,
+        caller.principal,
+        incident=ask.incident,
+        asked=ask.ttl,
+        shortest=services.limits.shortest,
+    )
+    now = view.now()
+    made = Request(
+        installation=services.installation.id,
+        activation=fresh.activation,
+        eligibility=eligibility.id,
+        principal=caller.principal.id,
+        persons=caller.principal.persons,
+        incident=ask.incident,
+        opens=_openings(ask, eligibility),
+        purpose=ask.purpose,
+        lane=eligibility.lane,
+        mode=eligibility.mode,
+        ttl=terms.ttl,
+        idle=eligibility.idle,
+        justification=fresh.words.commitment(),
+        seal_to=ask.seal_to,
+        sources=ask.sources,
+        nonce=fresh.nonce,
+        quorum=terms.quorum,
+        triage=eligibility.review.triage,
+        close=eligibility.review.close,
+        reviewers=eligibility.review.by,
+        configuration_digest=rules.configuration_digest,
+        policy_digest=rules.policy_digest,
+        requested_at=now,
+        lapses_at=now + eligibility.approval.within,
+        findings=(*terms.findings, *fresh.residue),
+    )
+    return _Draft(request=made, budget_left=terms.left, incident=view.find(Incident, ask.incident))
+
+
+async def _enforce(
+    services: Services, caller: Caller, rules: Rules, draft: _Draft
+) -> tuple[Decision, ...]:
+    configuration: Configuration = rules.configuration
+    at: datetime = draft.request.requested_at
+    questions = facts.questions(
+        Action.ACTIVATION_REQUEST,
+        facts.actor(caller, configuration),
+        draft.request,
+        configuration,
+        incident=facts.incident_facts(draft.incident, at),
+        activation=facts.activation_facts(
+            draft.request,
+            configuration.eligibility(draft.request.eligibility),
+            configuration,
+            budget_left=draft.budget_left,
+            now=at,
+        ),
+        at=at,
+    )
+    return await services.pep.enforce(rules, questions)
+
+
+def _record(
+    tx: Transaction,
+    caller: Caller,
+    made: Request,
+    words: Private,
+    decisions: tuple[Decision, ...],
+) -> Activation:
+    event = ev.ActivationRequested(
+        actor=caller.principal.id,
+        request=made,
+        digest=made.digest(),
+        decisions=decisions,
+        private={"justification": words},
+    )
+    tx.append(activation_stream(made.activation), event)
+    return tx.put(begin(event))

@@ -1,0 +1,203 @@
+"""Step 5: kill one lease, and prove it dead at the target (I5, I6, I7).
+
+1. Claim it, with a deadline: a worker that dies is taken over.
+2. Control attempt: the credential still works (or not); it may not hold up step 3.
+3. Disable, so that no new session begins.
+4. Kill live sessions until none is left, on every declared endpoint.
+5. Look what the use left behind.
+6. Revoke: remove the account and what it owns.
+7. Verify: gone from the catalogue, no session, refused for authentication.
+8. Record; erase what was kept for the attempt.
+Each step is tried even when an earlier one was refused (the ladder); what is not proven is retried
+for ever, capped and with jitter. It never asks the PDP and never waits for the log.
+"""
+
+import asyncio
+import base64
+from collections.abc import Iterable
+from datetime import timedelta
+
+import msgspec
+
+from callpoint.domain import event as ev
+from callpoint.domain.activation import Activation
+from callpoint.domain.errors import CallpointError, TargetError, UnavailableError
+from callpoint.domain.ids import activation_stream
+from callpoint.domain.lease import Lease, LeaseState, Rung
+from callpoint.domain.review import Finding
+from callpoint.lifecycle.announce import announce_stuck
+from callpoint.lifecycle.removal import NOT_TRIED, Removal, remove
+from callpoint.lifecycle.residual import connector
+from callpoint.lifecycle.services import Services
+from callpoint.ports.stores import Transaction, Where
+from callpoint.ports.targets import Attempt, Credential, ProbeResult
+
+_DOUBLINGS = 20
+
+
+async def revoke_now(services: Services, leases: Iterable[Lease]) -> None:
+    """Try every lease once, now and together; what fails stays due and the sweep goes on."""
+    await asyncio.gather(*(revoke(services, lease.id) for lease in leases))
+
+
+async def revoke_all(services: Services, activation: str) -> None:
+    """Try every lease of an activation once, now and together."""
+    found = await services.store.read(lambda view: view.select(Lease, Where(parent=activation)))
+    await revoke_now(services, found)
+
+
+async def revoke(services: Services, lease: str) -> bool:
+    """One attempt at one lease; True when it is proven dead. Target failures do not raise."""
+    held = await services.store.transact(lambda tx: _claim(tx, services, lease), urgent=True)
+    if held is None:
+        return False
+    async with services.lane(held.plan.target):
+        try:
+            return await _attempt(services, held)
+        except CallpointError as error:
+            await _retry_later(services, held, Rung.REVOKE, error)
+            return False
+
+
+def _claim(tx: Transaction, services: Services, lease: str) -> Lease | None:
+    """Step 1: nobody else works on it, or whoever did is dead."""
+    held = tx.find(Lease, lease)
+    now = tx.now()
+    if held is None or held.state is not LeaseState.ENDING:
+        return None
+    if held.claimed_until is not None and now < held.claimed_until:
+        return None
+    until = now + services.limits.claim_for
+    return tx.put(
+        msgspec.structs.replace(held, claimed_until=until, due_at=until, attempts=held.attempts + 1)
+    )
+
+
+async def _attempt(services: Services, held: Lease) -> bool:
+    port = connector(services, held.plan.target)
+    credential = _kept(services, held)
+    control = await _control(services, held, credential)
+    if control is not None and held.probed != control.attempt:
+        held = await services.store.transact(
+            lambda tx: _note_control(tx, held, control), urgent=True
+        )
+    removal = await remove(port, held.plan, held.baseline, credential)
+    if removal.dead:
+        await services.store.transact(lambda tx: _bury(tx, held, removal), urgent=True)
+        return True
+    await _retry_later(services, held, removal.rung, removal.error)
+    return False
+
+
+def _kept(services: Services, held: Lease) -> Credential | None:
+    """The credential that was kept for the attempt; None when it was erased or never was."""
+    if not held.probe:
+        return None
+    try:
+        return msgspec.json.decode(
+            services.vault.open(base64.b64decode(held.probe)), type=Credential
+        )
+    except (UnavailableError, msgspec.DecodeError):
+        return None  # revocation goes on without the attempt; the evidence says "not tried"
+
+
+async def _control(
+    services: Services, held: Lease, credential: Credential | None
+) -> ProbeResult | None:
+    """Step 2: once, and never longer than the limit (I5)."""
+    if credential is None or held.probed in (Attempt.ACCEPTED, Attempt.REFUSED):
+        return None
+    port = connector(services, held.plan.target)
+    limit = services.limits.probe_within.total_seconds()
+    try:
+        async with asyncio.timeout(limit):
+            return await port.probe(held.plan, credential)
+    except (TimeoutError, TargetError):
+        return ProbeResult(Attempt.UNKNOWN)
+
+
+def _note_control(tx: Transaction, held: Lease, control: ProbeResult) -> Lease:
+    found = tx.get(Lease, held.id)
+    event = ev.LeaseProbed(lease=held.id, control=control.attempt, control_code=control.code)
+    tx.append(activation_stream(held.activation), event)
+    return tx.put(msgspec.structs.replace(found, probed=control.attempt))
+
+
+def _bury(tx: Transaction, held: Lease, removal: Removal) -> Lease:
+    """Step 8: ended, with the proof; the kept secret is erased."""
+    found = tx.get(Lease, held.id)
+    if found.state is not LeaseState.ENDING:
+        return found
+    now = tx.now()
+    residue = tuple(
+        Finding(kind="residue", text=f"{held.plan.target}: {item.kind} {item.name} {item.detail}")
+        for item in removal.residue
+    )
+    event = ev.LeaseEnded(
+        lease=held.id,
+        target=held.plan.target,
+        evidence=removal.evidence,
+        control=found.probed or NOT_TRIED,
+        code=removal.code,
+        residue=residue,
+    )
+    tx.append(activation_stream(held.activation), event)
+    activation = tx.get(Activation, held.activation)
+    tx.put(activation.apply(event, now))
+    ended = msgspec.structs.replace(
+        found.moved(LeaseState.ENDED).due(None),
+        probe="",
+        box="",
+        baseline=None,
+        ended_at=now,
+        evidence=removal.evidence,
+        last_error="",
+    )
+    return tx.put(ended)
+
+
+async def _retry_later(services: Services, held: Lease, rung: Rung, error: CallpointError) -> None:
+    """Not dead yet: due again soon, louder each time the number of attempts doubles (I6)."""
+
+    def work(tx: Transaction) -> Lease:
+        found = tx.get(Lease, held.id)
+        if found.state is not LeaseState.ENDING:
+            return found
+        now = tx.now()
+        late = found.plan.not_after + services.limits.probe_kept_for < now
+        stuck = msgspec.structs.replace(
+            found.due(now + backoff(services, found.attempts)),
+            rung=rung,
+            last_error=error.message[:500],
+            probe="" if late else found.probe,
+        )
+        if _is_power_of_two(found.attempts):
+            tx.append(activation_stream(found.activation), _stuck(stuck, error))
+        return tx.put(stuck)
+
+    stuck = await services.store.transact(work, urgent=True)
+    if stuck.state is LeaseState.ENDING and _is_power_of_two(stuck.attempts):
+        await announce_stuck(services, stuck, error.message)
+
+
+def _stuck(lease: Lease, error: CallpointError) -> ev.LeaseStuck:
+    return ev.LeaseStuck(
+        lease=lease.id,
+        target=lease.plan.target,
+        attempts=lease.attempts,
+        rung=lease.rung,
+        error=error.message[:500],
+        code=error.code if isinstance(error, TargetError) else "",
+    )
+
+
+def backoff(services: Services, attempts: int) -> timedelta:
+    """Doubling, capped, with full jitter over the upper half; never a limit on attempts."""
+    limits = services.limits
+    factor: int = 1 << min(max(attempts - 1, 0), _DOUBLINGS)
+    span = min(limits.backoff_base * factor, limits.backoff_cap)
+    return span * (0.5 + services.random.fraction() / 2)
+
+
+def _is_power_of_two(number: int) -> bool:
+    return number > 0 and number & (number - 1) == 0

@@ -1,0 +1,72 @@
+"""What every step needs, handed over once by the composition root."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from callpoint.domain.event import Private
+from callpoint.domain.governance import Installation
+from callpoint.lifecycle.pep import Pep
+from callpoint.lifecycle.rules import RuleBook
+from callpoint.ports.clock import Clock, Random
+from callpoint.ports.keys import Sealer, Vault, Verifier
+from callpoint.ports.notifiers import Notifier
+from callpoint.ports.stores import Store
+from callpoint.ports.targets import Connector
+
+SALT_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Numbers of the life cycle; the composition root may change them, nothing else does.
+
+    Attributes:
+        claim_for: A worker holds a lease so long; a dead worker's lease is taken over after it.
+        issue_within: A planned lease that is not live by then is revoked.
+        probe_within: How long the control attempt may hold up disabling.
+        backoff_base: First wait after a failed revocation; doubles, with jitter.
+        backoff_cap: Longest wait between two attempts (I6).
+        per_target: Concurrent revocations on one target, so that a dead one starves nobody.
+        probe_kept_for: A secret for the control attempt is erased so long after ``not_after`` (I5).
+        skew: A target or store clock off by more than this gets no issue (I4).
+        shortest: Time is never shortened below it (I16).
+    """
+
+    claim_for: timedelta = timedelta(seconds=60)
+    issue_within: timedelta = timedelta(seconds=60)
+    probe_within: timedelta = timedelta(seconds=3)
+    backoff_base: timedelta = timedelta(seconds=1)
+    backoff_cap: timedelta = timedelta(seconds=60)
+    per_target: int = 8
+    probe_kept_for: timedelta = timedelta(hours=24)
+    skew: timedelta = timedelta(seconds=5)
+    shortest: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The ports and rules that the steps work with."""
+
+    installation: Installation
+    store: Store
+    rules: RuleBook
+    pep: Pep
+    clock: Clock
+    random: Random
+    notifier: Notifier
+    sealer: Sealer
+    vault: Vault
+    verifier: Verifier
+    targets: Mapping[str, Connector]
+    limits: Limits = field(default_factory=Limits)
+    lanes: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+
+    def private(self, value: str) -> Private:
+        """A personal value with a fresh salt."""
+        return Private(salt=self.random.token(SALT_SIZE), value=value)
+
+    def lane(self, target: str) -> asyncio.Semaphore:
+        """The cap on concurrent revocations of one target (I6)."""
+        return self.lanes.setdefault(target, asyncio.Semaphore(self.limits.per_target))

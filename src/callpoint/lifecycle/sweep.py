@@ -1,0 +1,155 @@
+"""What time does: lapse, expire, idle, escalate, and finish every revocation that is due.
+
+One pass is idempotent and may run on any number of nodes; each piece of work is one transaction
+that looks again at the store's clock. Nothing here asks the PDP or waits for the log.
+"""
+
+import asyncio
+from datetime import datetime
+
+import msgspec
+
+from callpoint.domain import event as ev
+from callpoint.domain.activation import Activation, ActivationState, EndReason
+from callpoint.domain.errors import CallpointError
+from callpoint.domain.ids import activation_stream
+from callpoint.domain.incident import Incident
+from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.review import Finding
+from callpoint.lifecycle.announce import announce
+from callpoint.lifecycle.ending import end, end_lease
+from callpoint.lifecycle.revoke import revoke
+from callpoint.lifecycle.services import Services
+from callpoint.ports.stores import Transaction, View, Where
+
+_BATCH = 1000
+_OPEN_LEASES = (LeaseState.PLANNED, LeaseState.LIVE, LeaseState.ENDING)
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """What one pass did.
+
+    Attributes:
+        moved: Activations that time moved on.
+        dead: Leases that were proven dead.
+        failed: Leases whose revocation failed again.
+        errors: One line for each piece of work that our own side could not do now.
+    """
+
+    moved: int = 0
+    dead: int = 0
+    failed: int = 0
+    errors: tuple[str, ...] = ()
+
+
+async def sweep(services: Services) -> Swept:
+    """One pass over everything that is due now."""
+    errors: list[str] = []
+    due = await services.store.read(_due_activations)
+    moved = 0
+    for activation in due:
+        try:
+            moved += await _move(services, activation.id)
+        except CallpointError as error:
+            errors.append(f"{activation.id}: {error.message}")
+    late = await services.store.read(_due_leases)
+    results = await asyncio.gather(
+        *(_work_on(services, lease) for lease in late), return_exceptions=True
+    )
+    for lease, result in zip(late, results, strict=True):
+        if isinstance(result, CallpointError):
+            errors.append(f"{lease.id}: {result.message}")
+        elif isinstance(result, BaseException):
+            raise result
+    dead = sum(result is True for result in results)
+    await services.store.merge_spool()
+    return Swept(moved=moved, dead=dead, failed=len(late) - dead, errors=tuple(errors))
+
+
+def _due_activations(view: View) -> tuple[Activation, ...]:
+    """Those whose time came, and active ones whose incident is over (a crash in between)."""
+    due = view.select(Activation, Where(due_before=view.now(), limit=_BATCH))
+    active = view.select(Activation, Where(states=(ActivationState.ACTIVE,), limit=_BATCH))
+    over = tuple(a for a in active if _incident_over(view, a) and a not in due)
+    return (*due, *over)
+
+
+def _due_leases(view: View) -> tuple[Lease, ...]:
+    """Oldest first (I7)."""
+    return view.select(Lease, Where(states=_OPEN_LEASES, due_before=view.now(), limit=_BATCH))
+
+
+def _incident_over(view: View, found: Activation) -> bool:
+    incident = view.find(Incident, found.request.incident)
+    return incident is not None and incident.state is IncidentState.RESOLVED
+
+
+async def _move(services: Services, activation: str) -> bool:
+    """Apply what time says about one activation; looks again inside the transaction."""
+
+    def work(tx: Transaction) -> Activation | None:
+        found = tx.find(Activation, activation)
+        return _moved(tx, found, tx.now()) if found is not None else None
+
+    made = await services.store.transact(work, urgent=True)
+    if made is None:
+        return False
+    await announce(
+        services, made, f"activation:{made.state}", f"{made.id} is {made.state}", urgent=True
+    )
+    return True
+
+
+def _moved(tx: Transaction, found: Activation, now: datetime) -> Activation | None:
+    due = found.due_at()
+    passed = due is not None and now >= due
+    match found.state:
+        case ActivationState.REQUESTED | ActivationState.APPROVED if passed:
+            event = ev.ActivationLapsed()
+            tx.append(activation_stream(found.id), event)
+            return tx.put(found.apply(event, now))
+        case ActivationState.ACTIVE if _incident_over(tx, found):
+            return end(tx, found, EndReason.INCIDENT_RESOLVED)
+        case ActivationState.ACTIVE if passed:
+            expired = found.not_after is not None and now >= found.not_after
+            return end(tx, found, EndReason.EXPIRED if expired else EndReason.IDLE)
+        case ActivationState.ENDED if passed and due is not None:
+            return _escalate(tx, found, due)
+        case _:
+            return None
+
+
+def _escalate(tx: Transaction, found: Activation, deadline: datetime) -> Activation | None:
+    """A review deadline passed: said once for each deadline (I16)."""
+    text = f"review deadline {deadline:%Y-%m-%d %H:%M} UTC passed"
+    if any(finding.text == text for finding in found.findings):
+        return None
+    event = ev.FindingRaised(finding=Finding(kind="review_overdue", text=text))
+    tx.append(activation_stream(found.id), event)
+    return tx.put(found.apply(event, tx.now()))
+
+
+async def _work_on(services: Services, lease: Lease) -> bool:
+    """A planned or live lease past its time starts ending; an ending one is revoked."""
+    if lease.state is not LeaseState.ENDING:
+        await services.store.transact(lambda tx: _expire(tx, lease), urgent=True)
+    return await revoke(services, lease.id)
+
+
+def _expire(tx: Transaction, lease: Lease) -> None:
+    """Planned too long (the node that issued it died), or live past ``not_after``."""
+    found = tx.get(Lease, lease.id)
+    if found.due_at is None or tx.now() < found.due_at:
+        return
+    activation = tx.get(Activation, found.activation)
+    match found.state:
+        case LeaseState.PLANNED:
+            end(tx, activation, EndReason.ISSUE_FAILED)
+        case LeaseState.LIVE:
+            end(tx, activation, EndReason.EXPIRED)
+        case _:
+            return
+    again = tx.get(Lease, lease.id)
+    if again.state in (LeaseState.PLANNED, LeaseState.LIVE):
+        end_lease(tx, again, EndReason.EXPIRED)

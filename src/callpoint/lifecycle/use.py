@@ -1,0 +1,102 @@
+"""Step 4: fetch the sealed credential, as often as needed, until the lease ends.
+
+Use is one atomic check on the store's clock (I4): state, expiry, incident, box; the event is under
+a checkpoint before the box leaves (I2). The box opens only with the requester's one-time key.
+"""
+
+import hashlib
+
+import msgspec
+
+from callpoint.domain import event as ev
+from callpoint.domain.activation import Activation, ActivationState
+from callpoint.domain.decision import Action, Decision
+from callpoint.domain.errors import ConflictError, DeniedError, TamperError
+from callpoint.domain.ids import activation_stream
+from callpoint.domain.incident import Incident
+from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.lease import Lease, LeaseState
+from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.proof import proven
+from callpoint.lifecycle.services import Services
+from callpoint.ports.identity import Caller
+from callpoint.ports.stores import Transaction, View
+
+
+class Box(msgspec.Struct, frozen=True):
+    """A sealed credential: an age file, base64."""
+
+    lease: str
+    target: str
+    role: str
+    box: str
+
+
+async def reveal(services: Services, caller: Caller, lease: str) -> Box:
+    """Hand out the sealed box of a live lease to who asked for it.
+
+    Raises:
+        DeniedError: Another principal, or policy says no now.
+        ConflictError: The lease or the activation is over, or the incident is not open.
+        TamperError: The box is not the one that was issued.
+        LogUnavailableError: No evidence, no secret (I2).
+    """
+    rules = await services.rules.current()
+    found, held = await services.store.read(lambda view: _load(view, services, lease))
+    if caller.principal.id != found.request.principal:
+        raise DeniedError(f"only {found.request.principal} can fetch credentials of {found.id}")
+    _must_be_live(found, held)
+    opened = f"{held.plan.target}:{held.plan.role}"
+    asked = msgspec.structs.replace(
+        found, request=msgspec.structs.replace(found.request, opens=(opened,))
+    )
+    (decision,) = await enforce_on(
+        services, caller, rules, Action.CREDENTIAL_REVEAL, asked, quorum_met=True
+    )
+
+    def work(tx: Transaction) -> Box:
+        return _hand_out(tx, caller, held, decision)
+
+    return await services.store.transact(work)
+
+
+def _load(view: View, services: Services, lease: str) -> tuple[Activation, Lease]:
+    """The rows, and the box checked against what the log says was issued."""
+    held = view.get(Lease, lease)
+    stream = activation_stream(held.activation)
+    events = proven(view, services.installation, [stream])[stream]
+    issued = {
+        item.event.box_sha256
+        for item in events
+        if isinstance(item.event, ev.LeaseIssued) and item.event.lease == lease
+    }
+    digest = hashlib.sha256(held.box.encode()).hexdigest()
+    if held.state is LeaseState.LIVE and digest not in issued:
+        raise TamperError(f"the box of {lease} is not the one that the log says was issued")
+    return view.get(Activation, held.activation), held
+
+
+def _must_be_live(found: Activation, held: Lease) -> None:
+    if found.state is not ActivationState.ACTIVE or held.state is not LeaseState.LIVE:
+        why = f" ({found.end_reason})" if found.end_reason else ""
+        raise ConflictError(
+            f"the credential of {found.id} is over: activation {found.state}{why},"
+            f" lease {held.state}",
+            way_out="a further use needs a new, newly approved activation",
+        )
+
+
+def _hand_out(tx: Transaction, caller: Caller, seen: Lease, decision: Decision) -> Box:
+    held, found, now = tx.get(Lease, seen.id), tx.get(Activation, seen.activation), tx.now()
+    _must_be_live(found, held)
+    if held.box != seen.box:
+        raise ConflictError(f"lease {held.id} moved meanwhile")
+    if found.not_after is None or now >= found.not_after:
+        raise ConflictError(f"activation {found.id} expired at {found.not_after}")
+    incident = tx.find(Incident, found.request.incident)
+    if incident is not None and incident.state_at(now) is not IncidentState.OPEN:
+        raise ConflictError(f"incident {incident.id} is {incident.state_at(now)}")
+    event = ev.CredentialRevealed(actor=caller.principal.id, lease=held.id, decision=decision)
+    tx.append(activation_stream(found.id), event)
+    tx.put(found.apply(event, now))
+    return Box(lease=held.id, target=held.plan.target, role=held.plan.role, box=held.box)
