@@ -1,0 +1,50 @@
+"""What the broker may do on a target, in either of two ways (7a, 7b), as the connector needs it."""
+
+from typing import Protocol
+
+from callpoint.adapters.targets.postgresql.server import Row, Server
+from callpoint.domain.undo_plan import UndoPlan
+
+
+class Authority(Protocol):
+    """Acts on one account at a time. Errors are those of ``Server.rows``; all is idempotent."""
+
+    async def create(self, plan: UndoPlan, verifier: str) -> None:
+        """Make the login role, expiring at ``plan.not_after``, as a member of the parent."""
+        ...
+
+    async def disable(self, account: str) -> None:
+        """No login, no password, no connection; nothing if the role is gone."""
+        ...
+
+    async def terminate(self, account: str, server: Server) -> int:
+        """Ask every session there to end; how many there were before."""
+        ...
+
+    async def sessions(self, account: str, server: Server) -> int:
+        """Sessions there, also of a role that has been dropped."""
+        ...
+
+    async def databases(self, account: str) -> list[str]:
+        """Databases that hold something of the account."""
+        ...
+
+    async def sweep(self, account: str, database: str) -> None:
+        """Give what it owns there to the custodian, take back what it was granted there."""
+        ...
+
+    async def drop(self, account: str) -> None:
+        """Drop the disabled role; refused while it has sessions or owns something."""
+        ...
+
+    async def lend(self, account: str, verifier: str) -> list[str]:
+        """Let us log in as the account to roll back what it prepared; in these databases."""
+        ...
+
+    async def cluster_snapshot(self, account: str) -> list[Row]:
+        """``kind``, ``name``, ``concerns`` of what all databases share."""
+        ...
+
+    async def database_snapshot(self, account: str, parent: str, database: str) -> list[Row]:
+        """The same for one database."""
+        ...

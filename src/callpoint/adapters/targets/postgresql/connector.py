@@ -1,0 +1,340 @@
+"""The PostgreSQL connector: a login role per activation, and its proven end.
+
+How each known trap of PostgreSQL is met is told in ``docs/connectors/postgresql.md``; the tests
+in ``tests/integration/test_postgresql_traps.py`` carry the same numbers.
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from callpoint.adapters.targets.postgresql import persistence, scram, selftest
+from callpoint.adapters.targets.postgresql.attempt import Door, attempt, door_of
+from callpoint.adapters.targets.postgresql.authority import Authority
+from callpoint.adapters.targets.postgresql.owner_functions import OwnerFunctions
+from callpoint.adapters.targets.postgresql.prepared import roll_back_prepared
+from callpoint.adapters.targets.postgresql.server import Server
+from callpoint.adapters.targets.postgresql.settings import (
+    EndpointKind,
+    PostgresqlSettings,
+    address_of,
+)
+from callpoint.domain.errors import (
+    RequestError,
+    TargetError,
+    TargetRefusedError,
+    TargetUnknownError,
+)
+from callpoint.domain.ids import HANDLE_LIMIT
+from callpoint.domain.undo_plan import UndoPlan
+from callpoint.ports.clock import Clock, Random
+from callpoint.ports.targets import (
+    CALL_LIMIT,
+    Absence,
+    Attempt,
+    Credential,
+    Issued,
+    ManagedAccount,
+    MintRequest,
+    Persistence,
+    ProbeResult,
+    Residual,
+    SelfTest,
+)
+
+NAME = "postgresql"
+
+_SECRET_BYTES = 24
+_MARK_WORDS = 5
+# Leaves time to answer within CALL_LIMIT.
+_OWN_LIMIT = CALL_LIMIT - timedelta(seconds=1)
+_KILL_LIMIT = timedelta(seconds=8)
+_KILL_PAUSE = timedelta(milliseconds=50)
+
+
+class PostgresqlConnector:
+    """Implements ``ports.targets.Connector`` for one target."""
+
+    def __init__(self, settings: PostgresqlSettings, clock: Clock, random: Random) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._random = random
+        self._primary = Server(settings.name, "primary", settings.dsn, settings.sslmode)
+        self._standbys = tuple(
+            Server(settings.name, endpoint.name, endpoint.dsn, settings.sslmode)
+            for endpoint in settings.endpoints
+            if endpoint.kind is EndpointKind.STANDBY
+        )
+        self._authority: Authority = OwnerFunctions(
+            self._primary, settings.schema, settings.connection_limit
+        )
+
+    def __repr__(self) -> str:
+        return f"PostgresqlConnector({self.target})"
+
+    @property
+    def target(self) -> str:
+        return self._settings.name
+
+    # ------------------------------------------------------------------ 1: plan and issue
+
+    def plan(self, request: MintRequest) -> UndoPlan:
+        role = self._settings.roles.get(request.role)
+        if role is None:
+            raise RequestError(
+                f"target {self.target} has no role {request.role!r}",
+                way_out=f"ask for one of: {', '.join(sorted(self._settings.roles))}",
+            )
+        handle = request.handle
+        if not (handle.isascii() and handle.isalnum() and handle == handle.lower()):
+            raise RequestError("a handle consists of a-z and 0-9")
+        if not handle.startswith(self._settings.installation) or not (
+            len(self._settings.installation) < len(handle) <= HANDLE_LIMIT
+        ):
+            raise RequestError(
+                "a handle is the installation's id and at most 18 characters after it"
+            )
+        return UndoPlan(
+            connector=NAME,
+            target=self.target,
+            role=request.role,
+            handle=handle,
+            account=f"cp_{handle}",
+            not_after=request.not_after,
+            details={"parent": role.parent, "sources": ",".join(request.sources)},
+        )
+
+    async def issue(self, plan: UndoPlan) -> Issued:
+        self._own(plan)
+        async with self._limit():
+            now, _, _ = await self._snapshot(plan)
+            secret = base64.urlsafe_b64encode(self._random.token(_SECRET_BYTES)).decode("ascii")
+            await self._authority.create(plan, self._verifier(secret))
+            return Issued(credential=self._credential(plan, secret), baseline=now)
+
+    async def probe(self, plan: UndoPlan, credential: Credential) -> ProbeResult:
+        self._own(plan)
+        return await attempt(
+            door_of(credential.endpoint, self.target), credential.username, credential.secret
+        )
+
+    # ------------------------------------------------------------------ 2: ending
+
+    async def disable(self, plan: UndoPlan) -> None:
+        self._own(plan)
+        async with self._limit():
+            await self._authority.disable(plan.account)
+
+    async def kill_sessions(self, plan: UndoPlan) -> int:
+        self._own(plan)
+        async with self._limit():
+            alive = await self._kill(plan.account, self._primary)
+            silent: list[TargetError] = []
+            for standby in self._standbys:
+                try:
+                    alive += await self._kill(plan.account, standby)
+                    await self._must_have_replayed(plan.account, standby)
+                except TargetError as error:
+                    # The other endpoints' sessions end now, whatever this one does.
+                    silent.append(error)
+            if silent:
+                raise silent[0]
+            return alive
+
+    async def diff_persistence(
+        self, plan: UndoPlan, baseline: dict[str, list[str]] | None
+    ) -> tuple[Persistence, ...]:
+        self._own(plan)
+        async with self._limit():
+            now, own, unexamined = await self._snapshot(plan)
+            return persistence.difference(now, own, baseline, unexamined)
+
+    async def revoke(self, plan: UndoPlan) -> None:
+        self._own(plan)
+        async with self._limit():
+            account = plan.account
+            await self._authority.disable(account)
+            if await self._kill(account, self._primary):
+                raise TargetRefusedError(
+                    f"sessions of {account} do not end", target=self.target, code="55006"
+                )
+            await roll_back_prepared(self._primary, self._authority, account, self._random)
+            for database in await self._authority.databases(account):
+                await self._authority.sweep(account, database)
+            # What all databases share (grants on databases, settings) hangs on none of them.
+            await self._authority.sweep(account, "")
+            await self._authority.drop(account)
+            # A login that was under way while we disabled it would be a session without a role.
+            await self._kill(account, self._primary)
+
+    async def verify_absent(self, plan: UndoPlan, credential: Credential | None) -> Absence:
+        self._own(plan)
+        async with self._limit():
+            in_catalogue = await self._in_catalogue(plan.account, self._primary)
+            sessions = await self._authority.sessions(plan.account, self._primary)
+            unreachable = []
+            for standby in self._standbys:
+                try:
+                    in_catalogue |= await self._in_catalogue(plan.account, standby)
+                    sessions += await self._authority.sessions(plan.account, standby)
+                except TargetError:
+                    # Reported by name, and so "not dead": nothing is swallowed.
+                    unreachable.append(standby.endpoint)
+            return Absence(
+                in_catalogue=in_catalogue,
+                sessions=sessions,
+                unreachable=tuple(unreachable),
+                attempt=None if credential is None else await self._attempts(credential),
+            )
+
+    # ------------------------------------------------------------------ 3: looking
+
+    async def list_managed(self) -> tuple[ManagedAccount, ...]:
+        async with self._limit():
+            rows = await self._primary.rows(
+                "SELECT rolname::text AS account, rolcanlogin AS enabled, "
+                "shobj_description(oid, 'pg_authid') AS mark FROM pg_catalog.pg_roles "
+                "WHERE starts_with(rolname::text, $1) ORDER BY rolname",
+                self._settings.account_prefix,
+            )
+        return tuple(
+            ManagedAccount(
+                handle=row["account"].removeprefix("cp_"),
+                account=row["account"],
+                enabled=row["enabled"],
+                not_after=_marked_end(row["mark"]),
+            )
+            for row in rows
+        )
+
+    async def selftest(self) -> SelfTest:
+        return await selftest.run(
+            self._settings, self, self._primary, self._standbys, self._clock, self._random
+        )
+
+    async def residual(self) -> Residual:
+        async with self._limit():
+            return await selftest.residual(self._settings, self._primary)
+
+    async def skew(self) -> timedelta:
+        async with self._limit():
+            before = self._clock.now()
+            theirs: datetime = await self._primary.value("SELECT pg_catalog.clock_timestamp()")
+            after = self._clock.now()
+            # Connecting takes most of the time, so their answer is nearer to the end than to the
+            # middle; half of the way still bounds the error by half of the call.
+            return theirs - (before + (after - before) / 2)
+
+    # ------------------------------------------------------------------ inside
+
+    @asynccontextmanager
+    async def _limit(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_OWN_LIMIT.total_seconds()):
+                yield
+        except TimeoutError as error:
+            raise TargetUnknownError(
+                f"{self.target} did not finish within {_OWN_LIMIT.seconds} s", target=self.target
+            ) from error
+
+    def _own(self, plan: UndoPlan) -> None:
+        prefix = self._settings.account_prefix
+        if not plan.account.startswith(prefix) or plan.account != f"cp_{plan.handle}":
+            raise TargetRefusedError(
+                f"{plan.account} is no account of this installation",
+                target=self.target,
+                way_out="look at the installation that made it; this one will not touch it",
+            )
+
+    def _verifier(self, secret: str) -> str:
+        return scram.verifier(secret, self._random.token(scram.SALT_SIZE))
+
+    def _credential(self, plan: UndoPlan, secret: str) -> Credential:
+        settings = self._settings
+        options = f"-c role={plan.details['parent']}"
+        door = settings.advertised
+        endpoint = {
+            "host": door.host,
+            "port": str(door.port),
+            "dbname": door.dbname,
+            "options": options,
+        }
+        if settings.sslmode:
+            endpoint["sslmode"] = settings.sslmode
+        where = " ".join(f"{key}={value}" for key, value in endpoint.items() if key != "options")
+        return Credential(
+            username=plan.account,
+            secret=secret,
+            endpoint=endpoint,
+            hint=f'PGPASSWORD="$CALLPOINT_SECRET" PGOPTIONS="{options}" '
+            f'psql "{where} user={plan.account}"',
+        )
+
+    async def _kill(self, account: str, server: Server) -> int:
+        deadline = self._clock.monotonic() + _KILL_LIMIT.total_seconds()
+        while alive := await self._authority.terminate(account, server):
+            if self._clock.monotonic() >= deadline:
+                return alive
+            await self._clock.sleep(_KILL_PAUSE)
+        return 0
+
+    async def _must_have_replayed(self, account: str, standby: Server) -> None:
+        query = "SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = $1"
+        on_primary = await self._primary.value(query, account)
+        on_standby = await standby.value(query, account)
+        if on_standby and not on_primary:
+            raise TargetUnknownError(
+                f"{standby.endpoint} has not replayed yet that {account} is disabled",
+                target=self.target,
+            )
+
+    async def _in_catalogue(self, account: str, server: Server) -> bool:
+        query = "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)"
+        return bool(await server.value(query, account))
+
+    async def _attempts(self, credential: Credential) -> ProbeResult:
+        """The old credential at every door; the worst answer counts."""
+        doors = [door_of(credential.endpoint, self.target)]
+        for endpoint in self._settings.endpoints:
+            door = address_of(endpoint.dsn)
+            doors.append(Door(door.host, door.port, door.dbname, self._settings.sslmode))
+        answers = [await attempt(d, credential.username, credential.secret) for d in doors]
+        for worst in (Attempt.ACCEPTED, Attempt.UNKNOWN):
+            for answer in answers:
+                if answer.attempt is worst:
+                    return answer
+        return answers[0]
+
+    async def _snapshot(
+        self, plan: UndoPlan
+    ) -> tuple[persistence.Snapshot, persistence.Snapshot, list[str]]:
+        cluster = await self._authority.cluster_snapshot(plan.account)
+        databases, unexamined = {}, []
+        for database in await self._databases():
+            try:
+                databases[database] = await self._authority.database_snapshot(
+                    plan.account, plan.details["parent"], database
+                )
+            except TargetRefusedError:
+                unexamined.append(database)
+        everything, own = persistence.collect(cluster, databases)
+        return everything, own, unexamined
+
+    async def _databases(self) -> list[str]:
+        if self._settings.databases:
+            return sorted({self._settings.database, *self._settings.databases})
+        rows = await self._primary.rows(
+            "SELECT datname::text AS name FROM pg_catalog.pg_database "
+            "WHERE datallowconn AND datname <> 'template1' ORDER BY datname"
+        )
+        return [row["name"] for row in rows]
+
+
+def _marked_end(mark: str | None) -> datetime | None:
+    """The end that the owner's functions wrote on the role; VALID UNTIL is lost by disabling."""
+    words = (mark or "").split(" ")
+    if len(words) < _MARK_WORDS or words[0] != "callpoint" or not words[3].isdecimal():
+        return None
+    return datetime.fromtimestamp(int(words[3]), tz=UTC)

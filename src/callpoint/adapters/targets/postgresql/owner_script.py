@@ -1,0 +1,92 @@
+"""The script that the target's owner reads and runs: ``callpoint target prepare NAME`` prints it.
+
+It installs SECURITY DEFINER functions owned by the superuser who runs it. They must belong to a
+superuser, as ending sessions, comparing password marks and reassigning objects need one; so they
+are few, check every argument themselves, and pin ``search_path`` with ``pg_temp`` last, so that
+nobody's operator or function of the same name is ever called. The broker may execute them and has
+no other right. Rendering is pure.
+"""
+
+from datetime import timedelta
+from importlib.resources import files
+
+from callpoint.adapters.targets.postgresql.settings import CUSTODIAN, PostgresqlSettings
+
+VERSION = "1"
+"""Raised with every change of the SQL; the selftest compares it with what is installed."""
+
+LONGEST = timedelta(hours=8)
+"""No account lives longer, whatever Callpoint asks: a constant of the owner's, not of ours."""
+
+_HEADING = """\
+-- Callpoint: what the owner of the target {name} installs.
+-- For installation {installation}, broker role {broker}. Read it, then run it as a superuser:
+--   psql --set ON_ERROR_STOP=1 --dbname {database} --file THIS_FILE
+-- It may be run again at any time. It names no password: set the broker's with \\password.
+-- {databases}
+
+"""
+
+
+def render(settings: PostgresqlSettings) -> str:
+    """The whole script for psql: the home database's parts, then each further database's part."""
+    others = [name for name in settings.databases if name != settings.database]
+    heading = _HEADING.format(
+        name=settings.name,
+        installation=settings.installation,
+        broker=settings.broker,
+        database=settings.database,
+        databases=_about_databases(settings, others),
+    )
+    parts = [heading, render_home(settings)]
+    for name in others:
+        parts.extend([f"\\connect {_quoted(name)}\n\n", render_database(settings)])
+    return "".join(parts)
+
+
+def render_home(settings: PostgresqlSettings) -> str:
+    """Plain SQL for the database that the broker logs in to; includes ``render_database``."""
+    home = (_template("owner_home.sql"), _template("owner_reaper.sql"))
+    return render_database(settings) + "\n".join(_filled(part, settings) for part in home)
+
+
+def render_database(settings: PostgresqlSettings) -> str:
+    """Plain SQL for any database in which accounts could own something."""
+    return _filled(_template("owner_database.sql"), settings) + "\n"
+
+
+def _about_databases(settings: PostgresqlSettings, others: list[str]) -> str:
+    if settings.databases:
+        return f"Databases: {', '.join([settings.database, *others])}."
+    return (
+        "It covers this database. For each other one that accounts may connect to, run what\n"
+        "-- `callpoint target prepare NAME --database-part` prints; the selftest names them."
+    )
+
+
+def _filled(template: str, settings: PostgresqlSettings) -> str:
+    # Every value has been held to a narrow form by the settings; the database's name is quoted.
+    values = {
+        "schema": settings.schema,
+        "version": VERSION,
+        "installation": settings.installation,
+        "prefix": settings.account_prefix,
+        "custodian": CUSTODIAN,
+        "broker": settings.broker,
+        "database": settings.database,
+        "parents": ", ".join(f"'{parent}'" for parent in settings.parents),
+        "longest": f"{LONGEST // timedelta(hours=1)} hours",
+        "connections": str(settings.connection_limit),
+    }
+    for key, value in values.items():
+        template = template.replace("{{" + key + "}}", value)
+    return template
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _template(name: str) -> str:
+    return files(__package__).joinpath("sql", name).read_text(encoding="utf-8")

@@ -1,0 +1,58 @@
+"""What a use may leave behind: two snapshots compared. Pure.
+
+A snapshot maps a kind ("role", "trigger in orders", …) to sorted names. Only what is there *now*
+and was not there *before* is found; what other people made in between shows as well, as nobody
+can tell from the catalogue who did it. Without a baseline, only what names the account is found.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from callpoint.adapters.targets.postgresql.server import Row
+from callpoint.domain.untrusted import printable
+from callpoint.ports.targets import Persistence
+
+_NAME_LIMIT = 300
+_OWN = "concerns the account"
+_UNEXAMINED = "database not examined"
+
+Snapshot = dict[str, list[str]]
+
+
+def collect(
+    cluster: Iterable[Row], databases: Mapping[str, Iterable[Row]]
+) -> tuple[Snapshot, Snapshot]:
+    """Everything, and the part of it that names the account.
+
+    Args:
+        cluster: Rows of ``kind``, ``name``, ``concerns`` that all databases share.
+        databases: The same rows by database.
+    """
+    everything: dict[str, set[str]] = {}
+    own: dict[str, set[str]] = {}
+    for suffix, rows in [("", cluster), *((f" in {name}", r) for name, r in databases.items())]:
+        for row in rows:
+            kind = printable(row["kind"]) + suffix
+            everything.setdefault(kind, set()).add(printable(row["name"], _NAME_LIMIT))
+            if row["concerns"]:
+                own.setdefault(kind, set()).add(printable(row["name"], _NAME_LIMIT))
+    return _sorted(everything), _sorted(own)
+
+
+def difference(
+    now: Snapshot, own: Snapshot, baseline: Snapshot | None, unexamined: Iterable[str]
+) -> tuple[Persistence, ...]:
+    """What is new, or, without a baseline, what names the account."""
+    found = [Persistence(kind=_UNEXAMINED, name=name) for name in sorted(unexamined)]
+    for kind, names in sorted((own if baseline is None else now).items()):
+        known = set() if baseline is None else set(baseline.get(kind, []))
+        mine = set(own.get(kind, []))
+        found.extend(
+            Persistence(kind=kind, name=name, detail=_OWN if name in mine else "")
+            for name in names
+            if name not in known
+        )
+    return tuple(found)
+
+
+def _sorted(sets: dict[str, set[str]]) -> Snapshot:
+    return {kind: sorted(names) for kind, names in sorted(sets.items())}

@@ -1,0 +1,142 @@
+"""One way in to a PostgreSQL server as the broker: short connections, time limits, our errors.
+
+Every error of the driver becomes ``TargetRefusedError`` (the server answered with an SQLSTATE:
+its transaction was rolled back, nothing was done) or ``TargetUnknownError`` (it may be done).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+
+from callpoint.domain.errors import TargetRefusedError, TargetUnknownError
+from callpoint.domain.untrusted import printable
+
+_CONNECT_LIMIT = timedelta(seconds=5)
+_QUERY_LIMIT = timedelta(seconds=10)
+_LOCK_LIMIT = "5s"
+_CLOSE_LIMIT = 1.0
+_AT_ONCE = 4
+
+Row = dict[str, Any]
+
+
+def unanswered(sqlstate: str) -> bool:
+    """Whether this code leaves open if the statement took effect.
+
+    Class 08 is a lost connection, 40003 "completion unknown", 57P01-57P05 a server going down.
+    """
+    return sqlstate.startswith(("08", "57P")) or sqlstate == "40003"
+
+
+@contextmanager
+def translated(target: str, endpoint: str) -> Iterator[None]:
+    """Turn what the driver raises into the two errors that a connector may raise."""
+    where = target if endpoint == "primary" else f"{target} ({endpoint})"
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        code = error.sqlstate or ""
+        said = printable(error.message or type(error).__name__)
+        if not code or unanswered(code):
+            raise TargetUnknownError(
+                f"{where} did not finish: {said}", target=target, code=code
+            ) from error
+        raise TargetRefusedError(
+            f"{where} refused: {said}", target=target, code=code, way_out=_way_out(code)
+        ) from error
+    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # The driver's text may quote the connection string, so only its class is told (I14).
+        raise TargetUnknownError(
+            f"{where} does not answer ({type(error).__name__})", target=target
+        ) from error
+
+
+def _way_out(code: str) -> str:
+    match code:
+        case "28P01" | "28000":
+            return "check the broker's DSN, its password and pg_hba.conf"
+        case "42883" | "3F000":
+            return "run the owner's script in this database: callpoint target prepare"
+        case "25006":
+            return "the DSN leads to a standby: point it at the primary"
+        case _:
+            return ""
+
+
+class Server:
+    """The broker's connections to one endpoint of a target.
+
+    Args:
+        target: The target's configured name, for errors.
+        endpoint: ``primary`` or the endpoint's configured name.
+        dsn: The broker's login there.
+        sslmode: libpq's word, or empty for what the DSN says.
+    """
+
+    def __init__(self, target: str, endpoint: str, dsn: str, sslmode: str) -> None:
+        self.endpoint = endpoint
+        self._target = target
+        self._dsn = dsn
+        self._sslmode = sslmode
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
+
+    def __repr__(self) -> str:
+        return f"Server({self._target}/{self.endpoint})"
+
+    @asynccontextmanager
+    async def connection(
+        self, database: str = "", *, user: str = "", password: str = ""
+    ) -> AsyncIterator[Any]:
+        """A short-lived connection; what is given overrides the DSN's."""
+        given = {"database": database, "user": user, "password": password}
+        options: dict[str, Any] = {key: value for key, value in given.items() if value}
+        if self._sslmode:
+            options["ssl"] = self._sslmode
+        async with self._at_once:
+            with translated(self._target, self.endpoint):
+                connection = await asyncpg.connect(
+                    self._dsn,
+                    timeout=_CONNECT_LIMIT.total_seconds(),
+                    command_timeout=_QUERY_LIMIT.total_seconds(),
+                    # Poolers in transaction mode lose named statements.
+                    statement_cache_size=0,
+                    # Ours, whatever an account's or a database's own settings say.
+                    server_settings={
+                        "application_name": "callpoint",
+                        "lock_timeout": _LOCK_LIMIT,
+                        "search_path": "pg_catalog",
+                    },
+                    **options,
+                )
+            try:
+                with translated(self._target, self.endpoint):
+                    yield connection
+            finally:
+                await closed(connection)
+
+    async def rows(self, query: str, *arguments: object, database: str = "") -> list[Row]:
+        """Run one statement in a transaction of its own.
+
+        Raises:
+            TargetRefusedError: The server answered with an SQLSTATE.
+            TargetUnknownError: No answer.
+        """
+        async with self.connection(database) as connection:
+            return [dict(row) for row in await connection.fetch(query, *arguments)]
+
+    async def value(self, query: str, *arguments: object, database: str = "") -> Any:  # noqa: ANN401 - whatever the column holds
+        """The first column of the first row, or None."""
+        found = await self.rows(query, *arguments, database=database)
+        return next(iter(found[0].values())) if found else None
+
+
+async def closed(connection: Any) -> None:  # noqa: ANN401 - the driver ships without types
+    """Say goodbye within a second, else drop the socket: a goodbye never fails a call."""
+    try:
+        await connection.close(timeout=_CLOSE_LIMIT)
+    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()

@@ -1,0 +1,189 @@
+-- ===== Looking, and the reaper (database {{database}} only) ================================
+
+-- Roles, memberships, passwords (as marks) and what else the whole cluster shares.
+CREATE OR REPLACE FUNCTION {{schema}}.cluster_snapshot(account text)
+RETURNS TABLE (kind text, name text, concerns boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+DECLARE
+  who oid := {{schema}}.made(account);
+  ours oid[];
+BEGIN
+  -- Accounts of this installation are Callpoint's own work and come and go all the time.
+  SELECT coalesce(array_agg(r.oid), '{}') INTO ours FROM pg_roles r
+    WHERE shobj_description(r.oid, 'pg_authid') ~ '^callpoint 1 {{installation}} ';
+
+  RETURN QUERY
+  SELECT 'role', concat_ws(' ', r.rolname, CASE WHEN r.rolcanlogin THEN 'login' END,
+           CASE WHEN r.rolsuper THEN 'superuser' END, CASE WHEN r.rolcreaterole THEN 'createrole' END,
+           CASE WHEN r.rolcreatedb THEN 'createdb' END, CASE WHEN r.rolbypassrls THEN 'bypassrls' END,
+           CASE WHEN r.rolreplication THEN 'replication' END), false
+    FROM pg_roles r WHERE r.oid <> ALL (ours)
+  UNION ALL
+  SELECT 'password', format('%s %s', r.rolname,
+                            left(encode({{schema}}.mark(r.rolpassword), 'hex'), 16)), false
+    FROM pg_authid r WHERE r.oid <> ALL (ours) AND r.rolpassword IS NOT NULL
+  UNION ALL
+  SELECT 'changed password', format('%s', r.rolname), true
+    FROM pg_authid r JOIN {{schema}}.account a ON a.oid = r.oid
+    WHERE r.oid = who AND (a.password_changed OR a.secret_mark <> {{schema}}.mark(r.rolpassword))
+  UNION ALL
+  SELECT 'membership', format('%s in %s%s', m.member::regrole, m.roleid::regrole,
+                              CASE WHEN m.admin_option THEN ' with admin option' ELSE '' END),
+         coalesce(who IN (m.member, m.roleid), false)
+    FROM pg_auth_members m
+    WHERE NOT (m.member = ANY (ours) AND NOT m.admin_option
+               AND EXISTS (SELECT FROM {{schema}}.parent p WHERE p.parent = m.roleid::regrole::name))
+  UNION ALL
+  SELECT 'setting', format('%s in %s: %s', coalesce(r.rolname, 'everybody'),
+                           coalesce(b.datname, 'every database'), s.setconfig), false
+    FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
+    LEFT JOIN pg_database b ON b.oid = s.setdatabase
+    WHERE s.setrole <> ALL (ours)
+  UNION ALL
+  SELECT 'prepared transaction', format('%s in %s by %s', x.gid, x.database, x.owner),
+         coalesce(x.owner = account, false)
+    FROM pg_prepared_xacts x
+  UNION ALL
+  SELECT 'subscription', format('%s of %s', s.subname, s.subowner::regrole),
+         s.subowner IS NOT DISTINCT FROM who
+    FROM pg_subscription s
+  UNION ALL
+  SELECT 'database', format('%s of %s', b.datname, b.datdba::regrole),
+         b.datdba IS NOT DISTINCT FROM who
+    FROM pg_database b
+  UNION ALL
+  SELECT 'replication slot', format('%s', l.slot_name), false FROM pg_replication_slots l
+  UNION ALL
+  SELECT 'parameter grant', format('%s on %s to %s', x.privilege_type, p.parname,
+           CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END), false
+    FROM pg_parameter_acl p, LATERAL aclexplode(p.paracl) x;
+END
+$callpoint$;
+
+-- Lets the connector log in as the account for half a minute, with a secret only it knows, to roll
+-- back what the account left prepared: nobody else but a superuser could, a function cannot, and a
+-- prepared transaction can block DROP ROLE for ever. It opens nothing that create_account would not.
+CREATE OR REPLACE FUNCTION {{schema}}.lend(account text, verifier text) RETURNS SETOF text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+DECLARE
+  who oid := {{schema}}.made(account);
+BEGIN
+  IF who IS NULL OR NOT EXISTS (SELECT FROM pg_prepared_xacts x WHERE x.owner = account) THEN
+    RETURN;
+  END IF;
+  IF (verifier ~ '^SCRAM-SHA-256\$[1-9][0-9]{3,5}:[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$')
+     IS NOT TRUE THEN
+    RAISE EXCEPTION 'not a SCRAM-SHA-256 verifier' USING ERRCODE = '22023';
+  END IF;
+  EXECUTE format('ALTER ROLE %I LOGIN CONNECTION LIMIT 1 PASSWORD %L VALID UNTIL %L', account, verifier,
+    to_char((clock_timestamp() + interval '30 seconds') AT TIME ZONE 'UTC',
+            'YYYY-MM-DD HH24:MI:SS.US"+00"'));
+  -- Not a change by the actor: what disable() compares with moves along.
+  UPDATE {{schema}}.account a SET secret_mark = {{schema}}.mark(verifier) WHERE a.oid = who;
+  RETURN QUERY SELECT DISTINCT x.database::text FROM pg_prepared_xacts x WHERE x.owner = account;
+END
+$callpoint$;
+
+CREATE OR REPLACE FUNCTION {{schema}}.access_rules()
+RETURNS TABLE (line integer, type text, databases text[], users text[], address text, method text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+  SELECT h.line_number, h.type, h.database, h.user_name, concat_ws(' ', h.address, h.netmask),
+         coalesce(h.auth_method, 'error: ' || h.error)
+  FROM pg_hba_file_rules h ORDER BY h.line_number
+$callpoint$;
+
+CREATE OR REPLACE FUNCTION {{schema}}.parents()
+RETURNS TABLE (parent text, safe boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+  SELECT p.parent::text,
+         CASE WHEN to_regrole(quote_ident(p.parent)) IS NULL THEN false
+              ELSE {{schema}}.parent_is_safe(p.parent) END
+  FROM {{schema}}.parent p
+$callpoint$;
+
+-- The owner's own end to every session, for the day that Callpoint is dead: ends what is past its
+-- time, whoever forgot it. The broker may not run it, so that its heartbeat proves the timer.
+CREATE OR REPLACE FUNCTION {{schema}}.reap() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+DECLARE
+  late record;
+  ended integer := 0;
+  failed integer := 0;
+BEGIN
+  FOR late IN
+    SELECT r.rolname::text AS account, s.pid FROM pg_authid r
+    LEFT JOIN pg_stat_activity s ON s.usesysid = r.oid
+    WHERE r.rolname ~ '^{{prefix}}[a-z0-9]{1,18}$'
+      AND shobj_description(r.oid, 'pg_authid') ~ '^callpoint 1 {{installation}} [0-9]+ '
+      AND to_timestamp(split_part(shobj_description(r.oid, 'pg_authid'), ' ', 4)::bigint)
+          <= clock_timestamp()
+    ORDER BY s.pid NULLS LAST
+  LOOP
+    -- Sessions first: whatever else goes wrong with this account, they end.
+    IF late.pid IS NOT NULL THEN
+      PERFORM pg_terminate_backend(late.pid, 1000);
+    END IF;
+    BEGIN
+      PERFORM {{schema}}.disable(late.account);
+    EXCEPTION WHEN OTHERS THEN
+      failed := failed + 1;
+      RAISE WARNING 'callpoint: % cannot be disabled: %', late.account, SQLERRM;
+    END;
+  END LOOP;
+  PERFORM pg_stat_clear_snapshot();
+  FOR late IN
+    SELECT r.rolname::text AS account FROM pg_authid r
+    WHERE r.rolname ~ '^{{prefix}}[a-z0-9]{1,18}$' AND NOT r.rolcanlogin
+      AND shobj_description(r.oid, 'pg_authid') ~ '^callpoint 1 {{installation}} [0-9]+ '
+      AND to_timestamp(split_part(shobj_description(r.oid, 'pg_authid'), ' ', 4)::bigint)
+          <= clock_timestamp()
+  LOOP
+    BEGIN
+      PERFORM {{schema}}.sweep(late.account);
+      PERFORM {{schema}}.drop_account(late.account);
+      ended := ended + 1;
+    EXCEPTION WHEN OTHERS THEN
+      -- It can do nothing any more; what it owns in other databases waits for the connector.
+      failed := failed + 1;
+      RAISE WARNING 'callpoint: % is disabled, but not dropped: %', late.account, SQLERRM;
+    END;
+  END LOOP;
+  DELETE FROM {{schema}}.reaper_run r WHERE r.at < clock_timestamp() - interval '1 day';
+  INSERT INTO {{schema}}.reaper_run (ended, failed) VALUES (ended, failed);
+  RETURN ended;
+END
+$callpoint$;
+
+-- How often it really ran: the longest silence within the last hour, up to now.
+CREATE OR REPLACE FUNCTION {{schema}}.reaper_facts()
+RETURNS TABLE (runs integer, longest_silence interval, failed integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+  SELECT count(*)::integer,
+         greatest(max(g.at - g.before), clock_timestamp() - max(g.at)),
+         coalesce(sum(g.failed), 0)::integer
+  FROM (SELECT r.at, r.failed, lag(r.at) OVER (ORDER BY r.at) AS before
+        FROM {{schema}}.reaper_run r WHERE r.at > clock_timestamp() - interval '1 hour') g
+$callpoint$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {{schema}} FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION {{schema}}.cluster_snapshot(text) TO "{{broker}}";
+GRANT EXECUTE ON FUNCTION {{schema}}.lend(text, text) TO "{{broker}}";
+GRANT EXECUTE ON FUNCTION {{schema}}.access_rules() TO "{{broker}}";
+GRANT EXECUTE ON FUNCTION {{schema}}.parents() TO "{{broker}}";
+GRANT EXECUTE ON FUNCTION {{schema}}.reaper_facts() TO "{{broker}}";
+
+-- Without pg_cron: run `SELECT {{schema}}.reap()` every minute from cron or a systemd timer.
+DO $callpoint$
+BEGIN
+  IF pg_catalog.to_regproc('cron.schedule') IS NOT NULL THEN
+    EXECUTE $cron$ SELECT cron.schedule('{{schema}}-{{installation}}-reap', '* * * * *',
+                                        'SELECT {{schema}}.reap()') $cron$;
+  END IF;
+END
+$callpoint$;
