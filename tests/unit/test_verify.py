@@ -289,6 +289,17 @@ def test_a_flood_of_findings_is_cut_short():
     assert report.findings[-1].code is Code.TOO_MANY_FINDINGS
 
 
+def test_a_log_of_gaps_is_read_in_bounded_time():
+    """A hostile log with a gap at every entry, and then the rest, is reported without a stall."""
+    log = SampleLog()
+    for _ in range(6000):
+        log.add("hostile", "lease:issued", {})
+    leaves = log.leaves[1::2] + log.leaves[::2] + [b"{}"] * 1000
+    report = check(leaves)
+    assert report.findings[-1].code is Code.TOO_MANY_FINDINGS
+    assert Code.ENTRY_REMOVED in codes(report)
+
+
 def test_findings_cannot_steer_a_terminal():
     """What a tampered checkpoint says reaches the reader without control characters."""
     evil = sealed(LOG.leaves, origin="evil\u009b31m")

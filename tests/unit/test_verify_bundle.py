@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from callpoint.audit.entry import canonical_json, commit, parse_entry
 from callpoint.audit.note import MalformedNoteError, Signer
 from callpoint.audit.verify import Code, Report, verify_bundle
+from callpoint.audit.verify.bundle import MAX_BUNDLE_SIZE
 from tests.fakes.sample_log import (
     ACTIVATION,
     REQUEST,
@@ -329,6 +330,7 @@ def test_a_log_that_signs_a_wrong_length_is_named():
         packed(LOG.bundle() | {"extra": 1}),
         packed(LOG.bundle() | {"entries": [{"index": -1}]}),
         packed(LOG.bundle())[:-1],
+        b" " * (MAX_BUNDLE_SIZE + 1),
     ],
 )
 def test_bytes_that_are_no_bundle_are_named(data):

@@ -7,7 +7,7 @@ smallest change that explains what is seen.
 from dataclasses import dataclass, field
 
 from callpoint.audit.entry import CLOSING_KEY, Entry
-from callpoint.audit.verify.report import Code, Findings
+from callpoint.audit.verify.report import MAX_FINDINGS, Code, Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Chains:
             self._findings.add(Code.ENTRY_AFTER_CLOSE, message, index)
         if entry.seq > expected:
             after = -1 if stream.last is None else stream.last.index
-            stream.gaps.append(Gap(expected, entry.seq, after, index))
+            self._add_gap(stream, entry.stream, Gap(expected, entry.seq, after, index))
             self._settle(stream)
         elif stream.last is not None:
             self._follow(stream, stream.last, link, entry)
@@ -78,7 +78,8 @@ class Chains:
 
     def add_unreadable(self, index: int) -> None:
         """Take an entry that cannot be read: it may be what is missing in some stream."""
-        self._unreadable.append(index)
+        if len(self._unreadable) < MAX_FINDINGS:
+            self._unreadable.append(index)
 
     def finish(self) -> None:
         """Report what only the end shows: numbers that never came, and undecided suspicions."""
@@ -94,6 +95,13 @@ class Chains:
     def open_streams(self) -> int:
         """How many streams have no closing event."""
         return sum(not stream.closed for stream in self._streams.values())
+
+    def _add_gap(self, stream: Stream, name: str, gap: Gap) -> None:
+        # A hostile log could have a gap at every entry: what is kept, and searched, is bounded.
+        if len(stream.gaps) < MAX_FINDINGS:
+            stream.gaps.append(gap)
+        else:
+            self._report_gap(name, gap)
 
     def _follow(self, stream: Stream, last: Link, link: Link, entry: Entry) -> None:
         """Compare the link from `last` to the entry that comes next in number."""
