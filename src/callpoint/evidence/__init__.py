@@ -1,0 +1,1 @@
+"""What an outsider gets: evidence that needs no trust in us."""

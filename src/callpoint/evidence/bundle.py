@@ -1,0 +1,73 @@
+"""The evidence bundle of one activation: every event with proof (docs/audit-log-format.md).
+
+``callpoint verify bundle`` checks it with nothing but the log's public key.
+"""
+
+import base64
+
+import msgspec
+
+from callpoint.domain import canonical
+from callpoint.domain.canonical import Plain
+from callpoint.domain.errors import NotFoundError
+from callpoint.domain.ids import INSTALLATION_STREAM, activation_stream, incident_stream
+from callpoint.ports.stores import Entry, PersonalValue, View
+
+FORMAT = "callpoint-bundle/v1"
+_GOVERNING = ("installation:created", "bundle:published", "key:rotated", "log:recovered")
+
+
+def evidence_bundle(
+    view: View, installation: str, activation: str, incident: str
+) -> dict[str, Plain]:
+    """Gather it from a view, so that every proof is in the same checkpoint.
+
+    Args:
+        incident: The incident that justified it, whose entries are cited too.
+
+    Raises:
+        NotFoundError: The log holds no such activation.
+    """
+    entries = view.entries(activation_stream(activation))
+    if not entries:
+        raise NotFoundError(f"the log holds no activation {activation}")
+    governing = [e for e in view.entries(INSTALLATION_STREAM) if _type(e) in _GOVERNING]
+    related = [*governing, *view.entries(incident_stream(incident))]
+    return {
+        "format": FORMAT,
+        "installation": installation,
+        "activation": activation,
+        "checkpoint": view.checkpoint(),
+        "entries": [_proven_entry(view, entry) for entry in entries],
+        "related": [_proven_entry(view, entry) for entry in related],
+    }
+
+
+def encode(bundle: dict[str, Plain]) -> bytes:
+    """The file's bytes."""
+    return canonical.encode(bundle)
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+def _type(entry: Entry) -> str:
+    return msgspec.json.decode(entry.leaf, type=_Typed).type
+
+
+def _proven_entry(view: View, entry: Entry) -> Plain:
+    proof: list[Plain] = [base64.b64encode(node).decode() for node in view.inclusion(entry.index)]
+    found: dict[str, Plain] = {
+        "index": entry.index,
+        "leaf": base64.b64encode(entry.leaf).decode(),
+        "proof": proof,
+    }
+    personal = {v.name: _opened(v) for v in view.personal((entry.index,))}
+    if personal:
+        found["personal"] = personal
+    return found
+
+
+def _opened(value: PersonalValue) -> Plain:
+    return {"salt": base64.b64encode(value.salt).decode(), "value": value.value}
