@@ -1,0 +1,69 @@
+"""Spent nonces in the store, so that a request is accepted once by the whole installation."""
+
+from datetime import timedelta
+
+from callpoint.domain.errors import ConflictError
+from callpoint.domain.nonce import Nonce
+from callpoint.ports.clock import Clock
+from callpoint.ports.stores import Store, Transaction, Where
+
+KEEP_FOR = timedelta(hours=1)
+"""How long a nonce is remembered.
+
+A request is acceptable for 65 s after it was signed (60 s old, 5 s ahead). The rest is for clocks:
+a node's clock that is set back by less than this cannot make a forgotten nonce young again.
+"""
+
+_SWEEP_BATCH = 500  # short transactions: on SQLite there is one writer
+
+
+class StoreNonceBook:
+    """Implements ``ports.identity.NonceBook`` on records of the store.
+
+    Every transaction is urgent: a kill is authenticated while the log is down. While the *store*
+    is down, `spend` raises StoreUnavailableError and nobody is authenticated; I13 (a kill works
+    then too, from what the node knows) needs a second book in the node's memory for the verbs that
+    take away. That is sound for them alone: they are idempotent (I5), so a replay within a minute
+    kills what is dead.
+
+    Args:
+        store: Where they are kept.
+        clock: Decides how long, together with the store's: the later one counts.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def spend(self, key_id: str, nonce: str) -> bool:
+        """See the port; StoreUnavailableError when it is not known whether it was spent."""
+        node_now = self._clock.now()
+
+        def work(transaction: Transaction) -> bool:
+            kept_until = max(node_now, transaction.now()) + KEEP_FOR
+            spent = Nonce(key_id=key_id, nonce=nonce, due_at=kept_until)
+            if transaction.find(Nonce, spent.key()) is not None:
+                return False
+            transaction.put(spent)
+            return True
+
+        try:
+            return await self._store.transact(work, urgent=True)
+        except ConflictError:
+            # The transaction touches this nonce alone: somebody spends it at this very moment.
+            return False
+
+    async def sweep(self) -> int:
+        """Forget what may be forgotten by the store's clock; returns how many."""
+        forgotten = 0
+        while batch := await self._store.transact(_forget_batch, urgent=True):
+            forgotten += batch
+        return forgotten
+
+
+def _forget_batch(transaction: Transaction) -> int:
+    due = Where(due_before=transaction.now(), limit=_SWEEP_BATCH, skip_claimed=True)
+    old = transaction.select(Nonce, due)
+    for nonce in old:
+        transaction.remove(Nonce, nonce.key())
+    return len(old)
