@@ -22,8 +22,7 @@ def evidence_bundle(
 ) -> dict[str, Plain]:
     """Gather it from a view, so that every proof is in the same checkpoint.
 
-    Args:
-        incident: The incident that justified it, whose entries are cited too.
+    The entries of the incident, and of governance, are cited as related.
 
     Raises:
         NotFoundError: The log holds no such activation.

@@ -12,7 +12,8 @@ from callpoint.domain.errors import CallpointError, ConflictError, DeniedError, 
 from callpoint.domain.governance import Bundle, InForce, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.publication import verify_signatures
-from callpoint.domain.widening import Change, compare, required_signatures
+from callpoint.domain.widening import compare, required_signatures
+from callpoint.domain.widening_change import Change
 from callpoint.lifecycle.found import published
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
@@ -39,8 +40,7 @@ async def publish(
 ) -> Published:
     """Put a bundle in force.
 
-    Args:
-        check: Raises ConfigError when the policies do not validate against the configuration.
+    ``check`` raises ConfigError when the policies do not validate against the configuration.
 
     Raises:
         DeniedError: It widens access and too few governors signed; recorded.
@@ -50,9 +50,9 @@ async def publish(
     _must_follow(services, rules, bundle)
     check(bundle)
     changes = changes_of(rules.bundle, bundle)
-    widens = tuple(change.text for change in changes if change.widens)
+    widens = tuple(str(change) for change in changes if change.widens)
     governance = rules.configuration.governance
-    need = required_signatures(changes, governance.quorum)
+    need = required_signatures(changes, rules.configuration, services.installation.quorum)
     try:
         signed = verify_signatures(
             bundle, signatures, governance.governors, need, services.verifier.is_valid
