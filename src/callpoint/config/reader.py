@@ -160,11 +160,11 @@ def _target(name: str, raw: object, problems: Problems) -> Target | None:
         return None
     roles = Key("roles", mapping(NAME_KIND, table(shape.role), empty=_NO_ROLE), "")
     keys = tuple(roles if key.name == "roles" else key for key in TARGET)
-    good = refuse_unknown((*keys, *shape.settings), raw, path, problems)
+    refuse_unknown((*keys, *shape.settings), raw, path, problems)
     own = _only(raw, keys)
     values = read_table(keys, own, path, problems)
     settings = read_table(shape.settings, _only(raw, shape.settings), path, problems)
-    if not good or values is None or settings is None:
+    if values is None or settings is None:
         return None
     parts = tuple(TargetRole(id=r, settings=s) for r, s in sorted(values.pop("roles").items()))
     return Target(id=name, roles=parts, settings=settings, **values)

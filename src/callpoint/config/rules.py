@@ -116,21 +116,26 @@ class _Seats:
         self.security = found.persons_in(found.governance.security) & able
         self.reviewers = found.persons_in(rule.review.by) & able
 
+    def _can_be_filled(self, out: frozenset[str], extra: int) -> bool:
+        """Whether two classes of seats can be filled: Hall's condition, as in ``tally``."""
+        approvers, security = self.approvers - out, self.security - out
+        return (
+            len(approvers) >= self.quorum
+            and len(security) >= extra
+            and len(approvers | (security if extra else approvers)) >= self.quorum + extra
+        )
+
     def check_quorum(self, out: frozenset[str]) -> tuple[Path, str, str] | None:
-        left = len(self.approvers - out)
-        if left >= self.quorum:
+        if self._can_be_filled(out, 0):
             return None
         return (
             ("approval", "quorum"),
-            f"{self.quorum} must approve and {_people(left)} can",
+            f"{self.quorum} must approve and {_people(len(self.approvers - out))} can",
             "add approvers who have a human principal, or lower the quorum",
         )
 
     def check_security(self, out: frozenset[str]) -> tuple[Path, str, str] | None:
-        """Seats of two classes can be filled exactly under Hall's condition, as in ``tally``."""
-        approvers, security = self.approvers - out, self.security - out
-        enough = len(approvers | security) >= self.quorum + _EXTRA and len(security) >= _EXTRA
-        if len(approvers) < self.quorum or enough:
+        if not self._can_be_filled(out, 0) or self._can_be_filled(out, _EXTRA):
             return None
         return (
             ("approval", "from"),
@@ -139,15 +144,17 @@ class _Seats:
         )
 
     def check_reviewers(self, out: frozenset[str]) -> tuple[Path, str, str] | None:
-        reviewers = self.reviewers - out
-        taken = max(self.quorum - len(self.approvers - out - reviewers), 0)
-        if len(reviewers) > taken:
-            return None
-        return (
-            ("review", "by"),
-            "nobody is left to review who neither used nor approved",
-            "add reviewers who are not needed as approvers and have a human principal",
-        )
+        """Somebody must be left, also when security has supplied an approver."""
+        for extra, when in ((0, ""), (_EXTRA, " once the budget is spent")):
+            left = self.reviewers - out
+            possible = self._can_be_filled(out, extra)
+            if possible and not any(self._can_be_filled(out | {one}, extra) for one in left):
+                return (
+                    ("review", "by"),
+                    f"nobody is left{when} to review who neither used nor approved",
+                    "add reviewers who have a human principal and need not approve",
+                )
+        return None
 
 
 def _people(count: int) -> str:

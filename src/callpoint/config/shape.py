@@ -43,12 +43,16 @@ Shape: TypeAlias = tuple[Key, ...]
 
 
 def read_table(shape: Shape, raw: object, path: Path, problems: Problems) -> Values | None:
-    """Read a table; None after noting what is unknown, missing or wrong."""
+    """Read a table; None after noting what is missing or wrong.
+
+    An unknown key is noted too, but what is known goes on to the later passes.
+    """
     if not isinstance(raw, dict):
         words = ", ".join(key.name for key in shape)
         problems.add(path, f"is {type_name(raw)}", f"write a table with the keys {words}")
         return None
-    good = refuse_unknown(shape, raw, path, problems)
+    refuse_unknown(shape, raw, path, problems)
+    good = True
     values: Values = {}
     for key in shape:
         found = _read_key(key, raw, path, problems)
@@ -59,13 +63,12 @@ def read_table(shape: Shape, raw: object, path: Path, problems: Problems) -> Val
     return values if good else None
 
 
-def refuse_unknown(shape: Shape, raw: Mapping[str, object], path: Path, problems: Problems) -> bool:
-    """Note each key that the shape does not have; whether there was none."""
+def refuse_unknown(shape: Shape, raw: Mapping[str, object], path: Path, problems: Problems) -> None:
+    """Note each key that the shape does not have."""
     known = {key.name for key in shape}
-    unknown = [name for name in raw if name not in known]
-    for name in unknown:
-        problems.add((*path, name), "unknown key", closest(name, known))
-    return not unknown
+    for name in raw:
+        if name not in known:
+            problems.add((*path, name), "unknown key", closest(name, known))
 
 
 def _read_key(key: Key, raw: Mapping[str, object], path: Path, problems: Problems) -> object:
