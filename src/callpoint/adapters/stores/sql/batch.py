@@ -1,0 +1,218 @@
+"""One transaction of the writer: several callers, each in a savepoint, one checkpoint, one commit.
+
+A caller that fails takes back only its own writes. Events get their numbers as their callers
+finish, and are written with one signature at the end. When the log cannot be extended the whole
+attempt is taken back and made again without it: the urgent callers' events go into the spool, the
+others are told.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.ledger import (
+    Ledger,
+    find_end,
+    forget_spooled,
+    spool,
+    spooled,
+)
+from callpoint.adapters.stores.sql.transaction import ReadTooSoonError, SqlTransaction
+from callpoint.adapters.stores.sql.view import Moment, read_moment
+from callpoint.audit.entry import EntryError, format_time
+from callpoint.audit.log import Draft, Head, Numbered, StreamEnd, number
+from callpoint.domain.errors import CallpointError, ConflictError, LogUnavailableError, TamperError
+
+Work = Callable[[SqlTransaction], Any]
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One caller: what it wants done, and what became of it once its batch is committed."""
+
+    work: Work
+    urgent: bool
+    future: "Future[Any]" = field(default_factory=Future)
+    value: Any = None
+    error: Exception | None = None
+    is_logged: bool = False
+
+    def forget(self) -> None:
+        """Its batch was taken back: whatever it came to does not count."""
+        self.value, self.error, self.is_logged = None, None, False
+
+    def answer(self) -> None:
+        """Wake the caller."""
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.value)
+
+
+class TransactionLostError(Exception):
+    """The database ended the whole transaction while it served one caller (disk full, no answer).
+
+    Attributes:
+        job: The caller that met it; the others may be tried again without it.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__("the database ended the transaction")
+        self.job = job
+
+
+class Batch:
+    """One attempt at one transaction.
+
+    Args:
+        connection: The writer's, without an open transaction.
+        ledger: The log.
+        down: Why the log is not to be tried at all, None to try it.
+    """
+
+    def __init__(
+        self, connection: Connection, ledger: Ledger, down: LogUnavailableError | None
+    ) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self.down = down
+        self._before: Head | None = None
+        self._head: Head | None = None
+        self._entries: list[Numbered] = []
+        self._ends: dict[str, StreamEnd] = {}
+        self._must_commit = False
+
+    def run(self, jobs: Sequence[Job]) -> list[Job]:
+        """Serve the jobs and commit. A job's ``value`` or ``error`` says what became of it.
+
+        Returns:
+            The jobs that must run again in a later batch.
+
+        Raises:
+            LogUnavailableError: Nothing was committed: the log could not be extended.
+            TransactionLostError: Nothing was committed: see there.
+            StoreUnavailableError: What was committed, if anything, is not known.
+        """
+        for job in jobs:
+            job.forget()
+        self._connection.begin_write()
+        try:
+            moment = self._prepare()
+            later = [job for job in jobs if not self._serve(job, moment)]
+            self._finish(moment)
+        finally:
+            self._connection.rollback()  # does nothing after a commit
+        self._publish(jobs)
+        return later
+
+    def _prepare(self) -> Moment:
+        moment = read_moment(self._connection)
+        if self.down is None:
+            try:
+                self._before = self._head = self._ledger.load(self._connection)
+                self._number_spool()
+            except (LogUnavailableError, TamperError, ConflictError, EntryError) as error:
+                self._head, self._entries, self._ends = None, [], {}
+                self.down = _as_log_error(error)
+        return moment
+
+    def _number_spool(self) -> None:
+        waiting = spooled(self._connection)
+        if waiting:
+            self._keep(*self._number([item.draft for item in waiting]))
+            forget_spooled(self._connection, waiting)
+            self._must_commit = True
+
+    def _serve(self, job: Job, moment: Moment) -> bool:
+        """Run one caller in its savepoint; False when it must wait for this batch's checkpoint."""
+        if self.down is not None and not job.urgent:
+            job.error = LogUnavailableError(self.down.message, way_out=self.down.way_out)
+            return True
+        transaction = SqlTransaction(self._connection, moment, self._is_pending, self._is_closed)
+        self._connection.run("SAVEPOINT caller")
+        try:
+            value = job.work(transaction)
+            self._settle(transaction)
+        except Exception as error:
+            # Whatever the caller's work raises is the caller's, and must not fail the others.
+            if not self._connection.in_transaction:
+                job.error = error
+                raise TransactionLostError(job) from error
+            self._connection.run("ROLLBACK TO SAVEPOINT caller")
+            self._connection.run("RELEASE SAVEPOINT caller")
+            if transaction.was_too_soon:
+                return False
+            job.error = error
+            return True
+        job.value, job.is_logged = value, bool(transaction.drafts)
+        self._must_commit = True
+        return True
+
+    def _settle(self, transaction: SqlTransaction) -> None:
+        """Number or spool a caller's events and keep its savepoint's writes."""
+        if transaction.was_too_soon:
+            raise ReadTooSoonError  # even if the caller's work has swallowed the first one
+        drafts = transaction.drafts
+        if not drafts:
+            self._connection.run("RELEASE SAVEPOINT caller")
+        elif self._head is None:
+            spool(self._connection, drafts)
+            self._connection.run("RELEASE SAVEPOINT caller")
+        else:
+            numbered = self._number(drafts)
+            self._connection.run("RELEASE SAVEPOINT caller")
+            self._keep(*numbered)
+
+    def _number(self, drafts: Sequence[Draft]) -> tuple[Head, tuple[Numbered, ...]]:
+        if self._head is None:
+            raise LogUnavailableError("the log is not open")
+        return number(self._head, drafts, self._find_end)
+
+    def _keep(self, head: Head, entries: tuple[Numbered, ...]) -> None:
+        self._head = head
+        self._entries.extend(entries)
+        self._ends.update((entry.stream, entry.end) for entry in entries)
+
+    def _finish(self, moment: Moment) -> None:
+        if not self._must_commit:
+            return
+        if self._entries and self._before is not None and self._head is not None:
+            self._ledger.seal(self._connection, self._before, self._head, self._entries)
+        self._connection.run("UPDATE head SET high_water = ?", (format_time(moment.now),))
+        self._connection.commit()
+
+    def _publish(self, jobs: Sequence[Job]) -> None:
+        if not self._entries or self._head is None:
+            return
+        try:
+            self._ledger.publish(self._head)
+        except LogUnavailableError as error:
+            words = f"the change stands and is in the log, but {error.message}"
+            for job in jobs:
+                if job.is_logged and not job.urgent:
+                    job.error = LogUnavailableError(words, way_out=error.way_out)
+
+    def _find_end(self, stream: str) -> StreamEnd | None:
+        return self._ends.get(stream) or find_end(self._connection, stream)
+
+    def _is_pending(self, stream: str) -> bool:
+        return stream in self._ends
+
+    def _is_closed(self, stream: str) -> bool:
+        end = self._find_end(stream)
+        if end is not None and end.is_closed:
+            return True
+        if self._head is not None:
+            return False  # the spool is empty: its events have their numbers
+        query = "SELECT 1 FROM spool WHERE stream = ? AND closes = 1 LIMIT 1"
+        return bool(self._connection.rows(query, (stream,)))
+
+
+def _as_log_error(error: CallpointError | EntryError) -> LogUnavailableError:
+    if isinstance(error, LogUnavailableError):
+        return error
+    return LogUnavailableError(
+        f"the log is halted: {error}", way_out="the spool was changed by hand: investigate"
+    )

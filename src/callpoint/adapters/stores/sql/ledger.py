@@ -1,0 +1,188 @@
+"""The log in the database: its head is checked, extended and signed in the writer's transaction."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
+from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.guard import (
+    KeyRing,
+    check_follows,
+    check_own,
+    generation,
+    halted,
+    open_kept,
+)
+from callpoint.adapters.stores.sql.view import StoredRows
+from callpoint.audit.checkpoint import Checkpoint
+from callpoint.audit.log import Draft, Head, Numbered, StreamEnd, complete_tiles
+from callpoint.audit.merkle import HASH_SIZE, Frontier, ProofError
+from callpoint.domain.errors import TamperError
+from callpoint.ports.keys import LogSigner
+
+_INSERT_ENTRY = """
+INSERT INTO entries (idx, stream, seq, closes, leaf_hash, leaf) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_INSERT_PERSONAL = "INSERT INTO personal (idx, name, salt, value) VALUES (?, ?, ?, ?)"
+_INSERT_TILE = "INSERT INTO tiles (level, n, root, hashes) VALUES (?, ?, ?, ?)"
+_INSERT_CHECKPOINT = "INSERT INTO checkpoints (origin, size, note) VALUES (?, ?, ?)"
+_INSERT_SPOOL = "INSERT INTO spool (stream, closes, draft) VALUES (?, ?, ?)"
+_END = "SELECT seq, leaf_hash, closes FROM entries WHERE stream = ? ORDER BY seq DESC LIMIT 1"
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An event in the spool, and its row."""
+
+    row: int
+    draft: Draft
+
+
+class Ledger:
+    """One installation's log. Used by one thread.
+
+    Args:
+        origin: The installation's own origin, ``callpoint/<id>``; recoveries add to it.
+        installation: Stands in each entry.
+        signer: Holds the log key.
+        former_keys: Verifier keys that signed the log before.
+        file: Where the last checkpoint is kept outside the database.
+    """
+
+    def __init__(
+        self,
+        *,
+        origin: str,
+        installation: str,
+        signer: LogSigner,
+        former_keys: Sequence[str],
+        file: CheckpointFile,
+    ) -> None:
+        self.origin = origin
+        self.installation = installation
+        self.file = file
+        self.ring = KeyRing((signer.verifier_key, *former_keys))
+        self._signer = signer
+        self._known: Checkpoint | None = None
+
+    def load(self, connection: Connection) -> Head:
+        """The log's head, from which it may be extended.
+
+        Raises:
+            LogUnavailableError: The log is halted, or the first checkpoint cannot be kept.
+        """
+        head = self.read_head(connection)
+        current = head.checkpoint()
+        # The tree is as we left it in all but the first transaction, unless several processes
+        # write to one database.
+        if current != self._known:
+            self._catch_up(connection, current)
+        return head
+
+    def read_head(self, connection: Connection) -> Head:
+        """The head as stored; nothing is checked but its form. Raises LogUnavailableError."""
+        try:
+            ((origin, size, peaks),) = connection.rows("SELECT origin, size, peaks FROM head")
+            hashes = tuple(peaks[i : i + HASH_SIZE] for i in range(0, len(peaks), HASH_SIZE))
+            return Head(origin, self.installation, Frontier(size, hashes))
+        except (ProofError, ValueError, TypeError) as error:
+            raise halted("the database's head row is missing or damaged") from error
+
+    def kept(self) -> Checkpoint | None:
+        """The last checkpoint that this node knows of. Raises LogUnavailableError."""
+        signed = self.file.read()
+        return None if signed is None else open_kept(self.ring, signed, self.file.path)
+
+    def try_signer(self, connection: Connection) -> None:
+        """Sign what is signed already, to see whether the log works. Raises LogUnavailableError."""
+        self._signer.sign(self.load(connection).checkpoint().format())
+
+    def seal(
+        self, connection: Connection, before: Head, after: Head, entries: Sequence[Numbered]
+    ) -> None:
+        """Write new entries, their tiles and one checkpoint; bring the checkpoint to the disk.
+
+        ``publish`` follows once the transaction is committed.
+
+        Raises:
+            LogUnavailableError: It could not be signed or kept; the transaction must not commit.
+        """
+        checkpoint = after.checkpoint()
+        signed = self._signer.sign(checkpoint.format())
+        connection.run_many(_INSERT_ENTRY, [_entry_row(entry) for entry in entries])
+        personal = [
+            (entry.index, name, value.salt, value.value)
+            for entry in entries
+            for name, value in entry.private.items()
+        ]
+        if personal:
+            connection.run_many(_INSERT_PERSONAL, personal)
+        for tile in complete_tiles(before.size, after.size, StoredRows(connection)):
+            connection.run(_INSERT_TILE, (tile.level, tile.n, tile.root, tile.hashes))
+        connection.run(_INSERT_CHECKPOINT, (checkpoint.origin, checkpoint.size, signed))
+        connection.run(
+            "UPDATE head SET origin = ?, size = ?, peaks = ?",
+            (after.origin, after.size, b"".join(after.frontier.hashes)),
+        )
+        self.file.prepare(signed)
+
+    def publish(self, after: Head) -> None:
+        """Put a committed transaction's checkpoint in its place. Raises LogUnavailableError."""
+        # Known before it is kept: the database holds it whatever happens to the file.
+        self._known = after.checkpoint()
+        self.file.publish()
+
+    def _catch_up(self, connection: Connection, current: Checkpoint) -> None:
+        if not generation(self.origin, current.origin):
+            raise halted(f"the database is of the log {current.origin}, not of {self.origin}")
+        signed = check_own(self.ring, connection, current)
+        kept = self.kept()
+        for known in (self._known, kept):
+            if known is not None:
+                check_follows(self.origin, connection, current, known)
+        if self._known is None and kept is None:
+            if current.size:
+                raise halted(f"the checkpoint file {self.file.path} is missing")
+            # A file from the very beginning: its absence later always means something.
+            signed = self._signer.sign(current.format())
+        if kept != current:
+            self.file.prepare(signed or self._signer.sign(current.format()))
+            self.file.publish()
+        self._known = current
+
+
+def find_end(connection: Connection, stream: str) -> StreamEnd | None:
+    """The last entry of a stream."""
+    rows = connection.rows(_END, (stream,))
+    return StreamEnd(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+
+
+def spool(connection: Connection, drafts: Sequence[Draft]) -> None:
+    """Keep events that cannot be numbered now."""
+    connection.run_many(
+        _INSERT_SPOOL,
+        [(draft.stream, int(draft.closes), msgspec.json.encode(draft)) for draft in drafts],
+    )
+
+
+def spooled(connection: Connection) -> tuple[Waiting, ...]:
+    """The events that wait for a number, in order.
+
+    Raises:
+        TamperError: One does not parse.
+    """
+    rows = connection.rows("SELECT id, draft FROM spool ORDER BY id")
+    try:
+        return tuple(Waiting(row, msgspec.json.decode(text, type=Draft)) for row, text in rows)
+    except msgspec.MsgspecError as error:
+        raise TamperError("an event in the spool does not parse") from error
+
+
+def forget_spooled(connection: Connection, waiting: Sequence[Waiting]) -> None:
+    """Take events out of the spool that are numbered in the same transaction."""
+    connection.run_many("DELETE FROM spool WHERE id = ?", [(item.row,) for item in waiting])
+
+
+def _entry_row(entry: Numbered) -> tuple[int, str, int, int, bytes, bytes]:
+    end = entry.end
+    return (entry.index, entry.stream, end.seq, int(end.is_closed), end.leaf_hash, entry.leaf)

@@ -1,0 +1,82 @@
+"""The store as its callers see it: implements ``ports.stores.Store`` over a writer and readers."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from callpoint.adapters.stores.sql.batch import Job
+from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.ledger import Ledger
+from callpoint.adapters.stores.sql.readers import Readers
+from callpoint.adapters.stores.sql.recovery import recover
+from callpoint.adapters.stores.sql.writer import Errand, Writer
+from callpoint.domain.errors import LogUnavailableError
+from callpoint.domain.event import LogRecovered
+from callpoint.ports.stores import Transaction, View
+
+T = TypeVar("T")
+
+
+class SqlStore:
+    """State and event log of one installation. Made by the ``open`` of a database's own class."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+        done = self._writer.submit(Job(work, urgent))
+        value: T = await asyncio.wrap_future(done)
+        return value
+
+    async def read(self, work: Callable[[View], T]) -> T:
+        return await self._readers.run(work)
+
+    async def log_works(self) -> bool:
+        try:
+            await self.check_log()
+        except LogUnavailableError:
+            return False
+        return True
+
+    async def check_log(self) -> None:
+        """Say why the log does not work, if it does not.
+
+        Raises:
+            LogUnavailableError: With the reason and the way out.
+        """
+        await asyncio.wrap_future(self._writer.submit(Errand(_try_log)))
+
+    async def merge_spool(self) -> int:
+        await self.log_works()  # a log that failed before is tried again
+        waiting: int = await asyncio.wrap_future(
+            self._writer.submit(Job(lambda transaction: transaction.waiting(), urgent=True))
+        )
+        return waiting
+
+    async def recover(self, reason: str, *, actor: str = "") -> LogRecovered:
+        """Go on after the log was halted, under a new origin (``sql/recovery.py``).
+
+        Args:
+            reason: Why the operator does it; stands in the log.
+            actor: Principal id of the operator, if known.
+
+        Raises:
+            ConflictError: The log is not halted.
+            TamperError: What is left does not agree with itself.
+            LogUnavailableError: The new origin could not be signed or kept.
+        """
+
+        def work(connection: Connection, ledger: Ledger) -> LogRecovered:
+            return recover(connection, ledger, reason, actor)
+
+        recovered: LogRecovered = await asyncio.wrap_future(self._writer.submit(Errand(work)))
+        return recovered
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._writer.stop)
+        await asyncio.to_thread(self._readers.close)
+
+
+def _try_log(connection: Connection, ledger: Ledger) -> None:
+    ledger.try_signer(connection)

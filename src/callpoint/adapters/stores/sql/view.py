@@ -1,0 +1,192 @@
+"""A consistent reading of the store: implements ``ports.stores.View`` over one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.rows import COLUMNS, due_text, kind_name, parse_row
+from callpoint.audit.entry import format_time, parse_time
+from callpoint.audit.log import inclusion, peaks
+from callpoint.audit.merkle import ProofError, leaf_hash
+from callpoint.domain.errors import NotFoundError, TamperError
+from callpoint.domain.record import Record
+from callpoint.ports.stores import Entry, PersonalValue, Where
+
+R = TypeVar("R", bound=Record)
+
+_PARAMETERS_AT_ONCE = 500
+_FIND = f"SELECT {COLUMNS} FROM records WHERE kind = ? AND key = ?"  # noqa: S608 -- constant names
+_SELECT = f"SELECT {COLUMNS} FROM records WHERE "  # noqa: S608 -- constant names
+_COUNT = """
+SELECT parent, count(*) FROM records
+WHERE kind = ? AND subject = ? AND first_at > ? AND state IN ({states})
+GROUP BY parent
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The store's clock as one transaction sees it.
+
+    Attributes:
+        clock: What the clock says.
+        high_water: The latest moment that a committed transaction has seen, if any.
+        size: Entries under the newest checkpoint.
+        origin: Of that checkpoint.
+    """
+
+    clock: datetime
+    high_water: datetime | None
+    size: int
+    origin: str
+
+    @property
+    def now(self) -> datetime:
+        """Never before the high-water mark (I4)."""
+        return self.clock if self.high_water is None else max(self.clock, self.high_water)
+
+
+def read_moment(connection: Connection) -> Moment:
+    """The moment of the connection's open transaction.
+
+    Raises:
+        TamperError: The head row is missing or malformed.
+    """
+    rows = connection.rows("SELECT origin, size, high_water FROM head")
+    try:
+        ((origin, size, high_water),) = rows
+        mark = parse_time(high_water) if high_water else None
+    except (ValueError, TypeError) as error:
+        raise TamperError("the store's head row is missing or malformed") from error
+    return Moment(connection.clock(), mark, size, origin)
+
+
+class StoredRows:
+    """Implements ``audit.log.LogRows``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def tile(self, level: int, n: int) -> bytes | None:
+        query = "SELECT hashes FROM tiles WHERE level = ? AND n = ?"
+        rows = self._connection.rows(query, (level, n))
+        return rows[0][0] if rows else None
+
+    def leaf_hashes(self, start: int, count: int) -> Sequence[bytes]:
+        query = "SELECT leaf_hash FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx"
+        return [row[0] for row in self._connection.rows(query, (start, start + count))]
+
+    def tile_roots(self, level: int, start: int, count: int) -> Sequence[bytes]:
+        query = "SELECT root FROM tiles WHERE level = ? AND n >= ? AND n < ? ORDER BY n"
+        return [row[0] for row in self._connection.rows(query, (level, start, start + count))]
+
+
+class SqlView:
+    """Implements ``ports.stores.View``."""
+
+    def __init__(self, connection: Connection, moment: Moment) -> None:
+        self._connection = connection
+        self._moment = moment
+
+    def now(self) -> datetime:
+        return self._moment.now
+
+    def skew(self) -> timedelta:
+        return self._moment.now - self._moment.clock
+
+    def find(self, kind: type[R], key: str) -> R | None:
+        rows = self._connection.rows(_FIND, (kind_name(kind), key))
+        return parse_row(kind, rows[0]) if rows else None
+
+    def get(self, kind: type[R], key: str) -> R:
+        found = self.find(kind, key)
+        if found is None:
+            raise NotFoundError(f"there is no {kind_name(kind)} {key[:80]!r}")
+        return found
+
+    def select(self, kind: type[R], where: Where) -> tuple[R, ...]:
+        conditions, values = ["kind = ?"], [kind_name(kind)]
+        if where.states:
+            conditions.append(f"state IN ({_marks(where.states)})")
+            values.extend(where.states)
+        if where.parent is not None:
+            conditions.append("parent = ?")
+            values.append(where.parent)
+        if where.subject is not None:
+            conditions.append("subject = ?")
+            values.append(where.subject)
+        if (due := due_text(where.due_before)) is not None:
+            conditions.append("due_at <= ?")
+            values.append(due)
+        # There is one writer at a time, so `skip_claimed` finds nothing to pass over.
+        order = "key" if due is None else "due_at, key"
+        query = f"{_SELECT}{' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
+        rows = self._connection.rows(query, (*values, where.limit))
+        return tuple(parse_row(kind, row) for row in rows)
+
+    def count_subjects(
+        self, kind: type[R], subject: str, states: tuple[str, ...], since: datetime
+    ) -> dict[str, int]:
+        if not states:
+            return {}
+        query = _COUNT.format(states=_marks(states))
+        values = (kind_name(kind), subject, format_time(since), *states)
+        return dict(self._connection.rows(query, values))
+
+    def entries(self, stream: str) -> tuple[Entry, ...]:
+        query = "SELECT idx, leaf_hash, leaf FROM entries WHERE stream = ? ORDER BY seq"
+        return tuple(_entry(*row) for row in self._connection.rows(query, (stream,)))
+
+    def unnumbered(self, stream: str) -> int:
+        query = "SELECT count(*) FROM spool WHERE stream = ?"
+        count: int = self._connection.rows(query, (stream,))[0][0]
+        return count
+
+    def personal(self, indices: tuple[int, ...]) -> tuple[PersonalValue, ...]:
+        found: list[PersonalValue] = []
+        for start in range(0, len(indices), _PARAMETERS_AT_ONCE):
+            some = indices[start : start + _PARAMETERS_AT_ONCE]
+            query = f"SELECT idx, name, salt, value FROM personal WHERE idx IN ({_marks(some)})"  # noqa: S608 -- only question marks
+            found.extend(PersonalValue(*row) for row in self._connection.rows(query, some))
+        return tuple(sorted(found, key=lambda value: (value.index, value.name)))
+
+    def checkpoint(self) -> str:
+        query = "SELECT note FROM checkpoints WHERE origin = ? AND size = ?"
+        rows = self._connection.rows(query, (self._moment.origin, self._moment.size))
+        return rows[0][0] if rows else ""
+
+    def inclusion(self, index: int) -> tuple[bytes, ...]:
+        if not 0 <= index < self._moment.size:
+            raise NotFoundError(f"the newest checkpoint has no entry {index}")
+        try:
+            return inclusion(index, self._moment.size, StoredRows(self._connection))
+        except ProofError as error:
+            raise TamperError(f"the stored tree is damaged: {error}") from error
+
+    def peaks(self, size: int) -> tuple[bytes, ...]:
+        if not 0 <= size <= self._moment.size:
+            raise NotFoundError(f"the newest checkpoint has no {size} entries")
+        try:
+            return peaks(size, StoredRows(self._connection))
+        except ProofError as error:
+            raise TamperError(f"the stored tree is damaged: {error}") from error
+
+    def log_slice(self, start: int, limit: int) -> tuple[Entry, ...]:
+        query = (
+            "SELECT idx, leaf_hash, leaf FROM entries WHERE idx >= ? AND idx < ? "
+            "ORDER BY idx LIMIT ?"
+        )
+        rows = self._connection.rows(query, (start, self._moment.size, limit))
+        return tuple(_entry(*row) for row in rows)
+
+
+def _entry(index: int, stored_hash: bytes, leaf: bytes) -> Entry:
+    if leaf_hash(leaf) != stored_hash:
+        raise TamperError(f"entry {index} of the log is not the one that was hashed")
+    return Entry(index, leaf)
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

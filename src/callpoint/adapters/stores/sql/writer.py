@@ -1,0 +1,159 @@
+"""The one thread that writes: it takes callers in batches, and owns the only writing connection."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any
+
+from callpoint.adapters.stores.sql.batch import Batch, Job, TransactionLostError
+from callpoint.adapters.stores.sql.connection import Connect, Connection
+from callpoint.adapters.stores.sql.ledger import Ledger
+from callpoint.domain.errors import LogUnavailableError, StoreUnavailableError
+
+BATCH_LIMIT = 256
+"""Most callers in one transaction: bounds how long the first of them waits for its answer."""
+
+
+@dataclass(slots=True, eq=False)
+class Errand:
+    """Something for the writer to do alone, between batches, in a transaction of its own.
+
+    ``work`` commits, or what it wrote is taken back.
+    """
+
+    work: Callable[[Connection, Ledger], Any]
+    future: "Future[Any]" = field(default_factory=Future)
+
+
+@dataclass(slots=True, eq=False)
+class _Stop:
+    """Nothing comes after it."""
+
+
+class Writer:
+    """Owns the writing thread.
+
+    Args:
+        connect: Opens the writing connection, again after it was lost.
+        ledger: The log.
+        name: The thread's name.
+    """
+
+    def __init__(self, connect: Connect, ledger: Ledger, name: str) -> None:
+        self._connect = connect
+        self._ledger = ledger
+        self._connection: Connection | None = None
+        self._queue: SimpleQueue[Job | Errand | _Stop] = SimpleQueue()
+        self._log_failed: LogUnavailableError | None = None
+        self._is_stopped = False
+        self._door = Lock()  # between `submit` and `stop`: nothing may be put behind the last task
+        self._thread = Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, task: Job | Errand) -> "Future[Any]":
+        """Hand in a job or errand. After `stop` its future fails at once."""
+        with self._door:
+            if self._is_stopped:
+                task.future.set_exception(StoreUnavailableError("the store is closed"))
+            else:
+                self._queue.put(task)
+        return task.future
+
+    def stop(self) -> None:
+        """Finish what was handed in, then end the thread. Blocks."""
+        with self._door:
+            if not self._is_stopped:
+                self._is_stopped = True
+                self._queue.put(_Stop())
+        self._thread.join()
+
+    def _serve(self) -> None:
+        goes_on = True
+        while goes_on:
+            tasks, goes_on = self._take()
+            jobs = [task for task in tasks if isinstance(task, Job)]
+            self._guarded(jobs, partial(self._run_all, jobs))
+            for task in tasks:
+                if isinstance(task, Errand):
+                    self._guarded([task], partial(self._run_errand, task))
+        self._disconnect()
+
+    def _take(self) -> tuple[list[Job | Errand], bool]:
+        """Wait for a task, and take what else is there; False after the last."""
+        tasks: list[Job | Errand] = []
+        try:
+            task = self._queue.get()
+            while not isinstance(task, _Stop):
+                # A caller that gave up while it waited gets nothing done; from here on it would.
+                if task.future.set_running_or_notify_cancel():
+                    tasks.append(task)
+                if len(tasks) >= BATCH_LIMIT:
+                    return tasks, True
+                task = self._queue.get_nowait()
+        except Empty:
+            return tasks, True
+        return tasks, False
+
+    def _guarded(self, tasks: Sequence[Job | Errand], run: Callable[[], None]) -> None:
+        """Whatever goes wrong, every caller is answered and the thread goes on."""
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001 -- a dead writer would leave all callers waiting
+            self._disconnect()
+            for task in tasks:
+                if not task.future.done():
+                    task.future.set_exception(error)
+
+    def _run_all(self, jobs: list[Job]) -> None:
+        waiting = jobs
+        if self._log_failed is not None and any(not job.urgent for job in jobs):
+            # What takes away goes first, and does not wait for another try of the log.
+            self._run_until_done([job for job in jobs if job.urgent], self._log_failed)
+            waiting, self._log_failed = [job for job in jobs if not job.urgent], None
+        self._run_until_done(waiting, self._log_failed)
+
+    def _run_until_done(self, jobs: list[Job], down: LogUnavailableError | None) -> None:
+        """Run batches until each job has an answer; each round answers or removes one at least."""
+        while jobs:
+            try:
+                later = self._attempt(jobs, down)
+            except TransactionLostError as lost:
+                self._disconnect()
+                lost.job.answer()
+                jobs = [job for job in jobs if job is not lost.job]
+                continue
+            for job in jobs:
+                if job not in later:
+                    job.answer()
+            jobs = later
+
+    def _attempt(self, jobs: list[Job], down: LogUnavailableError | None) -> list[Job]:
+        batch = Batch(self._connected(), self._ledger, down)
+        try:
+            return batch.run(jobs)
+        except LogUnavailableError as error:
+            self._log_failed = error
+            return Batch(self._connected(), self._ledger, error).run(jobs)
+
+    def _run_errand(self, errand: Errand) -> None:
+        connection = self._connected()
+        connection.begin_write()
+        try:
+            value = errand.work(connection, self._ledger)
+        finally:
+            connection.rollback()
+        self._log_failed = None  # errands are how somebody asks for another try
+        errand.future.set_result(value)
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
