@@ -375,11 +375,16 @@ class UnknownAccountFound(Event, frozen=True, kw_only=True, tag="account:unknown
 
 
 class KillOrdered(Event, frozen=True, kw_only=True, tag="kill:ordered"):
-    """Somebody pulled the cord; ``scope`` is what, ``activations`` what it ended."""
+    """Somebody pulled the cord; ``activations`` are the first thousand of the ``count`` it ended.
+
+    Each of them ends in its own stream too; the list is cut so that a kill of everything fits
+    into one entry, whatever everything is.
+    """
 
     scope: str
     about: str
     activations: tuple[str, ...]
+    count: int = 0
 
 
 AnyEvent = (

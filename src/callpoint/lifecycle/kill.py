@@ -23,6 +23,8 @@ from callpoint.ports.notifiers import Notice
 from callpoint.ports.stores import Transaction, View, Where
 
 _ALL = 1_000_000
+_LISTED = 1000
+_ABOUT_LIMIT = 200
 
 
 class Scope(StrEnum):
@@ -64,7 +66,11 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
             end(tx, activation, EndReason.KILLED, caller.principal.id)
         ended = tuple(activation.id for activation in found)
         order = ev.KillOrdered(
-            actor=caller.principal.id, scope=scope, about=about, activations=ended
+            actor=caller.principal.id,
+            scope=scope,
+            about=about[:_ABOUT_LIMIT],
+            activations=ended[:_LISTED],
+            count=len(ended),
         )
         tx.append(INSTALLATION_STREAM, order)
         return ended

@@ -33,6 +33,8 @@ from callpoint.ports.stores import Transaction, Where
 from callpoint.ports.targets import Attempt, Credential, ProbeResult
 
 _DOUBLINGS = 20
+_RESIDUE_LISTED = 50
+_RESIDUE_LENGTH = 300
 
 
 async def revoke_now(services: Services, leases: Iterable[Lease]) -> None:
@@ -129,10 +131,7 @@ def _bury(tx: Transaction, held: Lease, removal: Removal) -> Lease:
     if found.state is not LeaseState.ENDING:
         return found
     now = tx.now()
-    residue = tuple(
-        Finding(kind="residue", text=f"{held.plan.target}: {item.kind} {item.name} {item.detail}")
-        for item in removal.residue
-    )
+    residue = _findings(held, removal)
     event = ev.LeaseEnded(
         lease=held.id,
         target=held.plan.target,
@@ -154,6 +153,14 @@ def _bury(tx: Transaction, held: Lease, removal: Removal) -> Lease:
         last_error="",
     )
     return tx.put(ended)
+
+
+def _findings(held: Lease, removal: Removal) -> tuple[Finding, ...]:
+    """What was left behind, cut so that it fits into one entry whatever the actor did."""
+    lines = [f"{held.plan.target}: {r.kind} {r.name} {r.detail}" for r in removal.residue]
+    if len(lines) > _RESIDUE_LISTED:
+        lines[_RESIDUE_LISTED:] = [f"and {len(lines) - _RESIDUE_LISTED} more on {held.plan.target}"]
+    return tuple(Finding(kind="residue", text=line[:_RESIDUE_LENGTH]) for line in lines)
 
 
 async def _retry_later(services: Services, held: Lease, rung: Rung, error: CallpointError) -> None:
