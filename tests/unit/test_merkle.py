@@ -123,6 +123,35 @@ def test_a_tree_does_not_shrink(old, new):
         verify_consistency(old, new, [], EMPTY_ROOT, EMPTY_ROOT)
 
 
+def test_a_proof_with_a_hash_too_few_or_too_many_is_named():
+    """A proof of the wrong length is refused as such, wherever the hash is missing."""
+    nodes, root, old_root = nodes_of(LEAVES), root_of(LEAVES[:7]), root_of(LEAVES[:3])
+    proof = inclusion_proof(3, 7, nodes)
+    with pytest.raises(ProofError, match="too short"):
+        verify_inclusion(LEAVES[3], 3, 7, proof[:-1], root)
+    with pytest.raises(ProofError, match="too long"):
+        verify_inclusion(LEAVES[3], 3, 7, [*proof, root], root)
+    proof = consistency_proof(3, 7, nodes)
+    for short in (proof[:-1], []):
+        with pytest.raises(ProofError, match="too short"):
+            verify_consistency(3, 7, short, old_root, root)
+    with pytest.raises(ProofError, match="too long"):
+        verify_consistency(3, 7, [*proof, root], old_root, root)
+
+
+def test_a_proof_to_another_root_is_refused_for_either_root():
+    """A good proof with one of the roots exchanged says which of the two it does not lead to."""
+    nodes, root, old_root = nodes_of(LEAVES), root_of(LEAVES[:7]), root_of(LEAVES[:3])
+    proof = consistency_proof(3, 7, nodes)
+    verify_consistency(3, 7, proof, old_root, root)
+    with pytest.raises(ProofError, match="earlier root"):
+        verify_consistency(3, 7, proof, root, root)
+    with pytest.raises(ProofError, match="later root"):
+        verify_consistency(3, 7, proof, old_root, old_root)
+    with pytest.raises(ProofError, match="not in the tree"):
+        verify_inclusion(LEAVES[2], 3, 7, inclusion_proof(3, 7, nodes), root)
+
+
 def test_a_proof_longer_than_any_tree_is_refused_unread():
     """A proof of more hashes than any tree has levels is refused before any hashing."""
     with pytest.raises(ProofError, match="longer than any tree"):

@@ -35,8 +35,10 @@ def test_a_signed_note_is_read_back_and_verified():
 def test_signatures_of_unknown_keys_are_ignored():
     """A signature of an unknown key neither helps nor hurts, whatever it holds."""
     stranger = Signature("stranger.example", b"abcd", b"anything")
+    same_id = Signature("stranger.example", LOG.verifier.key_id, b"anything")
+    same_name = Signature(LOG.name, b"abcd", b"anything")
     note = sign_note(TEXT, [LOG])
-    padded = Note(note.text, (stranger, *note.signatures, stranger))
+    padded = Note(note.text, (stranger, same_id, *note.signatures, same_name))
     assert verify_note(parse_note(padded.format()), [LOG.verifier]) == (LOG.verifier,)
 
 

@@ -185,6 +185,16 @@ def test_an_unreadable_entry_is_named_once(index):
     assert codes(report) == {Code.ENTRY_MALFORMED, Code.ROOT_MISMATCH}
 
 
+def test_an_unreadable_entry_excuses_only_a_gap_around_it():
+    """A removed entry is named although another one, elsewhere, cannot be read."""
+    removed, unreadable = LOG.streams[STREAM][2], SIZE - 1
+    leaves = with_leaf(unreadable, b"{}")
+    del leaves[removed]
+    report = check(leaves)
+    assert LOG.streams[STREAM][3] - 1 in at(report, Code.ENTRY_REMOVED)
+    assert at(report, Code.ENTRY_MALFORMED) == [unreadable - 1]
+
+
 def test_an_entry_that_is_not_canonical_is_named_under_a_good_root():
     """A log that signs an entry with a space in it is found out, although the root matches."""
     leaves = with_leaf(4, LOG.leaves[4].replace(b'"seq":0', b'"seq": 0'))
@@ -215,6 +225,12 @@ def test_a_wrong_stream_length_is_named():
     assert at(verify_log(leaves, sealed(leaves), VKEY), Code.STREAM_LENGTH_WRONG) == [index]
 
 
+def test_true_is_no_length():
+    """A stream of one event that states the length ``true`` does not state one."""
+    leaf = altered(LOG.leaves[0], data={"stream_length": True})
+    assert at(verify_log([leaf], sealed([leaf]), VKEY), Code.STREAM_LENGTH_WRONG) == [0]
+
+
 def test_an_entry_after_the_close_is_named():
     """An event in a stream that was closed is named."""
     log = sample_log()
@@ -235,6 +251,8 @@ def test_two_roots_for_one_size_are_a_fork():
     """Two signed checkpoints of one size with different roots are named as a fork."""
     fork = sample_log(requested={"forged": True})
     assert Code.FORK in codes(verify_log(fork.leaves, fork.checkpoint(), VKEY, earlier=HEAD))
+    # The two checkpoints alone are proof, whatever the export holds.
+    assert Code.FORK in codes(verify_log([], fork.checkpoint(), VKEY, earlier=HEAD))
 
 
 def test_a_rollback_is_named():

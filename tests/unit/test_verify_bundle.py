@@ -270,6 +270,35 @@ def test_a_request_that_does_not_hold_is_named(request_changes, requested, code)
     assert code in found if code else not found
 
 
+def test_the_configuration_must_be_the_one_that_the_request_names():
+    """The publication of another configuration does not stand for the request's."""
+    request = REQUEST | {"configuration_digest": "0c" * 32}
+    changes = {"request_digest": digest_of(request), "configuration_digest": "0c" * 32}
+    votes = [vote("bob", 1, **changes), vote("cleo", 2, **changes)]
+    assert codes(of_log(sample_log(votes=votes, request=request))) == {Code.RELATED_MISSING}
+
+
+def test_who_confirmed_another_incident_may_vote():
+    """Only who confirmed the request's own incident has no vote."""
+    request = REQUEST | {"incident": "inc-8"}
+    digest = digest_of(request)
+    votes = [vote("bob", 1, request_digest=digest), vote("dora", 2, request_digest=digest)]
+    assert codes(of_log(sample_log(votes=votes, request=request))) == {Code.RELATED_MISSING}
+
+
+def test_a_signed_statement_has_one_form_only():
+    """A vote over a statement with a space in it does not count, although it is well signed."""
+    body = base64.b64decode(CLEO["statement"]).replace(b"{", b"{ ", 1)
+    key = Ed25519PrivateKey.from_private_bytes(bytes([2]) * 32)
+    signature = key.sign(b"callpoint/approval/v1\n" + body)
+    loose = CLEO | {
+        "statement": base64.b64encode(body).decode(),
+        "signature": base64.b64encode(signature).decode(),
+    }
+    report = of_log(sample_log(votes=[vote("bob", 1), loose]))
+    assert codes(report) == {Code.VOTE_INVALID, Code.QUORUM_NOT_MET}
+
+
 def test_a_quorum_of_nobody_does_not_exist():
     """Even a request that asks for no approval needs one."""
     request = REQUEST | {"quorum": {"need": 0}}

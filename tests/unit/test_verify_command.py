@@ -82,7 +82,10 @@ def test_findings_exit_one_and_are_readable(folder):
     "tamper, code",
     [
         (lambda all_lines: all_lines[:4] + all_lines[5:], "entry-removed at index 4"),
-        (lambda all_lines: [all_lines[1], all_lines[0], *all_lines[2:]], "entry-reordered"),
+        (
+            lambda all_lines: [all_lines[1], all_lines[0], *all_lines[2:]],
+            "says index 0, which has passed",
+        ),
         (lambda all_lines: [*all_lines[:4], b"nonsense\n", *all_lines[5:]], "cannot be read"),
         (lambda all_lines: [*all_lines, b"x" * 250_000], "cannot be read"),
     ],
