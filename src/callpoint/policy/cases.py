@@ -5,6 +5,7 @@ same under every configuration; without one it speaks of the real configuration.
 leaves out are those of the eligibility. ``docs/policy.md`` describes the format.
 """
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -26,6 +27,9 @@ from callpoint.policy import question
 from callpoint.policy.world import World, configured, span
 from callpoint.ports.decider import Decider
 
+_WAY_OUT = "docs/policy.md shows a test file"
+_IN_CASE = re.compile(r"\$\.case\[(\d+)\]")
+_AT_LINE = re.compile(r"\(at line (\d+)")
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -120,10 +124,15 @@ def parse_cases(text: str, filename: str) -> CaseFile:
     """
     try:
         found = msgspec.toml.decode(text, type=CaseFile)
-    except msgspec.MsgspecError as error:
+    except msgspec.ValidationError as error:
+        line, key = _place(text, str(error))
         raise ConfigError(
-            str(error), file=filename, way_out="docs/policy.md shows a test file"
+            str(error), file=filename, line=line, key=key, way_out=_WAY_OUT
         ) from error
+    except msgspec.DecodeError as error:
+        at = _AT_LINE.search(str(error))
+        line = int(at[1]) if at else None
+        raise ConfigError(str(error), file=filename, line=line, way_out=_WAY_OUT) from error
     if not found.case:
         raise ConfigError("there is no [[case]] in it", file=filename, way_out="write one")
     return found
@@ -149,10 +158,10 @@ def run_cases(
     found = parse_cases(text, filename)
     world = configured(found.world, filename) if found.world else configuration
     pdp = decider(world)
-    lines = [n for n, line in enumerate(text.splitlines(), start=1) if line.strip() == "[[case]]"]
+    lines = _lines(text)
     results: list[CaseResult] = []
     for number, case in enumerate(found.case):
-        line = lines[number] if len(lines) == len(found.case) else None
+        line = lines[number] if number < len(lines) else None
         try:
             decision = pdp.evaluate(request_of(case, world))
         except (CallpointError, ValueError) as error:
@@ -180,6 +189,22 @@ def request_of(case: Case, configuration: Configuration) -> DecisionRequest:
         incident=_incident(case.incident) if case.incident else None,
         activation=_activation(case, configuration),
     )
+
+
+def _lines(text: str) -> list[int]:
+    """The 1-based lines of the ``[[case]]`` headings."""
+    return [n for n, line in enumerate(text.splitlines(), start=1) if line.strip() == "[[case]]"]
+
+
+def _place(text: str, message: str) -> tuple[int | None, str]:
+    """Line and name of the case that msgspec's message points to, as ``$.case[0]``."""
+    found = _IN_CASE.search(message)
+    if found is None:
+        return None, ""
+    number, lines = int(found[1]), _lines(text)
+    case = msgspec.toml.decode(text)["case"][number]
+    name = case.get("name") if isinstance(case, dict) else None
+    return lines[number] if number < len(lines) else None, str(name or f"case {number + 1}")
 
 
 def _incident(stated: CaseIncident) -> IncidentFacts:

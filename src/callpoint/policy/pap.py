@@ -14,23 +14,26 @@ def check(policies: Mapping[str, str], configuration: Configuration) -> list[Con
     return problems(policies, configuration)
 
 
+def decider(policies: Mapping[str, str], configuration: Configuration) -> Pdp:
+    """The PDP of a bundle's policies and configuration; ConfigErrors if the policies are wrong."""
+    return Pdp(PolicySet.load(policies, configuration), configuration)
+
+
 def run_tests(
     policies: Mapping[str, str], tests: Mapping[str, str], configuration: Configuration
 ) -> list[CaseResult]:
     """Run the policy tests (file name → TOML text).
 
     Raises:
-        ConfigError: A policy or a test file is wrong; ``check`` lists all problems of policies.
+        ConfigError: A policy or a test file is wrong.
     """
     policy_set = PolicySet.load(policies, configuration)
-
-    def decider(world: Configuration) -> Pdp:
-        return Pdp(policy_set, world)
-
     return [
         result
         for name in sorted(tests)
-        for result in run_cases(tests[name], name, configuration, decider)
+        for result in run_cases(
+            tests[name], name, configuration, lambda world: Pdp(policy_set, world)
+        )
     ]
 
 

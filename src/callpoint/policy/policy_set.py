@@ -17,14 +17,16 @@ from cedarpy import pst
 
 from callpoint.domain import canonical
 from callpoint.domain.configuration import Configuration
-from callpoint.domain.errors import ConfigError
+from callpoint.domain.errors import ConfigError, ConfigErrors
 from callpoint.policy import reason, schema
 from callpoint.policy.entities import names_of
+from callpoint.policy.literals import misspelt
 
 PERMIT, FORBID = "permit", "forbid"
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _ANNOTATIONS = frozenset({"id", "reason", "needs"})
 _COMMENT = "//"
+_ENDING = ".cedar"
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -72,11 +74,11 @@ class PolicySet:
         """Parse and validate ``policies`` (file name → Cedar text).
 
         Raises:
-            ConfigError: The first problem, with file, line, policy id and the way out.
+            ConfigErrors: All problems, each with file, line, policy id and the way out.
         """
         found = problems(policies, configuration)
         if found:
-            raise found[0]
+            raise ConfigErrors(tuple(found))
         return cls.assembled(policies)
 
     @classmethod
@@ -109,6 +111,7 @@ def problems(policies: Mapping[str, str], configuration: Configuration) -> list[
     seen: dict[str, Policy] = {}
     names, rules = names_of(configuration), schema.parsed()
     for file in sorted(policies):
+        found += _unfit(file, policies[file])
         try:
             parsed = list(_parse(file, policies[file]))
         except ConfigError as error:
@@ -120,6 +123,25 @@ def problems(policies: Mapping[str, str], configuration: Configuration) -> list[
         seen |= {policy.id: policy for policy, _ in parsed}
         found += sorted(here, key=lambda error: error.line or 0)
     return found
+
+
+def _unfit(file: str, text: str) -> Iterator[ConfigError]:
+    """What would make governors sign something else than they read."""
+    if not file.isascii() or not file.endswith(_ENDING):
+        yield ConfigError(
+            "a policy file has an ASCII name that ends in .cedar",
+            file=reason.clean(file),
+            way_out="rename it",
+        )
+    for number, line in enumerate(text.split("\n"), start=1):
+        hidden = [c for c in line if not (c.isprintable() or c in "\t\r")]
+        if hidden:
+            yield ConfigError(
+                f"an invisible character, U+{ord(hidden[0]):04X}",
+                file=reason.clean(file),
+                line=number,
+                way_out="delete it: a reader does not see it, and Cedar does",
+            )
 
 
 def _handle(trees: Mapping[str, dict[str, Any]]) -> cedarpy.PolicySet:
@@ -205,19 +227,21 @@ def _problems_of(
 def _unknown_names(
     policy: Policy, tree: dict[str, Any], names: Mapping[str, frozenset[str]]
 ) -> Iterator[ConfigError]:
-    """A misspelt group or target matches nobody, silently: refuse it."""
+    """A misspelt group, target or word matches nobody, silently: refuse it."""
     try:
-        uids = pst.entity_uids(_handle({policy.id: tree}).to_pst())
+        nodes = _handle({policy.id: tree}).to_pst()
     except ValueError as error:
         yield _problem(policy, f"it cannot be read: {error}", "nest its conditions less deeply")
         return
-    for uid in sorted(uids, key=str):
-        known = names.get(str(uid.type))
-        if known is not None and uid.id not in known:
+    for attribute, word, known in misspelt(nodes):
+        yield _problem(policy, f'{attribute} is never "{word}"', f"one of {_spelled(known)}")
+    for uid in sorted(pst.entity_uids(nodes), key=str):
+        found = names.get(str(uid.type))
+        if found is not None and uid.id not in found:
             yield _problem(
                 policy,
                 f"{uid} is not in the configuration, so this could never match",
-                f"one of {_spelled(known)}" if known else f"configure a {uid.type} first",
+                f"one of {_spelled(found)}" if found else f"configure a {uid.type} first",
             )
 
 
