@@ -1,0 +1,1 @@
+"""Incident sources: one file per product, and how a source proves itself."""
