@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from callpoint.domain.errors import RequestError, TargetRefusedError, TargetUnknownError
-from callpoint.domain.lease import UndoPlan
+from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.targets import (
     Absence,

@@ -106,6 +106,17 @@ class PostgresqlConnector:
             details={"parent": role.parent, "sources": ",".join(request.sources)},
         )
 
+    def adopt(self, account: ManagedAccount) -> UndoPlan:
+        return UndoPlan(
+            connector=NAME,
+            target=self.target,
+            role="",
+            handle=account.handle,
+            account=account.account,
+            # An account without a readable end gets none in the future from us.
+            not_after=account.not_after or self._clock.now(),
+        )
+
     async def issue(self, plan: UndoPlan) -> Issued:
         self._own(plan)
         async with self._limit():
@@ -315,7 +326,7 @@ class PostgresqlConnector:
         for database in await self._databases():
             try:
                 databases[database] = await self._authority.database_snapshot(
-                    plan.account, plan.details["parent"], database
+                    plan.account, plan.details.get("parent", ""), database
                 )
             except TargetRefusedError:
                 unexamined.append(database)

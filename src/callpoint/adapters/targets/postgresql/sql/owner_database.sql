@@ -139,11 +139,13 @@ DECLARE
   who oid := {{schema}}.made(account);
   acting oid[];
 BEGIN
+  -- An account that no lease explains comes without its parent: the mark on the role names it.
+  parent := coalesce(nullif(parent, ''), split_part(shobj_description(who, 'pg_authid'), ' ', 5));
   -- The account, its parent, and every role that a member of the parent may turn into.
   SELECT coalesce(array_agg(r.oid), '{}') INTO acting FROM pg_roles r
     WHERE r.oid = who
-       OR (to_regrole(quote_ident(parent)) IS NOT NULL AND NOT r.rolsuper
-           AND pg_has_role(parent, r.oid, 'MEMBER'));
+       OR (NOT r.rolsuper AND EXISTS (SELECT FROM pg_roles p WHERE p.rolname = parent
+                                      AND pg_has_role(p.oid, r.oid, 'MEMBER')));
 
   RETURN QUERY
   SELECT format('object of %s', d.refobjid::regrole),
