@@ -1,6 +1,6 @@
 """One value, one byte string: the form that is signed, hashed and logged (RFC 8785 subset).
 
-Keys are ASCII and sorted, there are no floats, integers stay within ±2^53, times are UTC with
+Keys are ASCII and sorted, there are no floats, integers stay within ±(2^53 - 1), times are UTC with
 six digits, spans are ISO 8601 durations. Within these limits msgspec's sorted output equals
 RFC 8785 (``rfc8785`` is the oracle in the tests) at a twentieth of the cost.
 """
@@ -14,7 +14,7 @@ import msgspec
 Plain: TypeAlias = "bool | int | str | list[Plain] | dict[str, Plain] | None"
 """What canonical JSON is made of."""
 
-_LIMIT = 2**53
+_LIMIT = 2**53 - 1
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -29,7 +29,7 @@ def plain(value: object) -> Plain:
     """Turn structs, enums, times and spans into JSON builtins, and refuse what has two spellings.
 
     Raises:
-        ValueError: A float, an integer beyond ±2^53, or a key that is not ASCII text.
+        ValueError: A float, an integer beyond ±(2^53 - 1), or a key that is not ASCII text.
     """
     return _plain(msgspec.to_builtins(value, builtin_types=(datetime,)))
 
@@ -42,7 +42,7 @@ def _plain(value: object) -> Plain:
             return wire_time(value)
         case int():
             if abs(value) > _LIMIT:
-                raise ValueError(f"integer {value} is beyond ±2^53")
+                raise ValueError(f"integer {value} is beyond ±(2^53 - 1)")
             return value
         case list() | tuple():
             return [_plain(item) for item in value]

@@ -17,7 +17,7 @@ from datetime import datetime
 import msgspec
 
 from callpoint.domain import event as ev
-from callpoint.domain.activation import Activation, ActivationState, EndReason, fold
+from callpoint.domain.activation import Activation, ActivationState, EndReason
 from callpoint.domain.decision import Action, Decision
 from callpoint.domain.eligibility import parse_opening
 from callpoint.domain.errors import (
@@ -36,7 +36,7 @@ from callpoint.domain.undo_plan import UndoPlan
 from callpoint.lifecycle.announce import announce, standing
 from callpoint.lifecycle.ending import end, end_lease, leases
 from callpoint.lifecycle.gate import enforce_on
-from callpoint.lifecycle.proof import Proven, proven
+from callpoint.lifecycle.proof import must_agree, proven
 from callpoint.lifecycle.residual import connector, must_be_accepted
 from callpoint.lifecycle.revoke import revoke_now
 from callpoint.lifecycle.rules import Rules
@@ -96,24 +96,13 @@ def _prove(view: View, services: Services, activation: str) -> _Case:
     row = view.get(Activation, activation)
     stream, other = activation_stream(activation), incident_stream(row.request.incident)
     events = proven(view, services.installation, [stream, other])
-    _must_agree(row, events[stream])
+    must_agree(row, events[stream])
     incident = view.find(Incident, row.request.incident)
     if incident is not None:
         logged = fold_incident((item.event, item.at) for item in events[other])
         if msgspec.structs.replace(incident, version=0) != logged:
             raise TamperError(f"incident {incident.id} in the database is not the one in the log")
     return _Case(activation=row, incident=incident)
-
-
-def _must_agree(row: Activation, events: tuple[Proven, ...]) -> None:
-    logged = fold((item.event, item.at) for item in events)
-    if logged.request.digest() != logged.digest:
-        raise TamperError(f"the request of {row.id} does not have the digest that it states")
-    if msgspec.structs.replace(row, version=0) != logged:
-        raise TamperError(
-            f"activation {row.id} in the database is not the one in the log",
-            way_out="somebody changed the database by hand; run `callpoint verify log`",
-        )
 
 
 def _must_be_due(services: Services, caller: Caller, case: _Case, rules: Rules) -> None:

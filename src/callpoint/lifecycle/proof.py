@@ -16,6 +16,7 @@ from callpoint.audit.entry import EntryError, entry_hash, parse_entry, parse_tim
 from callpoint.audit.merkle import Frontier, ProofError, leaf_hash
 from callpoint.audit.note import NoteError, Verifier
 from callpoint.domain import event as ev
+from callpoint.domain.activation import Activation, fold
 from callpoint.domain.errors import LogUnavailableError, TamperError
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.governance import Installation
@@ -73,6 +74,22 @@ def proven(
     start = min(firsts, default=checkpoint.size)
     found = _replay(view, checkpoint, start, wanted)
     return {stream: _parse(stream, found[stream], installation) for stream in wanted}
+
+
+def must_agree(row: Activation, events: tuple[Proven, ...]) -> None:
+    """An activation's row is exactly what its proven events say.
+
+    Raises:
+        TamperError: The row was changed by hand.
+    """
+    logged = fold((item.event, item.at) for item in events)
+    if logged.request.digest() != logged.digest:
+        raise TamperError(f"the request of {row.id} does not have the digest that it states")
+    if msgspec.structs.replace(row, version=0) != logged:
+        raise TamperError(
+            f"activation {row.id} in the database is not the one in the log",
+            way_out="somebody changed the database by hand; run `callpoint verify log`",
+        )
 
 
 def _replay(

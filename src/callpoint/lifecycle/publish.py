@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from callpoint.domain import event as ev
+from callpoint.domain.change import Change
 from callpoint.domain.errors import CallpointError, ConflictError, DeniedError, RequestError
 from callpoint.domain.governance import Bundle, InForce, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.publication import verify_signatures
 from callpoint.domain.widening import compare, required_signatures
-from callpoint.domain.widening_change import Change
 from callpoint.lifecycle.found import published
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services

@@ -17,7 +17,7 @@ from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.lifecycle.gate import enforce_on
-from callpoint.lifecycle.proof import proven
+from callpoint.lifecycle.proof import must_agree, proven
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
@@ -61,10 +61,12 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
 
 
 def _load(view: View, services: Services, lease: str) -> tuple[Activation, Lease]:
-    """The rows, and the box checked against what the log says was issued."""
+    """The rows, as the log tells them, and the box as the log says it was issued."""
     held = view.get(Lease, lease)
-    stream = activation_stream(held.activation)
+    found = view.get(Activation, held.activation)
+    stream = activation_stream(found.id)
     events = proven(view, services.installation, [stream])[stream]
+    must_agree(found, events)
     issued = {
         item.event.box_sha256
         for item in events
@@ -73,7 +75,7 @@ def _load(view: View, services: Services, lease: str) -> tuple[Activation, Lease
     digest = hashlib.sha256(held.box.encode()).hexdigest()
     if held.state is LeaseState.LIVE and digest not in issued:
         raise TamperError(f"the box of {lease} is not the one that the log says was issued")
-    return view.get(Activation, held.activation), held
+    return found, held
 
 
 def _must_be_live(found: Activation, held: Lease) -> None:
