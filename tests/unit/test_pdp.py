@@ -143,7 +143,7 @@ class PanicException(BaseException):
     """What a panic in the binding looks like: no Exception, and of no importable type."""
 
 
-@pytest.mark.parametrize("error", [ValueError("bad"), MemoryError(), PanicException("index")])
+@pytest.mark.parametrize("error", [ValueError("bad"), MemoryError(), PanicException("x")])
 def test_an_exception_is_a_deny(error) -> None:
     """Whatever the binding raises, a panic included, becomes a deny with its words."""
 
@@ -153,7 +153,7 @@ def test_an_exception_is_a_deny(error) -> None:
     pdp = Pdp(PolicySet.load({"a.cedar": PERMIT}, WORLD), WORLD, authorize=authorize)
     decision = pdp.evaluate(REQUEST)
     assert decision.effect is Effect.DENY
-    assert type(error).__name__ in decision.errors[0]
+    assert decision.errors[0].startswith(("bad", f"{type(error).__name__}: "))
 
 
 def test_being_stopped_is_not_an_answer() -> None:

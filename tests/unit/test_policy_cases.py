@@ -170,6 +170,10 @@ def test_an_explanation_says_what_each_policy_did() -> None:
     assert outcomes["agents-never-approve"] is Outcome.OUT_OF_SCOPE
     assert set(outcomes) == set(pdp.policy_set.policies)
     text = "\n".join(lines(explanation))
+    assert explanation.considered[0].policy.id == "quorum-must-be-met"
+    said = {item.policy.id: item.words for item in explanation.considered}
+    assert said["quorum-must-be-met"] == "2 distinct persons must approve first"
+    assert said["incident-unknown"] == "", "what did not hold says nothing of this request"
     assert "deny by quorum-must-be-met" in text
     assert "2 distinct persons must approve first" in text
     assert "agents-never-approve" not in text

@@ -90,7 +90,7 @@ def test_facts_that_the_action_knows_nothing_of_are_refused() -> None:
     """An incident for reading the log, or an activation for declaring, is a mistake."""
     with pytest.raises(ValueError, match="not about an incident"):
         schema.context(asked(WORLD, "ann", Action.LOG_READ, opening=None))
-    with pytest.raises(ValueError, match="one was given"):
+    with pytest.raises(ValueError, match="but one was given"):
         schema.context(
             asked(
                 WORLD,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,7 @@ class Stated:
 @_output
 @reported
 def explain(
-    who: str, action: str, on: str, directory: Path, output: str, *, everything: bool, **stated: Any
+    who: str, action: str, on: str, directory: Path, output: str, *, everything: bool, **_: object
 ) -> None:
     """Say how a request would be decided, and what each policy said to it.
 
@@ -116,8 +116,14 @@ def explain(
 
     sources = _load(directory)
     pdp = decider(sources.policies, sources.configuration)
-    explanation = explained(pdp, _request(sources, who, action, on, Stated(**stated)))
-    _print(output, _explanation_json(explanation), lines(explanation, everything=everything))
+    stated = _stated(click.get_current_context().params)
+    explanation = explained(pdp, _request(sources, who, action, on, stated))
+    text = lines(explanation, everything=everything)
+    _print(output, _explanation_json(explanation), text)
+
+
+def _stated(options: dict[str, Any]) -> Stated:
+    return Stated(**{field.name: options[field.name] for field in fields(Stated)})
 
 
 def _load(directory: Path) -> "Sources":

@@ -12,7 +12,7 @@ import msgspec
 from callpoint.domain.decision import Decision, DecisionRequest
 from callpoint.policy import reason
 from callpoint.policy.pdp import Pdp
-from callpoint.policy.policy_set import FORBID, Policy
+from callpoint.policy.policy_set import PERMIT, Policy
 
 
 class Outcome(StrEnum):
@@ -29,7 +29,7 @@ class Considered(msgspec.Struct, frozen=True):
 
     Attributes:
         outcome: ``held`` means that it matched and was outvoted: a permit beside a forbid.
-        words: A forbid's reason, or what a permit needs; filled in for this request.
+        words: What a forbid that held says, or what a permit that did not hold needs; else empty.
     """
 
     policy: Policy
@@ -38,7 +38,7 @@ class Considered(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """A decision with the working shown."""
+    """A decision with the working shown: what decided first, what is out of scope last."""
 
     request: DecisionRequest
     decision: Decision
@@ -55,11 +55,12 @@ def explain(pdp: Pdp, request: DecisionRequest) -> Explanation:
         return Explanation(request, decision, ())
     scope = {policy.id for policy in pdp.in_scope(request)}
     held = set(pdp.ask(pdp.policy_set.alone, request).diagnostics.reasons)
-    considered = tuple(
-        Considered(policy, _outcome(name, decision, scope, held), _words(policy, request))
+    considered = [
+        _considered(policy, _outcome(name, decision, scope, held), request)
         for name, policy in pdp.policy_set.policies.items()
-    )
-    return Explanation(request, decision, considered)
+    ]
+    considered.sort(key=lambda item: list(Outcome).index(item.outcome))
+    return Explanation(request, decision, tuple(considered))
 
 
 def lines(explanation: Explanation, *, everything: bool = False) -> Iterator[str]:
@@ -84,12 +85,17 @@ def _outcome(name: str, decision: Decision, scope: set[str], held: set[str]) -> 
     return Outcome.DID_NOT_HOLD if name in scope else Outcome.OUT_OF_SCOPE
 
 
-def _words(policy: Policy, request: DecisionRequest) -> str:
-    return reason.words(policy.reason if policy.effect == FORBID else policy.needs, request)
+def _considered(policy: Policy, outcome: Outcome, request: DecisionRequest) -> Considered:
+    held = outcome in {Outcome.DECIDED, Outcome.HELD}
+    spoken = policy.reason if held else ""
+    if policy.effect == PERMIT:
+        spoken = policy.needs if outcome is Outcome.DID_NOT_HOLD else ""
+    return Considered(policy, outcome, reason.words(spoken, request))
 
 
 def _line(item: Considered) -> str:
     policy = item.policy
     place = f"{policy.file}:{policy.line}" if policy.line else policy.file
-    words = f": {item.words}" if item.words else ""
+    would = "would, if " if policy.effect == PERMIT else ""
+    words = f": {would}{item.words}" if item.words else ""
     return f"  {item.outcome:<12}  {policy.effect:<6} {policy.id}  ({place}){words}"

@@ -56,7 +56,7 @@ class Pdp:
         except BaseException as error:
             if not _is_failure(error):
                 raise
-            return self._failed(f"{type(error).__name__}: {error}")
+            return self._failed(_described(error))
 
     def _decided(self, request: DecisionRequest) -> Decision:
         result = self.ask(self.policy_set.cedar, request)
@@ -148,7 +148,7 @@ class Pdp:
         return Decision(
             effect=Effect.DENY,
             policies=tuple(sorted(policies)),
-            reasons=(f"denied because the policies could not be evaluated: {shown[0]}",),
+            reasons=(f"denied, because it could not be decided: {shown[0]}",),
             policy_digest=self.policy_set.digest,
             errors=shown,
         )
@@ -160,3 +160,8 @@ def _is_failure(error: BaseException) -> bool:
     A panic inside Cedar arrives as a BaseException that has no importable type.
     """
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _described(error: BaseException) -> str:
+    """A ValueError is about the question and speaks for itself; anything else is unexpected."""
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"

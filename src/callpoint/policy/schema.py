@@ -175,8 +175,9 @@ def context(request: DecisionRequest) -> dict[str, Facts | int]:
     if request.incident is not None and "incident" not in rule.records:
         raise ValueError(f"{request.action} is not about an incident, but one was given")
     if (request.activation is None) is ("activation" in rule.records):
-        given = "none was" if request.activation is None else "one was"
-        raise ValueError(f"an activation for {request.action}: {given} given")
+        if request.activation is None:
+            raise ValueError(f"{request.action} is about an activation, and none was given")
+        raise ValueError(f"{request.action} is not about an activation, but one was given")
     found: dict[str, Facts | int] = {"at": _moment(request.at), "actor": _actor(request.actor)}
     if "incident" in rule.records:
         found["incident"] = _incident(request.incident or IncidentFacts(state=IncidentState.NONE))
