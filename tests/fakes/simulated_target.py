@@ -7,11 +7,9 @@ the account. Calls can be made to fail "not done" and "done but unanswered".
 
 import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from callpoint.domain.errors import RequestError, TargetRefusedError, TargetUnknownError
 from callpoint.domain.undo_plan import UndoPlan
@@ -29,21 +27,12 @@ from callpoint.ports.targets import (
     Residual,
     SelfTest,
 )
+from tests.fakes.faults import Fault, Faults
+
+__all__ = ["Account", "Fault", "Left", "LoginRefusedError", "Session", "SimulatedTarget"]
 
 PREFIX = "cp_"
 _HANDLE = re.compile(r"[a-z0-9]{1,24}")
-
-
-class Fault(StrEnum):
-    """How a call fails.
-
-    ``refused``: the target answers no. ``not done``: no answer, nothing done.
-    ``done but unanswered``: no answer, done.
-    """
-
-    REFUSED = "refused"
-    NOT_DONE = "not done"
-    UNANSWERED = "done but unanswered"
 
 
 class LoginRefusedError(Exception):
@@ -97,13 +86,6 @@ class Left:
     owned: bool = False
 
 
-@dataclass
-class _Plan:
-    how: Fault
-    times: int
-    after: int
-
-
 class SimulatedTarget:
     """Implements ``ports.targets.Connector`` in memory.
 
@@ -144,7 +126,7 @@ class SimulatedTarget:
         self.stubborn: set[str] = set()
         self.reaper: timedelta | None = timedelta(seconds=30)
         self.calls: list[tuple[str, str]] = []
-        self._faults: dict[str, list[_Plan]] = {}
+        self._faults = Faults()
 
     # ------------------------------------------------------------------ for tests
 
@@ -152,7 +134,7 @@ class SimulatedTarget:
         self, method: str, how: Fault | str = Fault.NOT_DONE, times: int = 1, *, after: int = 0
     ) -> None:
         """Make the next ``times`` calls of ``method`` fail, once ``after`` of them succeeded."""
-        self._faults.setdefault(method, []).append(_Plan(Fault(how), times, after))
+        self._faults.plan(method, Fault(how), times, after)
 
     def open_session(self, username: str, secret: str, endpoint: str = "primary") -> Session:
         """Log in as an actor does.
@@ -364,28 +346,7 @@ class SimulatedTarget:
         await asyncio.sleep(0)
         if self.down:
             raise TargetUnknownError(f"{self._name} does not answer", target=self._name)
-        return self._guard(method)
-
-    @contextmanager
-    def _guard(self, method: str) -> Iterator[None]:
-        fault = self._due(method)
-        if fault is Fault.REFUSED:
-            raise TargetRefusedError(f"{method} refused", target=self._name, code="XX000")
-        if fault is Fault.NOT_DONE:
-            raise TargetUnknownError(f"{method} was not answered", target=self._name)
-        yield
-        if fault is Fault.UNANSWERED:
-            raise TargetUnknownError(f"{method} was not answered", target=self._name)
-
-    def _due(self, method: str) -> Fault | None:
-        for planned in self._faults.get(method, []):
-            if planned.after > 0:
-                planned.after -= 1
-                return None
-            if planned.times > 0:
-                planned.times -= 1
-                return planned.how
-        return None
+        return self._faults.guard(method, self._name)
 
     def _own(self, plan: UndoPlan) -> None:
         if not plan.account.startswith(PREFIX + self._installation):
