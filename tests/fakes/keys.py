@@ -28,8 +28,9 @@ class MemoryLogSigner:
 class MemoryVault:
     """Implements ``ports.keys.Vault`` and ``Sealer``."""
 
-    def __init__(self) -> None:
-        self._identity = pyrage.x25519.Identity.generate()
+    def __init__(self, identity: str = "") -> None:
+        made = pyrage.x25519.Identity
+        self._identity = made.from_str(identity) if identity else made.generate()
 
     @property
     def recipient(self) -> str:
@@ -37,7 +38,7 @@ class MemoryVault:
 
     def open(self, box: bytes) -> bytes:
         try:
-            return pyrage.decrypt(box, [self._identity])
+            return bytes(pyrage.decrypt(box, [self._identity]))
         except pyrage.DecryptError as error:
             raise UnavailableError("no key opens this box") from error
 
@@ -53,7 +54,7 @@ class AgeSealer:
         return True
 
     def seal(self, secret: bytes, recipient: str) -> bytes:
-        return pyrage.encrypt(secret, [pyrage.x25519.Recipient.from_str(recipient)])
+        return bytes(pyrage.encrypt(secret, [pyrage.x25519.Recipient.from_str(recipient)]))
 
 
 class Ed25519Checker:

@@ -39,9 +39,10 @@ from callpoint.lifecycle.issue import SealedCredential
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.request import Ask, request
 from callpoint.lifecycle.rules import RuleBook
-from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.services import Limits, Services
 from callpoint.policy.pdp import Pdp
 from callpoint.policy.policy_set import PolicySet
+from callpoint.ports.clock import Clock, Random
 from callpoint.ports.decider import Decider
 from callpoint.ports.identity import Caller
 from callpoint.ports.notifiers import Notice
@@ -143,10 +144,16 @@ class World:
     """An installation and shortcuts for what people do with it."""
 
     services: Services
-    clock: SimulatedClock
+    ticking: Clock
     notices: Notices
     bundle: Bundle
     keys: dict[str, pyrage.x25519.Identity] = field(default_factory=dict)
+
+    @property
+    def clock(self) -> SimulatedClock:
+        """The clock, when it is simulated."""
+        assert isinstance(self.ticking, SimulatedClock)
+        return self.ticking
 
     @property
     def store(self) -> MemoryStore:
@@ -196,7 +203,7 @@ class World:
 
     async def approved(self, who: str = "alice", **changes: object) -> Activation:
         """Asked, and approved by carol and dave."""
-        made = await self.ask(who, **changes)
+        made = await self.ask(who, **changes)  # type: ignore[arg-type]  # members of Ask
         await self.vote("carol", made.id)
         return await self.vote("dave", made.id)
 
@@ -240,12 +247,39 @@ async def make_world(
     """Found an installation and publish its first configuration."""
     clock = clock or SimulatedClock(auto=True)
     random = SeededRandom(seed)
-    rules = configuration(*eligibilities, targets=tuple(targets or ()))
-    bundle = Bundle(INSTALLATION, 1, "", rules, default_pack())
-    made = installation()
     store = store or MemoryStore(
         signer=MemoryLogSigner(ORIGIN), clock=clock, origin=ORIGIN, installation=INSTALLATION
     )
+    world = assemble(*eligibilities, store=store, clock=clock, random=random, targets=targets or {})
+    await found_world(world)
+    return world
+
+
+async def found_world(world: World) -> None:
+    """Genesis and the first configuration, signed by both governors."""
+    services = world.services
+    await found.found(
+        services.installation,
+        services.store,
+        services.verifier,
+        world.bundle,
+        signed(world.bundle, "gina", "hugo"),
+    )
+
+
+def assemble(
+    *eligibilities: Eligibility,
+    store: Store,
+    clock: Clock,
+    random: Random,
+    targets: dict[str, Connector],
+    vault: MemoryVault | None = None,
+    limits: Limits | None = None,
+) -> World:
+    """The services of one process over a store that exists; targets are simulated unless given."""
+    rules = configuration(*eligibilities, targets=tuple(targets))
+    bundle = Bundle(INSTALLATION, 1, "", rules, default_pack())
+    made = installation()
     notices = Notices()
     services = Services(
         installation=made,
@@ -256,10 +290,10 @@ async def make_world(
         random=random,
         notifier=notices,
         sealer=AgeSealer(),
-        vault=MemoryVault(),
+        vault=vault or MemoryVault(),
         verifier=Ed25519Checker(),
         targets=targets
         or {n: SimulatedTarget(n, clock, random, INSTALLATION) for n in rules.targets},
+        limits=limits or Limits(),
     )
-    await found.found(made, store, services.verifier, bundle, signed(bundle, "gina", "hugo"))
     return World(services, clock, notices, bundle)
