@@ -1,4 +1,4 @@
-"""Prometheus Alertmanager's webhook, version 4 (also what Grafana's alerting sends).
+"""Prometheus Alertmanager's webhook, version 4.
 
 Strict on the members that we use, blind to all others: Alertmanager adds some from time to time.
 What the words mean comes from the configured source alone:
