@@ -45,7 +45,7 @@ def compare(
     if old is None:
         return (Change("bundle", widens=True, text="the first configuration"),)
     changes = (
-        *_governance(old.governance, new.governance),
+        *_look_into("governance", old.governance, new.governance, _governance),
         *_entries("persons", old.persons, new.persons, _person),
         *_groups(old.groups, new.groups, (*old_policies.values(), *new_policies.values())),
         *_entries("principals", old.principals, new.principals, _principal),
@@ -82,12 +82,15 @@ def _set(
     key: str, old: Iterable[object], new: Iterable[object], *, removal_widens: bool = False
 ) -> Iterator[Change]:
     """A list whose order means nothing: more is wider."""
-    before, after = {str(o) for o in old}, {str(n) for n in new}
+    old_words, new_words = [str(o) for o in old], [str(n) for n in new]
+    before, after = set(old_words), set(new_words)
     added, removed = sorted(after - before), sorted(before - after)
     if added or removed:
         words = [f"+ {word}" for word in added] + [f"- {word}" for word in removed]
         widens = bool(added) or (removal_widens and bool(removed))
         yield Change(key, widens=widens, text=", ".join(words))
+    elif old_words != new_words:
+        yield Change(key, widens=False, text="only the order")
 
 
 def _size(
@@ -134,17 +137,27 @@ def _entries(
             yield Change(key, widens=True, text="added")
         elif name not in new:
             yield Change(key, widens=False, text="removed")
-        elif old[name] != new[name]:
-            yield from compare_one(key, old[name], new[name])
+        else:
+            yield from _look_into(key, old[name], new[name], compare_one)
+
+
+def _look_into(
+    key: str, old: _T, new: _T, compare_one: Callable[[str, _T, _T], Iterator[Change]]
+) -> Iterator[Change]:
+    """A difference that the comparison does not find is a field that it forgot: it widens."""
+    if old != new:
+        found = tuple(compare_one(key, old, new))
+        unknown = Change(key, widens=True, text="changed in a way that is not compared")
+        yield from found or (unknown,)
 
 
 # -- governance and people --------------------------------------------------------------------
 
 
-def _governance(old: Governance, new: Governance) -> Iterator[Change]:
-    yield from _size("governance.quorum", old.quorum, new.quorum, more_is_wider=False)
-    yield from _set("governance.security", old.security, new.security)
-    yield from _entries("governance.governors", old.governors, new.governors, _replaced_key)
+def _governance(key: str, old: Governance, new: Governance) -> Iterator[Change]:
+    yield from _size(f"{key}.quorum", old.quorum, new.quorum, more_is_wider=False)
+    yield from _set(f"{key}.security", old.security, new.security)
+    yield from _entries(f"{key}.governors", old.governors, new.governors, _replaced_key)
 
 
 def _replaced_key(key: str, old: str, new: str) -> Iterator[Change]:
@@ -182,6 +195,8 @@ def _principal(key: str, old: Principal, new: Principal) -> Iterator[Change]:
     if set(old.persons) != set(new.persons):
         # Fewer answer: those who left may now approve. More answer: they gain a say over it.
         yield from _any(f"{key}.persons", ", ".join(old.persons), ", ".join(new.persons))
+    else:
+        yield from _set(f"{key}.persons", old.persons, new.persons)
     if old.key != new.key:
         yield from _replaced_key(f"{key}.key", old.key, new.key)
 
