@@ -8,7 +8,7 @@ are specified in ``docs/audit-log-format.md``.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -32,7 +32,6 @@ from callpoint.audit.merkle import (
 )
 from callpoint.audit.tiles import TILE_WIDTH, TileNodes, full_tiles
 from callpoint.domain import event as ev
-from callpoint.domain.canonical import Plain
 from callpoint.domain.errors import ConflictError, RequestError
 
 NUMBER_ROOM = 160
@@ -47,6 +46,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An event that has no number yet, in a form that the spool keeps and any version can number.
 
     Attributes:
+        data: Canonical builtins, as ``domain.event.data`` makes them.
         private: Personal values, name to salt and value; they stay beside the log.
         closes: It is the last event of its stream.
     """
@@ -55,7 +55,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: str
     version: int
     at: str
-    data: dict[str, Plain]
+    data: dict[str, Any]
     private: dict[str, ev.Private]
     closes: bool
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from callpoint.adapters.stores.sql.connection import Connection
 from callpoint.adapters.stores.sql.ledger import (
-    Ledger,
+    LogAccess,
     find_end,
     forget_spooled,
     spool,
@@ -38,10 +38,11 @@ class Job:
     value: Any = None
     error: Exception | None = None
     is_logged: bool = False
+    spooled: list[int] = field(default_factory=list)
 
     def forget(self) -> None:
         """Its batch was taken back: whatever it came to does not count."""
-        self.value, self.error, self.is_logged = None, None, False
+        self.value, self.error, self.is_logged, self.spooled = None, None, False, []
 
     def answer(self) -> None:
         """Wake the caller."""
@@ -73,7 +74,7 @@ class Batch:
     """
 
     def __init__(
-        self, connection: Connection, ledger: Ledger, down: LogUnavailableError | None
+        self, connection: Connection, ledger: LogAccess, down: LogUnavailableError | None
     ) -> None:
         self._connection = connection
         self._ledger = ledger
@@ -82,6 +83,7 @@ class Batch:
         self._head: Head | None = None
         self._entries: list[Numbered] = []
         self._ends: dict[str, StreamEnd] = {}
+        self._stored_ends: dict[str, StreamEnd | None] = {}
         self._must_commit = False
 
     def run(self, jobs: Sequence[Job]) -> list[Job]:
@@ -112,7 +114,8 @@ class Batch:
         if self.down is None:
             try:
                 self._before = self._head = self._ledger.load(self._connection)
-                self._number_spool()
+                if self._head is not None:
+                    self._number_spool()
             except (LogUnavailableError, TamperError, ConflictError, EntryError) as error:
                 self._head, self._entries, self._ends = None, [], {}
                 self.down = _as_log_error(error)
@@ -134,7 +137,7 @@ class Batch:
         self._connection.run("SAVEPOINT caller")
         try:
             value = job.work(transaction)
-            self._settle(transaction)
+            spooled = self._settle(transaction)
         except Exception as error:
             # Whatever the caller's work raises is the caller's, and must not fail the others.
             if not self._connection.in_transaction:
@@ -146,24 +149,23 @@ class Batch:
                 return False
             job.error = error
             return True
-        job.value, job.is_logged = value, bool(transaction.drafts)
+        job.value, job.is_logged, job.spooled = value, bool(transaction.drafts), spooled
         self._must_commit = True
         return True
 
-    def _settle(self, transaction: SqlTransaction) -> None:
+    def _settle(self, transaction: SqlTransaction) -> list[int]:
         """Number or spool a caller's events and keep its savepoint's writes."""
         if transaction.was_too_soon:
             raise ReadTooSoonError  # even if the caller's work has swallowed the first one
-        drafts = transaction.drafts
-        if not drafts:
-            self._connection.run("RELEASE SAVEPOINT caller")
-        elif self._head is None:
-            spool(self._connection, drafts)
-            self._connection.run("RELEASE SAVEPOINT caller")
-        else:
+        drafts, spooled, numbered = transaction.drafts, [], None
+        if drafts and self._head is None:
+            spooled = spool(self._connection, drafts)
+        elif drafts:
             numbered = self._number(drafts)
-            self._connection.run("RELEASE SAVEPOINT caller")
+        self._connection.run("RELEASE SAVEPOINT caller")
+        if numbered is not None:
             self._keep(*numbered)
+        return spooled
 
     def _number(self, drafts: Sequence[Draft]) -> tuple[Head, tuple[Numbered, ...]]:
         if self._head is None:
@@ -195,7 +197,12 @@ class Batch:
                     job.error = LogUnavailableError(words, way_out=error.way_out)
 
     def _find_end(self, stream: str) -> StreamEnd | None:
-        return self._ends.get(stream) or find_end(self._connection, stream)
+        if stream in self._ends:
+            return self._ends[stream]
+        # Entries are written at the end of the batch, so what is stored does not change meanwhile.
+        if stream not in self._stored_ends:
+            self._stored_ends[stream] = find_end(self._connection, stream)
+        return self._stored_ends[stream]
 
     def _is_pending(self, stream: str) -> bool:
         return stream in self._ends

@@ -1,6 +1,7 @@
 """The log in the database: its head is checked, extended and signed in the writer's transaction."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -27,8 +28,34 @@ INSERT INTO entries (idx, stream, seq, closes, leaf_hash, leaf) VALUES (?, ?, ?,
 _INSERT_PERSONAL = "INSERT INTO personal (idx, name, salt, value) VALUES (?, ?, ?, ?)"
 _INSERT_TILE = "INSERT INTO tiles (level, n, root, hashes) VALUES (?, ?, ?, ?)"
 _INSERT_CHECKPOINT = "INSERT INTO checkpoints (origin, size, note) VALUES (?, ?, ?)"
-_INSERT_SPOOL = "INSERT INTO spool (stream, closes, draft) VALUES (?, ?, ?)"
+_INSERT_SPOOL = "INSERT INTO spool (stream, closes, draft) VALUES (?, ?, ?) RETURNING id"
 _END = "SELECT seq, leaf_hash, closes FROM entries WHERE stream = ? ORDER BY seq DESC LIMIT 1"
+
+
+class LogAccess(Protocol):
+    """What a batch needs of the log; a process without the log key has a lesser one."""
+
+    def load(self, connection: Connection) -> Head | None:
+        """The head to extend; None when another process numbers what is put into the spool.
+
+        Raises:
+            LogUnavailableError: The log does not work.
+        """
+        ...
+
+    def seal(
+        self, connection: Connection, before: Head, after: Head, entries: Sequence[Numbered]
+    ) -> None:
+        """Write and sign new entries in the open transaction. Raises LogUnavailableError."""
+        ...
+
+    def publish(self, after: Head) -> None:
+        """Keep a committed transaction's checkpoint outside too. Raises LogUnavailableError."""
+        ...
+
+    def try_signer(self, connection: Connection) -> None:
+        """See whether the log works. Raises LogUnavailableError."""
+        ...
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -111,7 +138,7 @@ class Ledger:
         signed = self._signer.sign(checkpoint.format())
         connection.run_many(_INSERT_ENTRY, [_entry_row(entry) for entry in entries])
         personal = [
-            (entry.index, name, value.salt, value.value)
+            (entry.index, name, value.salt, value.value.encode())
             for entry in entries
             for name, value in entry.private.items()
         ]
@@ -157,12 +184,13 @@ def find_end(connection: Connection, stream: str) -> StreamEnd | None:
     return StreamEnd(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
 
 
-def spool(connection: Connection, drafts: Sequence[Draft]) -> None:
-    """Keep events that cannot be numbered now."""
-    connection.run_many(
-        _INSERT_SPOOL,
-        [(draft.stream, int(draft.closes), msgspec.json.encode(draft)) for draft in drafts],
-    )
+def spool(connection: Connection, drafts: Sequence[Draft]) -> list[int]:
+    """Keep events that cannot be numbered now; returns their rows."""
+    rows: list[int] = []
+    for draft in drafts:
+        values = (draft.stream, int(draft.closes), msgspec.json.encode(draft))
+        rows.extend(row[0] for row in connection.rows(_INSERT_SPOOL, values))
+    return rows
 
 
 def spooled(connection: Connection) -> tuple[Waiting, ...]:

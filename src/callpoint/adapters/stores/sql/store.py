@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from callpoint.adapters.stores.sql.batch import Job
 from callpoint.adapters.stores.sql.connection import Connection
-from callpoint.adapters.stores.sql.ledger import Ledger
+from callpoint.adapters.stores.sql.ledger import Ledger, LogAccess
 from callpoint.adapters.stores.sql.readers import Readers
 from callpoint.adapters.stores.sql.recovery import recover
 from callpoint.adapters.stores.sql.writer import Errand, Writer
@@ -20,7 +20,8 @@ T = TypeVar("T")
 class SqlStore:
     """State and event log of one installation. Made by the ``open`` of a database's own class."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer, readers: Readers, ledger: LogAccess) -> None:
+        self._ledger = ledger
         self._writer = writer
         self._readers = readers
 
@@ -45,7 +46,7 @@ class SqlStore:
         Raises:
             LogUnavailableError: With the reason and the way out.
         """
-        await asyncio.wrap_future(self._writer.submit(Errand(_try_log)))
+        await asyncio.wrap_future(self._writer.submit(Errand(self._ledger.try_signer)))
 
     async def merge_spool(self) -> int:
         await self.log_works()  # a log that failed before is tried again
@@ -64,10 +65,16 @@ class SqlStore:
         Raises:
             ConflictError: The log is not halted.
             TamperError: What is left does not agree with itself.
-            LogUnavailableError: The new origin could not be signed or kept.
+            LogUnavailableError: The new origin could not be signed or kept, or the log key is
+                elsewhere.
         """
+        ledger = self._ledger
+        if not isinstance(ledger, Ledger):
+            raise LogUnavailableError(
+                "this process has no log key", way_out="recover where the log key is"
+            )
 
-        def work(connection: Connection, ledger: Ledger) -> LogRecovered:
+        def work(connection: Connection) -> LogRecovered:
             return recover(connection, ledger, reason, actor)
 
         recovered: LogRecovered = await asyncio.wrap_future(self._writer.submit(Errand(work)))
@@ -76,7 +83,3 @@ class SqlStore:
     async def close(self) -> None:
         await asyncio.to_thread(self._writer.stop)
         await asyncio.to_thread(self._readers.close)
-
-
-def _try_log(connection: Connection, ledger: Ledger) -> None:
-    ledger.try_signer(connection)

@@ -149,7 +149,7 @@ class SqlView:
         for start in range(0, len(indices), _PARAMETERS_AT_ONCE):
             some = indices[start : start + _PARAMETERS_AT_ONCE]
             query = f"SELECT idx, name, salt, value FROM personal WHERE idx IN ({_marks(some)})"  # noqa: S608 -- only question marks
-            found.extend(PersonalValue(*row) for row in self._connection.rows(query, some))
+            found.extend(_personal(*row) for row in self._connection.rows(query, some))
         return tuple(sorted(found, key=lambda value: (value.index, value.name)))
 
     def checkpoint(self) -> str:
@@ -186,6 +186,12 @@ def _entry(index: int, stored_hash: bytes, leaf: bytes) -> Entry:
     if leaf_hash(leaf) != stored_hash:
         raise TamperError(f"entry {index} of the log is not the one that was hashed")
     return Entry(index, leaf)
+
+
+def _personal(index: int, name: str, salt: bytes, value: bytes) -> PersonalValue:
+    # Stored as bytes: PostgreSQL's text takes no NUL, and one caller's odd words must not be able
+    # to fail the whole batch.
+    return PersonalValue(index, name, salt, value.decode())
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from callpoint.adapters.stores.sql.batch import Batch, Job, TransactionLostError
 from callpoint.adapters.stores.sql.connection import Connect, Connection
-from callpoint.adapters.stores.sql.ledger import Ledger
+from callpoint.adapters.stores.sql.ledger import LogAccess
 from callpoint.domain.errors import LogUnavailableError, StoreUnavailableError
 
 BATCH_LIMIT = 256
@@ -24,7 +24,7 @@ class Errand:
     ``work`` commits, or what it wrote is taken back.
     """
 
-    work: Callable[[Connection, Ledger], Any]
+    work: Callable[[Connection], Any]
     future: "Future[Any]" = field(default_factory=Future)
 
 
@@ -40,9 +40,18 @@ class Writer:
         connect: Opens the writing connection, again after it was lost.
         ledger: The log.
         name: The thread's name.
+        await_number: Takes over a caller that is committed, but whose events another process
+            numbers; it answers the caller.
     """
 
-    def __init__(self, connect: Connect, ledger: Ledger, name: str) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        ledger: LogAccess,
+        name: str,
+        await_number: Callable[[Job], None] = Job.answer,
+    ) -> None:
+        self._await_number = await_number
         self._connect = connect
         self._ledger = ledger
         self._connection: Connection | None = None
@@ -126,7 +135,11 @@ class Writer:
                 jobs = [job for job in jobs if job is not lost.job]
                 continue
             for job in jobs:
-                if job not in later:
+                if job in later:
+                    continue
+                if job.spooled and not job.urgent:
+                    self._await_number(job)
+                else:
                     job.answer()
             jobs = later
 
@@ -142,7 +155,7 @@ class Writer:
         connection = self._connected()
         connection.begin_write()
         try:
-            value = errand.work(connection, self._ledger)
+            value = errand.work(connection)
         finally:
             connection.rollback()
         self._log_failed = None  # errands are how somebody asks for another try

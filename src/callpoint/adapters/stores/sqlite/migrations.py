@@ -47,7 +47,7 @@ _TABLES = (
         idx INTEGER NOT NULL,
         name TEXT NOT NULL,
         salt BLOB NOT NULL,
-        value TEXT NOT NULL,
+        value BLOB NOT NULL,
         PRIMARY KEY (idx, name)
     ) STRICT
     """,

@@ -23,8 +23,8 @@ _READERS = 4
 class SqliteStore(SqlStore):
     """Implements ``ports.stores.Store`` on a file. Use ``open``."""
 
-    def __init__(self, writer: Writer, readers: Readers, lock: ProcessLock) -> None:
-        super().__init__(writer, readers)
+    def __init__(self, writer: Writer, readers: Readers, ledger: Ledger, lock: ProcessLock) -> None:
+        super().__init__(writer, readers, ledger)
         self._lock = lock
 
     @classmethod
@@ -75,7 +75,7 @@ class SqliteStore(SqlStore):
         readers = Readers(
             lambda: SqliteConnection(path, clock, is_writer=False), _READERS, "sqlite-reader"
         )
-        return cls(writer, readers, lock)
+        return cls(writer, readers, ledger, lock)
 
     async def close(self) -> None:
         await super().close()
