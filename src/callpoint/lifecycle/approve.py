@@ -8,6 +8,7 @@ import msgspec
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import Statement, Verdict, signed_message
+from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action
 from callpoint.domain.errors import ConflictError, DeniedError
 from callpoint.domain.ids import activation_stream
@@ -15,14 +16,13 @@ from callpoint.domain.incident import Incident
 from callpoint.lifecycle.announce import announce, excluded, standing
 from callpoint.lifecycle.gate import enforce_on
 from callpoint.lifecycle.proof import checkpoint_line, newest_checkpoint
-from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.votes import must_be_person, must_match, parse_statement, statement_for
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
 
 
-class Vote(msgspec.Struct, frozen=True):
+class Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A signed vote as it arrives; untrusted.
 
     Attributes:
@@ -42,11 +42,17 @@ COMMENT_LIMIT = 2000
 async def statement(
     services: Services, caller: Caller, activation: str, verdict: Verdict
 ) -> Statement:
-    """What the caller would sign; it names the newest checkpoint."""
-    must_be_person(caller.principal)
+    """What the caller would sign; it names the newest checkpoint.
+
+    Raises:
+        DeniedError: The caller could not vote, so there is nothing to sign.
+    """
+    configuration = await services.rules.refresh()
+    person = must_be_person(caller.principal)
 
     def read(view: View) -> Statement:
         found = view.get(Activation, activation)
+        _must_be_eligible(found, view.find(Incident, found.request.incident), configuration, person)
         seen = checkpoint_line(newest_checkpoint(view, services.installation))
         return statement_for(found, caller.principal, verdict, seen)
 
@@ -70,7 +76,7 @@ async def approve(services: Services, caller: Caller, activation: str, vote: Vot
         _must_be_open(found, tx.now())
         _must_hold(services, caller, found, vote, Verdict.APPROVE)
         incident = tx.find(Incident, found.request.incident)
-        _must_be_eligible(found, incident, rules, person)
+        _must_be_eligible(found, incident, rules.configuration, person)
         voted = _record(tx, services, caller, found, vote, Verdict.APPROVE)
         tally = standing(voted, incident, rules.configuration)
         if tally.met:
@@ -91,14 +97,15 @@ async def deny(services: Services, caller: Caller, activation: str, vote: Vote) 
     Raises:
         DeniedError: The caller could not approve it either, so it has no say.
     """
-    rules = await services.rules.current()
+    configuration = await services.rules.refresh()
     person = must_be_person(caller.principal)
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
         _must_be_open(found, tx.now())
         _must_hold(services, caller, found, vote, Verdict.DENY)
-        _must_be_eligible(found, tx.find(Incident, found.request.incident), rules, person)
+        incident = tx.find(Incident, found.request.incident)
+        _must_be_eligible(found, incident, configuration, person)
         voted = _record(tx, services, caller, found, vote, Verdict.DENY)
         event = ev.ActivationDenied(actor=caller.principal.id, person=person)
         tx.append(activation_stream(activation), event)
@@ -135,31 +142,33 @@ def _must_hold(
 
 
 def _must_be_eligible(
-    found: Activation, incident: Incident | None, rules: Rules, person: str
+    found: Activation, incident: Incident | None, configuration: Configuration, person: str
 ) -> None:
     if person in found.request.persons:
         raise DeniedError(
             f"{person} asks for {found.id}, or answers for who asks, and cannot approve it",
-            way_out="ask one of: " + ", ".join(_can(found, incident, rules)),
+            way_out="ask one of: " + ", ".join(_can(found, incident, configuration)),
         )
     if person in excluded(found, incident):
         raise DeniedError(
             f"{person} confirmed incident {found.request.incident} and cannot approve as well",
-            way_out="ask one of: " + ", ".join(_can(found, incident, rules)),
+            way_out="ask one of: " + ", ".join(_can(found, incident, configuration)),
         )
     if any(vote.person == person for vote in found.approvals):
         raise ConflictError(f"{person} has voted already")
     quorum = found.request.quorum
     seats = (*quorum.approvers, *(quorum.security if quorum.extra else ()))
-    if person not in rules.configuration.persons_in(seats):
+    if person not in configuration.persons_in(seats):
         raise DeniedError(
             f"{person} is not an approver of {found.request.eligibility}",
-            way_out="ask one of: " + ", ".join(_can(found, incident, rules)),
+            way_out="ask one of: " + ", ".join(_can(found, incident, configuration)),
         )
 
 
-def _can(found: Activation, incident: Incident | None, rules: Rules) -> tuple[str, ...]:
-    return standing(found, incident, rules.configuration).can_still_approve or ("(nobody)",)
+def _can(
+    found: Activation, incident: Incident | None, configuration: Configuration
+) -> tuple[str, ...]:
+    return standing(found, incident, configuration).can_still_approve or ("(nobody)",)
 
 
 def _record(

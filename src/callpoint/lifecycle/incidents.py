@@ -31,7 +31,7 @@ TITLE_LIMIT = 200
 _ALL = 1_000_000
 
 
-class Declaration(msgspec.Struct, frozen=True):
+class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a person declares; untrusted. ``incident`` is the incident tool's own name for it."""
 
     incident: str

@@ -32,6 +32,13 @@ class Pep:
             raise DeniedError("nothing was asked, so nothing is allowed")
         return tuple([await self._one(rules, question) for question in questions])
 
+    def may(self, rules: Rules, questions: Sequence[DecisionRequest]) -> bool:
+        """Whether all are allowed, for leaving out of a list what the caller may not see.
+
+        Nothing was asked for by name, so nothing is refused and nothing is recorded.
+        """
+        return bool(questions) and all(_ask(rules, question).allowed for question in questions)
+
     async def _one(self, rules: Rules, question: DecisionRequest) -> Decision:
         decision = _ask(rules, question)
         if decision.allowed:

@@ -27,7 +27,7 @@ JUSTIFICATION_LEAST = 10
 _NONCE_SIZE = 16
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a caller asks for; untrusted.
 
     Attributes:

@@ -22,7 +22,7 @@ _LIST_LIMIT = 50
 _TEXT_LIMIT = 2000
 
 
-class Judgement(msgspec.Struct, frozen=True):
+class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a reviewer says; untrusted.
 
     Attributes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from callpoint.domain import event as ev
 from callpoint.domain.configuration import Configuration
-from callpoint.domain.errors import TamperError, UnavailableError
+from callpoint.domain.errors import CallpointError, ConfigError, TamperError, UnavailableError
 from callpoint.domain.governance import Bundle, InForce, Installation, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.lifecycle.proof import proven
@@ -34,22 +34,37 @@ class RuleBook:
 
     Args:
         build: Makes a decider of a bundle (the composition root knows the PDP).
+        pinned: The newest bundle that was ever proven here, kept outside the database: an older
+            one is refused, and its configuration still tells who somebody is when the database
+            cannot be believed any more.
+        on_load: Told of each newly proven bundle before it is used; when it raises, the bundle is
+            not used.
     """
 
     def __init__(
-        self, installation: Installation, store: Store, build: Callable[[Bundle], Decider]
+        self,
+        installation: Installation,
+        store: Store,
+        build: Callable[[Bundle], Decider],
+        *,
+        pinned: Bundle | None = None,
+        on_load: Callable[[Bundle], None] | None = None,
     ) -> None:
         self._installation = installation
         self._store = store
         self._build = build
+        self._newest = pinned
+        self._newest_digest = pinned.digest() if pinned else ""
+        self._on_load = on_load
         self._loaded: Rules | None = None
 
     async def current(self) -> Rules:
         """The rules in force now.
 
         Raises:
-            UnavailableError: Nothing was published yet.
-            TamperError: The stored bundle is not the one that the log names last.
+            UnavailableError: Nothing was published yet, or the policies in force do not load.
+            TamperError: The stored bundle is not the one that the log names last, or is older than
+                one that was in force before.
         """
         pointer = await self._store.read(lambda view: view.find(InForce, "bundle"))
         if pointer is None:
@@ -57,17 +72,59 @@ class RuleBook:
                 "no configuration is published", way_out="run `callpoint init` first"
             )
         loaded = self._loaded
-        if loaded is not None:
-            if loaded.digest == pointer.digest:
-                return loaded
-            if pointer.number <= loaded.bundle.number:
-                raise TamperError("the database names an older configuration than was in force")
+        if loaded is not None and loaded.digest == pointer.digest:
+            return loaded
+        self._must_not_go_back(pointer)
         fresh = await self._store.read(lambda view: self._load(view, pointer))
+        if self._on_load is not None:
+            self._on_load(fresh.bundle)
+        self._newest, self._newest_digest = fresh.bundle, fresh.digest
         self._loaded = fresh
         return fresh
 
+    async def refresh(self) -> Configuration:
+        """The configuration in force, or the last one that was proven if that cannot be told now.
+
+        It says who somebody is, for authentication and for what takes away: those must go on with
+        a tampered or unreadable bundle (I11). Whatever gives something asks ``current``.
+
+        Raises:
+            UnavailableError: None was ever proven here.
+            TamperError: The same, and what is stored now is not what the log names.
+        """
+        try:
+            return (await self.current()).configuration
+        except CallpointError:
+            if self._newest is None:
+                raise
+            return self._newest.configuration
+
+    @property
+    def last_proven(self) -> Configuration:
+        """What ``refresh`` returned last, without looking again.
+
+        Raises:
+            UnavailableError: None was ever proven here.
+        """
+        if self._newest is None:
+            raise UnavailableError("no configuration is known here yet")
+        return self._newest.configuration
+
+    def _must_not_go_back(self, pointer: InForce) -> None:
+        newest = self._newest
+        if newest is None or pointer.number > newest.number:
+            return
+        if pointer.number < newest.number or pointer.digest != self._newest_digest:
+            raise TamperError(
+                f"the database names configuration {pointer.number}, which is not the newest that"
+                f" was in force here ({newest.number})",
+                way_out="put the newest backup of the database back; what takes away goes on",
+            )
+
     def _load(self, view: View, pointer: InForce) -> Rules:
-        stored = view.get(StoredBundle, f"{pointer.number:08d}")
+        stored = view.find(StoredBundle, f"{pointer.number:08d}")
+        if stored is None:
+            raise TamperError(f"configuration {pointer.number} is not in the database")
         bundle = stored.bundle
         digest = bundle.digest()
         published = self._last_published(view)
@@ -93,8 +150,18 @@ class RuleBook:
             digest=digest,
             configuration_digest=published.configuration_digest,
             policy_digest=published.policy_digest,
-            decider=self._build(bundle),
+            decider=self._decider(bundle),
         )
+
+    def _decider(self, bundle: Bundle) -> Decider:
+        try:
+            return self._build(bundle)
+        except ConfigError as error:
+            raise UnavailableError(
+                f"the policies of configuration {bundle.number} do not load: {error}",
+                way_out="publish a configuration that `callpoint check` accepts, or go back to the"
+                " version of Callpoint that published this one",
+            ) from error
 
     def _last_published(self, view: View) -> ev.BundlePublished:
         events = proven(view, self._installation, [INSTALLATION_STREAM])[INSTALLATION_STREAM]

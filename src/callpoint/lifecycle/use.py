@@ -16,6 +16,7 @@ from callpoint.domain.ids import activation_stream
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
+from callpoint.lifecycle.ending import leases
 from callpoint.lifecycle.gate import enforce_on
 from callpoint.lifecycle.proof import must_agree, proven
 from callpoint.lifecycle.services import Services
@@ -58,6 +59,26 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
         return _hand_out(tx, caller, held, decision)
 
     return await services.store.transact(work)
+
+
+async def reveal_all(services: Services, caller: Caller, activation: str) -> tuple[Box, ...]:
+    """Hand out every box of an activation; each is a use of its own, on record.
+
+    Raises:
+        ConflictError: It has no live lease.
+    """
+
+    def read(view: View) -> tuple[Activation, tuple[Lease, ...]]:
+        return view.get(Activation, activation), leases(view, activation)
+
+    found, held = await services.store.read(read)
+    live = [lease for lease in held if lease.state is LeaseState.LIVE]
+    if not live:
+        raise ConflictError(
+            f"activation {found.id} is {found.state} and has no live credential",
+            way_out="see `callpoint status` for what happens next",
+        )
+    return tuple([await reveal(services, caller, lease.id) for lease in live])
 
 
 def _load(view: View, services: Services, lease: str) -> tuple[Activation, Lease]:
