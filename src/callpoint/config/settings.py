@@ -1,0 +1,210 @@
+"""Settings of one server process: where it keeps things, listens, and how often it looks.
+
+They are not governed: nothing here gives anybody access. They stand in ``server.toml`` in the home
+directory, which may be absent; every default is here. Who may open what is in ``callpoint.toml``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+
+from callpoint.config.document import MAX_BYTES, Document, Problems, parse_document
+from callpoint.config.kinds import BOOLEAN, SECRET, WORD, choice, integer, span
+from callpoint.config.shape import Key, Shape, Values, read_table, refuse_unknown
+from callpoint.domain.errors import ConfigError, RequestError
+
+HOME_VARIABLE = "CALLPOINT_HOME"
+FILE = "server.toml"
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+
+class StoreKind(StrEnum):
+    """Where state and log live."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
+STORE: Shape = (
+    Key(
+        "kind",
+        choice(StoreKind),
+        "sqlite: a file in the home directory. postgresql: several replicas can share it.",
+        default=StoreKind.SQLITE,
+    ),
+    Key("dsn", SECRET, "How to reach PostgreSQL; only with that kind.", default=None),
+)
+LISTEN: Shape = (
+    Key("host", WORD, "Address to listen on.", default="127.0.0.1"),
+    Key("port", integer(1, 65535), "TCP port.", default=8420),
+    Key(
+        "behind_proxy",
+        BOOLEAN,
+        "A proxy in front ends TLS. Without it only loopback addresses can be listened on.",
+        default=False,
+    ),
+)
+WORKERS: Shape = (
+    Key(
+        "sweep",
+        span(SECOND, MINUTE),
+        "How often time is looked at: lapsed requests, expired activations, due revocations.",
+        default=SECOND,
+    ),
+    Key(
+        "reconcile",
+        span(10 * SECOND, HOUR),
+        "How often each target's accounts are compared with the leases, both ways.",
+        default=5 * MINUTE,
+    ),
+    Key(
+        "claim",
+        span(10 * SECOND, 10 * MINUTE),
+        "How long a worker may hold a revocation before another one takes it over.",
+        default=MINUTE,
+    ),
+    Key(
+        "deliver",
+        span(SECOND, MINUTE),
+        "How often notifications that are due are sent.",
+        default=2 * SECOND,
+    ),
+    Key(
+        "stop",
+        span(SECOND, 5 * MINUTE),
+        "How long a stopping server finishes what it began.",
+        default=10 * SECOND,
+    ),
+)
+TABLES: dict[str, Shape] = {"store": STORE, "listen": LISTEN, "workers": WORKERS}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One server process.
+
+    Attributes:
+        home: Directory for keys, the embedded store, the last checkpoint and ``server.toml``.
+        store: Which kind of store.
+        store_dsn_env: Environment variable with the DSN; empty for SQLite.
+        host: Address to listen on.
+        port: TCP port.
+        behind_proxy: A proxy ends TLS.
+        sweep_for: Pause between two looks at the clock.
+        reconcile_for: Pause between two comparisons with a target.
+        claim_for: How long a claim on a revocation holds.
+        deliver_for: Pause between two rounds of notifications.
+        stop_for: Grace when stopping.
+    """
+
+    home: Path
+    store: StoreKind
+    store_dsn_env: str
+    host: str
+    port: int
+    behind_proxy: bool
+    sweep_for: timedelta
+    reconcile_for: timedelta
+    claim_for: timedelta
+    deliver_for: timedelta
+    stop_for: timedelta
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The embedded store's file."""
+        return self.home / "callpoint.sqlite3"
+
+
+def home_directory(option: str | None, environment: Mapping[str, str]) -> Path:
+    """The home directory: the option, else ``CALLPOINT_HOME``, else ``.callpoint`` below ``HOME``.
+
+    Raises:
+        RequestError: Nothing says where it is.
+    """
+    named = option or environment.get(HOME_VARIABLE)
+    if named:
+        return Path(named)
+    if user := environment.get("HOME"):
+        return Path(user) / ".callpoint"
+    raise RequestError(
+        "no home directory is known", way_out=f"set {HOME_VARIABLE}, or name it with --home DIR"
+    )
+
+
+def load_settings(home: Path) -> Settings:
+    """Read ``server.toml`` of a home directory; without the file every default holds.
+
+    Raises:
+        ConfigErrors: All that is wrong in the file.
+    """
+    file = home / FILE
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raw = b""
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}", file=str(file), way_out="check owner and mode"
+        ) from error
+    return read_settings(home, parse_document(raw, str(file)))
+
+
+def read_settings(home: Path, document: Document) -> Settings:
+    """The settings in a document.
+
+    Raises:
+        ConfigErrors: All that is wrong in it.
+    """
+    problems = Problems((document,))
+    top = tuple(Key(name, BOOLEAN, "") for name in TABLES)
+    refuse_unknown(top, document.data, (), problems)
+    found = {
+        name: read_table(shape, document.data.get(name, {}), (name,), problems)
+        for name, shape in TABLES.items()
+    }
+    store, listen, workers = found["store"], found["listen"], found["workers"]
+    if store is not None:
+        _check_store(store, problems)
+    if listen is not None:
+        _check_listen(listen, problems)
+    problems.raise_all()
+    if store is None or listen is None or workers is None:
+        raise AssertionError("a table that cannot be read is a problem")
+    return Settings(
+        home=home,
+        store=store["kind"],
+        store_dsn_env=store.get("dsn", ""),
+        **listen,
+        **{f"{name}_for": value for name, value in workers.items()},
+    )
+
+
+def _check_store(store: Values, problems: Problems) -> None:
+    needs = store["kind"] is StoreKind.POSTGRESQL
+    if needs and "dsn" not in store:
+        problems.add(("store", "dsn"), "is missing", 'write dsn = { env = "NAME" }')
+    if not needs and "dsn" in store:
+        problems.add(
+            ("store", "dsn"), "goes with postgresql", 'write kind = "postgresql", or remove it'
+        )
+
+
+def _check_listen(listen: Values, problems: Problems) -> None:
+    """Answers carry who opens what: not for a network to read."""
+    if not listen["behind_proxy"] and not _is_loopback(listen["host"]):
+        problems.add(
+            ("listen", "host"),
+            "is not a loopback address, and Callpoint itself speaks no TLS",
+            "listen on 127.0.0.1, or end TLS in a proxy and write behind_proxy = true",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
