@@ -115,9 +115,10 @@ class RuleBook:
         if newest is None or pointer.number > newest.number:
             return
         if pointer.number < newest.number or pointer.digest != self._newest_digest:
+            how = "an older" if pointer.number < newest.number else "another"
             raise TamperError(
-                f"the database names configuration {pointer.number}, which is not the newest that"
-                f" was in force here ({newest.number})",
+                f"the database names {how} configuration ({pointer.number}) than was in force here"
+                f" ({newest.number})",
                 way_out="put the newest backup of the database back; what takes away goes on",
             )
 
