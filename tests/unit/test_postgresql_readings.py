@@ -22,7 +22,7 @@ from callpoint.ports.targets import Attempt, Persistence
         ("28000", "ClientAuthentication", Attempt.UNKNOWN),
         ("53300", "InitializeSessionUserId", Attempt.ACCEPTED),
         ("53300", "InitProcess", Attempt.UNKNOWN),
-        ("53300", "InitPostgres", Attempt.UNKNOWN),
+        ("53300", "InitPostgres", Attempt.ACCEPTED),
         ("42501", "CheckMyDatabase", Attempt.ACCEPTED),
         ("57P03", "", Attempt.UNKNOWN),
         ("08P01", "", Attempt.UNKNOWN),

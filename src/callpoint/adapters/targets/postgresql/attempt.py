@@ -59,8 +59,8 @@ def read(sqlstate: str, routine: str) -> ProbeResult:
             return ProbeResult(Attempt.UNKNOWN, "28000 pg_hba")
         case (("28000" | "28P01"), _):
             return ProbeResult(Attempt.REFUSED, sqlstate)
-        case "53300", "InitializeSessionUserId":
-            # The role's own connection limit, which is looked at after the secret was right.
+        case "53300", "InitializeSessionUserId" | "InitPostgres":
+            # The role has no connection left, or only reserved ones are: both after the secret.
             return ProbeResult(Attempt.ACCEPTED, sqlstate)
         case "55000" | "42501" | "3D000", _:
             # Database closed to it, no CONNECT right, no such database: all after the secret.
