@@ -14,8 +14,9 @@ import msgspec
 from callpoint.domain import event as ev
 from callpoint.domain.approval import Approval
 from callpoint.domain.errors import ConflictError, TamperError
-from callpoint.domain.event import AnyEvent, Request
+from callpoint.domain.event import AnyEvent
 from callpoint.domain.record import Index
+from callpoint.domain.request import Request
 from callpoint.domain.review import Finding, Review
 
 
@@ -163,6 +164,7 @@ class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             case ev.ActivationEnded():
                 return self._ended(event, at)
             case ev.CredentialRevealed():
+                self._must_be(ActivationState.ACTIVE, event)
                 return self._with(uses=self.uses + 1, last_used_at=at)
             case ev.FindingRaised():
                 return self._with(findings=(*self.findings, event.finding))

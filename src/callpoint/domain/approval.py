@@ -4,7 +4,7 @@ A vote is signed over the exact request: domain string, installation, request di
 configuration digests, nonce and latest checkpoint. A changed request therefore voids its votes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime
 from enum import StrEnum
 
@@ -100,9 +100,9 @@ class QuorumTally(msgspec.Struct, frozen=True):
 
     Attributes:
         counted: Persons whose approval counts.
-        missing: How many more approvals from the approvers are needed.
-        missing_security: How many more from security are needed.
-        can_still_approve: Persons who may still fill what is missing.
+        missing: How many more approvals are needed besides ``missing_security``.
+        missing_security: How many of the missing must come from security.
+        can_still_approve: Persons whose approval would bring it nearer.
     """
 
     counted: tuple[str, ...]
@@ -120,9 +120,7 @@ def tally(
 ) -> QuorumTally:
     """Count distinct natural persons, never an excluded one (I9).
 
-    One person fills one seat, also when it belongs to both lists. With voters A among the
-    approvers and S among security the seats can be filled exactly when ``|A| ≥ need``,
-    ``|S| ≥ extra`` and ``|A or S| ≥ need + extra`` (Hall's theorem for two classes).
+    One person fills one seat, also when it belongs to both lists.
     """
     may_approve = configuration.persons_in(quorum.approvers) - excluded
     may_secure = (
@@ -130,24 +128,24 @@ def tally(
     )
     voted = {a.person for a in approvals if a.verdict is Verdict.APPROVE} - excluded
     among, secure = voted & may_approve, voted & may_secure
-    both = len(among | secure)
-    missing = max(quorum.need - len(among), 0)
+    filled = _filled(quorum, among, secure)
     missing_security = max(quorum.extra - len(secure), 0)
-    if not missing and not missing_security:
-        missing = max(quorum.total - both, 0)
-    met = (
-        quorum.need >= 1
-        and len(among) >= quorum.need
-        and len(secure) >= quorum.extra
-        and both >= quorum.total
-    )
-    open_seats = (may_approve if missing else frozenset()) | (
-        may_secure if missing_security else frozenset()
-    )
+    helps = {
+        person
+        for person in (may_approve | may_secure) - voted
+        if _filled(quorum, among | ({person} & may_approve), secure | ({person} & may_secure))
+        > filled
+    }
     return QuorumTally(
         counted=tuple(sorted(among | secure)),
-        missing=missing,
+        missing=quorum.total - filled - missing_security,
         missing_security=missing_security,
-        can_still_approve=() if met else tuple(sorted(open_seats - voted)),
-        met=met,
+        can_still_approve=tuple(sorted(helps)),
+        met=quorum.need >= 1 and filled == quorum.total,
     )
+
+
+def _filled(quorum: Quorum, among: Set[str], secure: Set[str]) -> int:
+    """How many seats these voters can fill at most, each person one (König's theorem)."""
+    seats = min(len(among), quorum.need) + min(len(secure), quorum.extra)
+    return min(seats, len(among | secure))

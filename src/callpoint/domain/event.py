@@ -1,53 +1,25 @@
 """Events: what happened, in the past tense, each with one stable name.
 
-An event becomes one entry of the log. ``type`` is the stable name, its fields are the entry's
-``data``, its ``private`` values go into the entry as salted commitments only and are kept beside
-it, erasable. Fields are only ever added, with defaults.
+An event becomes one entry of the log; ``event_form`` says how it is written. Fields are only ever
+added, with defaults. ``AnyEvent`` is the closed list.
 """
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 import msgspec
 
-from callpoint.domain import canonical
-from callpoint.domain.approval import Approval, Quorum
-from callpoint.domain.canonical import Plain
+from callpoint.domain.approval import Approval
 from callpoint.domain.decision import Decision, DecisionRequest
-from callpoint.domain.eligibility import Lane, Mode, Purpose, Severity
+from callpoint.domain.eligibility import Severity
+from callpoint.domain.event_form import EVENT_VERSION, Event, Private, data, name, private
+from callpoint.domain.request import Request
 from callpoint.domain.review import Finding, ReviewVerdict
 from callpoint.domain.undo_plan import UndoPlan
 
-EVENT_VERSION = 1
-
-
-class Private(msgspec.Struct, frozen=True):
-    """A personal value with its 128-bit salt; only the commitment enters the log."""
-
-    salt: bytes
-    value: str
-
-    def commitment(self) -> str:
-        """``SHA-256(salt || UTF-8 value)``, hex: what the log holds (docs/audit-log-format.md)."""
-        return hashlib.sha256(self.salt + self.value.encode()).hexdigest()
-
-
-class Event(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=False
-):
-    """Base of all events.
-
-    Attributes:
-        actor: Principal id of who did it; empty when Callpoint itself did (time, recovery).
-    """
-
-    CLOSES: ClassVar[bool] = False
-    """Whether it is the last event of its stream; the log then states the stream's length."""
-
-    actor: str = ""
-
+__all__ = ["EVENT_VERSION", "AnyEvent", "Event", "Private", "Request", "data", "name", "private"]
+"""The form goes with the events: who has an event can also write it."""
 
 # -- the installation -------------------------------------------------------------------------
 
@@ -150,51 +122,6 @@ class IncidentResolved(Event, frozen=True, kw_only=True, tag="incident:resolved"
 
 
 # -- the life of an activation ----------------------------------------------------------------
-
-
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The exact request. Its SHA-256 is the request digest that every vote is signed over (I9).
-
-    Attributes:
-        persons: Who asks (human), or who answers for it (workload, agent).
-        opens: Target roles, ``target:role``, sorted.
-        ttl: How long, once active; already shortened where a budget is spent (I16).
-        justification: Commitment to the requester's words.
-        seal_to: The requester's one-time age recipient (``age1…``) for the credential.
-        sources: Networks that it will connect from.
-        lapses_at: Silence until then is a no (I10).
-        findings: Why the quorum was raised or the time shortened.
-    """
-
-    installation: str
-    activation: str
-    eligibility: str
-    principal: str
-    persons: tuple[str, ...]
-    incident: str
-    opens: tuple[str, ...]
-    purpose: Purpose
-    lane: Lane
-    mode: Mode
-    ttl: timedelta
-    idle: timedelta | None
-    justification: str
-    seal_to: str
-    sources: tuple[str, ...]
-    nonce: str
-    quorum: Quorum
-    triage: timedelta
-    close: timedelta
-    reviewers: tuple[str, ...]
-    configuration_digest: str
-    policy_digest: str
-    requested_at: datetime
-    lapses_at: datetime
-    findings: tuple[str, ...] = ()
-
-    def digest(self) -> str:
-        """SHA-256 hex of the canonical request."""
-        return canonical.digest(self)
 
 
 class ActivationRequested(Event, frozen=True, kw_only=True, tag="activation:requested"):
@@ -420,27 +347,6 @@ AnyEvent = (
     | UnknownAccountFound
     | KillOrdered
 )
-
-
-def name(event: Event) -> str:
-    """The stable name, for instance ``lease:issued``."""
-    return str(type(event).__struct_config__.tag)
-
-
-def data(event: Event) -> dict[str, Plain]:
-    """The entry's ``data``: canonical builtins without type and private values."""
-    body = canonical.plain(event)
-    if not isinstance(body, dict):
-        raise TypeError("an event is an object")
-    del body["type"]
-    body.pop("private", None)
-    return body
-
-
-def private(event: Event) -> dict[str, Private]:
-    """Personal values of the event, by field name."""
-    values: dict[str, Private] = getattr(event, "private", {})
-    return values
 
 
 def parse(kind: str, body: Mapping[str, object]) -> AnyEvent:

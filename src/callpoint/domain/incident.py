@@ -132,6 +132,8 @@ def _reported(state: Incident | None, event: ev.IncidentReported, at: datetime) 
             state=IncidentState.OPEN,
             fresh_until=event.fresh_until,
         )
+    if state.source != event.source:
+        raise ConflictError(f"incident {state.id} belongs to {state.source}, not {event.source}")
     if state.state is not IncidentState.OPEN:
         raise ConflictError(f"incident {state.id} is {state.state}")
     return msgspec.structs.replace(

@@ -47,12 +47,16 @@ class Review(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def overdue(self, now: datetime) -> bool:
         """Whether a deadline has passed unmet."""
+        return any(now > deadline for deadline in self.deadlines())
+
+    def deadlines(self) -> tuple[datetime, ...]:
+        """The deadlines that are not met yet, the earliest first; none when closed."""
         if self.closed_at is not None:
-            return False
-        return now > self.close_by or (self.triaged_at is None and now > self.triage_by)
+            return ()
+        if self.triaged_at is not None:
+            return (self.close_by,)
+        return tuple(sorted((self.triage_by, self.close_by)))
 
     def next_deadline(self) -> datetime | None:
         """The next deadline, None when closed."""
-        if self.closed_at is not None:
-            return None
-        return self.close_by if self.triaged_at is not None else min(self.triage_by, self.close_by)
+        return next(iter(self.deadlines()), None)

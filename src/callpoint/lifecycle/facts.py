@@ -15,9 +15,9 @@ from callpoint.domain.decision import (
     Resource,
 )
 from callpoint.domain.eligibility import Eligibility, Opening, parse_opening
-from callpoint.domain.event import Request
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.request import Request
 from callpoint.ports.identity import Caller
 
 

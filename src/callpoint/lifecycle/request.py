@@ -10,10 +10,11 @@ from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action, Decision
 from callpoint.domain.eligibility import Eligibility, Purpose
 from callpoint.domain.errors import ConflictError, RequestError
-from callpoint.domain.event import Private, Request
+from callpoint.domain.event_form import Private
 from callpoint.domain.ids import ACTIVATION_LENGTH, activation_stream
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.request import Request
 from callpoint.lifecycle import budget, facts
 from callpoint.lifecycle.announce import announce_request
 from callpoint.lifecycle.residual import residual_findings

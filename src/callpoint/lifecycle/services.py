@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from callpoint.domain.event import Private
+from callpoint.domain.event_form import Private
 from callpoint.domain.governance import Installation
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.rules import RuleBook
