@@ -121,6 +121,7 @@ def test_an_attribute_of_another_action_is_refused() -> None:
         ),
         ('@id("x") @reason("a { b") forbid (principal, action, resource);', "a brace"),
         ('@id("x") @resaon("a") permit (principal, action, resource);', "@resaon means nothing"),
+        ('@id("x") @reason("a") permit (principal, action, resource);', "nothing on a permit"),
         ('@id("x") permit (principal == ?principal, action, resource);', "?principal"),
         ('@id("x") permit (principal is Persn, action, resource);', "`Persn`"),
         ('@id("x") permit (principal, action == Action::"open", resource);', '`Action::"open"`'),

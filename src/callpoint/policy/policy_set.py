@@ -24,8 +24,11 @@ from callpoint.policy.literals import misspelt
 
 PERMIT, FORBID = "permit", "forbid"
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_ANNOTATIONS = frozenset({"id", "reason", "needs"})
+_ANNOTATIONS = {PERMIT: frozenset({"id", "needs"}), FORBID: frozenset({"id", "reason"})}
 _COMMENT = "//"
+_TRIES = 20
+"""A semicolon may stand in a comment or a string of a sound policy, but not in 20 lines of it."""
+
 _ENDING = ".cedar"
 
 
@@ -203,10 +206,12 @@ def _problems_of(
     policy: Policy, tree: dict[str, Any], names: Mapping[str, frozenset[str]]
 ) -> Iterator[ConfigError]:
     """What the schema does not know: our annotations, and the names of this configuration."""
-    unknown = sorted(set(tree.get("annotations", {})) - _ANNOTATIONS)
-    if unknown:
+    known = _ANNOTATIONS[policy.effect]
+    for annotation in sorted(set(tree.get("annotations", {})) - known):
         yield _problem(
-            policy, f"@{unknown[0]} means nothing", f"use {_spelled(_ANNOTATIONS)}, or a comment"
+            policy,
+            f"@{annotation} means nothing on a {policy.effect}",
+            f"use {_spelled(known)}, or a comment",
         )
     if policy.effect == FORBID and not policy.reason.strip():
         yield _problem(
@@ -296,10 +301,13 @@ def _line_with(text: str, wanted: re.Pattern[str]) -> int | None:
 def _broken_at(text: str) -> int:
     """The first line of the first policy that does not parse; Cedar's message has no position."""
     lines = text.splitlines() or [""]
-    good = 0
+    good = failed = 0
     for number, line in enumerate(lines, start=1):
-        if ";" in line and _parses("\n".join(lines[good:number])):
-            good = number
+        if ";" in line and failed < _TRIES:
+            if _parses("\n".join(lines[good:number])):
+                good, failed = number, 0
+            else:
+                failed += 1
     rest = range(good, len(lines))
     return next((n + 1 for n in rest if _is_code(lines[n])), len(lines))
 
