@@ -1,0 +1,505 @@
+"""What every store guarantees (``ports/stores.py``), on each of them."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from callpoint.audit.entry import check_commitment, parse_entry
+from callpoint.audit.merkle import Frontier, leaf_hash, verify_inclusion
+from callpoint.domain import event as ev
+from callpoint.domain.errors import (
+    ConflictError,
+    LogUnavailableError,
+    NotFoundError,
+    RequestError,
+    StoreUnavailableError,
+)
+from callpoint.ports.stores import Where
+from tests.contract.store_benches import (
+    MemoryBench,
+    Other,
+    PostgresBench,
+    SqliteBench,
+    Thing,
+    add,
+    closing_event,
+    issued,
+    private_event,
+    signed,
+)
+
+MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres_15", "postgres_newest"])
+def bench(request, tmp_path):
+    match request.param:
+        case "memory":
+            return MemoryBench()
+        case "sqlite":
+            return SqliteBench(tmp_path)
+        case server:
+            return PostgresBench(tmp_path, request.getfixturevalue("store_database")(server))
+
+
+@pytest.fixture
+async def store(bench):
+    opened = await bench.open()
+    yield opened
+    await opened.close()
+
+
+def leases(entries):
+    """Which lease each entry is about."""
+    return [parse_entry(entry.leaf).data["lease"] for entry in entries]
+
+
+# -- records ----------------------------------------------------------------------------------
+
+
+async def test_a_record_comes_back_as_it_was_stored(store):
+    """What was put is found again with the next version, equal in every field."""
+    thing = Thing("a", state="x", parent="p", subject="s", due=MOMENT, count=3)
+    stored = await store.transact(lambda tx: tx.put(thing))
+    assert stored == msgspec.structs.replace(thing, version=1)
+    assert await store.read(lambda view: view.get(Thing, "a")) == stored
+
+
+async def test_kinds_do_not_share_keys(store):
+    """A key of one kind is unknown in another; `get` says so and `find` gives None."""
+    await store.transact(lambda tx: tx.put(Thing("a")))
+    assert await store.read(lambda view: view.find(Other, "a")) is None
+    with pytest.raises(NotFoundError):
+        await store.read(lambda view: view.get(Other, "a"))
+
+
+async def test_a_stale_record_is_a_conflict(store):
+    """Putting a record that moved meanwhile raises ConflictError and changes nothing."""
+    first = await store.transact(lambda tx: tx.put(Thing("a")))
+    await store.transact(lambda tx: tx.put(msgspec.structs.replace(first, count=1)))
+    with pytest.raises(ConflictError):
+        await store.transact(lambda tx: tx.put(msgspec.structs.replace(first, count=2)))
+    with pytest.raises(ConflictError):
+        await store.transact(lambda tx: tx.put(Thing("a", count=9)))
+    with pytest.raises(ConflictError):
+        await store.transact(lambda tx: tx.put(Thing("never stored", version=4)))
+    assert (await store.read(lambda view: view.get(Thing, "a"))).count == 1
+
+
+async def test_a_removed_record_is_gone(store):
+    """A removed record is not found, may be removed again, and may be stored anew."""
+    await store.transact(lambda tx: tx.put(Thing("a")))
+    for _ in range(2):
+        await store.transact(lambda tx: tx.remove(Thing, "a"))
+    assert await store.read(lambda view: view.find(Thing, "a")) is None
+    assert (await store.transact(lambda tx: tx.put(Thing("a")))).version == 1
+
+
+async def test_select_restricts_and_orders(store):
+    """Each member of Where restricts; the order is by due time if that restricts, else by key."""
+    rows = [
+        Thing("c", state="live", parent="p1", subject="s1", due=MOMENT),
+        Thing(
+            "a", state="ending", parent="p1", subject="s2", due=MOMENT + timedelta(microseconds=1)
+        ),
+        Thing("b", state="ended", parent="p2", subject="s1"),
+        Thing("B", state="live", parent="p2", subject="s1", due=MOMENT - timedelta(days=400)),
+    ]
+    await store.transact(lambda tx: [tx.put(row) for row in rows])
+
+    async def keys(**where):
+        found = await store.read(lambda view: view.select(Thing, Where(**where)))
+        return [thing.id for thing in found]
+
+    assert await keys() == ["B", "a", "b", "c"]
+    assert await keys(states=("live", "ending")) == ["B", "a", "c"]
+    assert await keys(parent="p1") == ["a", "c"]
+    assert await keys(parent="p1", subject="s1") == ["c"]
+    assert await keys(due_before=MOMENT) == ["B", "c"]
+    assert await keys(due_before=MOMENT + timedelta(microseconds=1)) == ["B", "c", "a"]
+    assert await keys(limit=2) == ["B", "a"]
+    assert await keys(due_before=MOMENT, limit=1, skip_claimed=True) == ["B"]
+    assert await keys(parent="") == []
+    assert await store.read(lambda view: view.select(Other, Where())) == ()
+
+
+async def test_a_claim_is_taken_once(store):
+    """Of many workers that claim due rows at once, each row goes to exactly one."""
+    rows = [Thing(f"{n:02}", due=MOMENT) for n in range(12)]
+    await store.transact(lambda tx: [tx.put(row) for row in rows])
+
+    def claim(tx):
+        due = tx.select(Thing, Where(due_before=MOMENT, limit=3, skip_claimed=True))
+        later = MOMENT + timedelta(hours=1)
+        return [tx.put(msgspec.structs.replace(row, due=later)).id for row in due]
+
+    taken = await asyncio.gather(*(store.transact(claim) for _ in range(8)))
+    assert sorted(key for keys in taken for key in keys) == [row.id for row in rows]
+
+
+async def test_budgets_count_by_parent_and_first_storing(bench, store):
+    """Records count per parent, by state and subject, when first stored after a moment."""
+
+    def put(key, state, parent, subject="s"):
+        return lambda tx: tx.put(Thing(key, state=state, parent=parent, subject=subject))
+
+    await store.transact(put("old", "used", "i0"))
+    bench.jump(timedelta(hours=1))
+    since = await store.read(lambda view: view.now())
+    bench.jump(timedelta(seconds=1))
+    for work in (
+        put("1", "used", "i1"),
+        put("2", "used", "i1"),
+        put("3", "over", "i2"),
+        put("4", "denied", "i3"),
+        put("5", "used", "i4", "other"),
+    ):
+        await store.transact(work)
+    old = await store.read(lambda view: view.get(Thing, "old"))
+    await store.transact(lambda tx: tx.put(msgspec.structs.replace(old, count=1)))
+
+    counts = await store.read(lambda v: v.count_subjects(Thing, "s", ("used", "over"), since))
+    assert counts == {"i1": 2, "i2": 1}
+    assert await store.read(lambda v: v.count_subjects(Thing, "s", (), since)) == {}
+
+
+# -- transactions -----------------------------------------------------------------------------
+
+
+async def test_a_failed_caller_changes_nothing(store):
+    """What a failing work wrote and appended is gone, and its own error reaches the caller."""
+
+    def work(tx):
+        tx.put(Thing("a"))
+        tx.append("s:1", issued())
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await store.transact(work)
+    assert await store.read(lambda v: (v.find(Thing, "a"), v.entries("s:1"))) == (None, ())
+
+
+async def test_one_failure_in_a_batch_hurts_nobody_else(store):
+    """Of many concurrent callers exactly the failing ones fail, and the log holds the others."""
+
+    def work(n):
+        def run(tx):
+            tx.put(Thing(f"{n:03}"))
+            tx.append(f"s:{n}", issued())
+            if n % 3 == 0:
+                raise RuntimeError(str(n))
+
+        return run
+
+    results = await asyncio.gather(
+        *(store.transact(work(n)) for n in range(90)), return_exceptions=True
+    )
+    failed = [n for n, result in enumerate(results) if isinstance(result, RuntimeError)]
+    assert failed == list(range(0, 90, 3))
+    kept = await store.read(lambda v: [thing.id for thing in v.select(Thing, Where())])
+    assert kept == [f"{n:03}" for n in range(90) if n % 3]
+    whole = await store.read(lambda v: v.log_slice(0, 1000))
+    assert sorted(parse_entry(entry.leaf).stream for entry in whole) == sorted(
+        f"s:{n}" for n in range(90) if n % 3
+    )
+
+
+async def test_no_update_is_lost(store):
+    """Concurrent read-modify-write of one record by many callers counts every one of them."""
+    await store.transact(lambda tx: tx.put(Thing("a")))
+
+    def increment(tx):
+        thing = tx.get(Thing, "a")
+        tx.put(msgspec.structs.replace(thing, count=thing.count + 1))
+
+    await asyncio.gather(*(store.transact(increment) for _ in range(60)))
+    assert (await store.read(lambda v: v.get(Thing, "a"))).count == 60
+
+
+async def test_no_write_skew(store):
+    """Two callers that each read what the other changes cannot both act on the old state."""
+    await store.transact(lambda tx: [tx.put(Thing(key)) for key in ("a", "b")])
+
+    def leave(key):
+        def work(tx):
+            on_call = tx.select(Thing, Where(states=("live",)))
+            if len(on_call) > 1:
+                tx.put(msgspec.structs.replace(tx.get(Thing, key), state="gone"))
+
+        return work
+
+    await asyncio.gather(store.transact(leave("a")), store.transact(leave("b")))
+    assert len(await store.read(lambda v: v.select(Thing, Where(states=("live",))))) == 1
+
+
+async def test_a_read_does_not_see_half_a_transaction(store):
+    """Readers that run while a pair is moved always see both halves alike."""
+    await store.transact(lambda tx: [tx.put(Thing(key)) for key in ("a", "b")])
+
+    def move(tx):
+        for key in ("a", "b"):
+            thing = tx.get(Thing, key)
+            tx.put(msgspec.structs.replace(thing, count=thing.count + 1))
+
+    async def look():
+        return await store.read(lambda v: v.get(Thing, "a").count == v.get(Thing, "b").count)
+
+    tasks = [store.transact(move) if n % 2 else look() for n in range(60)]
+    assert False not in await asyncio.gather(*tasks)
+
+
+# -- the log ----------------------------------------------------------------------------------
+
+
+async def test_entries_are_numbered_and_proven_on_return(bench, store):
+    """When transact returns, its events are numbered, in order, and under a signed checkpoint."""
+    await store.transact(add("a:1", issued("x" * 20), issued("y" * 20)))
+    await store.transact(add("a:2", issued()))
+    await store.transact(add("a:1", issued("z" * 20)))
+
+    def check(view):
+        checkpoint = signed(view, bench.signer)
+        entries = view.entries("a:1")
+        for entry in entries:
+            proof = view.inclusion(entry.index)
+            leaf = leaf_hash(entry.leaf)
+            verify_inclusion(leaf, entry.index, checkpoint.size, proof, checkpoint.root)
+        return checkpoint.size, [parse_entry(entry.leaf) for entry in entries]
+
+    size, parsed = await store.read(check)
+    assert size == 4
+    assert [(entry.seq, entry.data["lease"]) for entry in parsed] == [
+        (0, "x" * 20),
+        (1, "y" * 20),
+        (2, "z" * 20),
+    ]
+    assert {entry.installation for entry in parsed} == {"abc123"}
+
+
+async def test_the_tree_grows_over_tiles(bench, store):
+    """Over several tiles, every slice, every set of peaks and every sampled proof agrees."""
+    for _ in range(7):
+        await store.transact(add("a:1", *(issued() for _ in range(100))))
+
+    def check(view):
+        checkpoint = signed(view, bench.signer)
+        leaves = [leaf_hash(entry.leaf) for entry in view.log_slice(0, 10_000)]
+        assert Frontier().extend(leaves).root() == checkpoint.root
+        assert len(leaves) == checkpoint.size == 700
+        for size in (0, 1, 255, 256, 257, 511, 512, 513, 699, 700):
+            assert view.peaks(size) == Frontier().extend(leaves[:size]).hashes
+        for index in (0, 1, 255, 256, 511, 512, 698, 699):
+            proof = view.inclusion(index)
+            verify_inclusion(leaves[index], index, 700, proof, checkpoint.root)
+        return [entry.index for entry in view.log_slice(255, 3)], view.log_slice(700, 5)
+
+    assert await store.read(check) == ([255, 256, 257], ())
+
+
+async def test_state_without_events_needs_no_entry(bench, store):
+    """A transaction without events leaves the log as it was."""
+    await store.transact(add("a:1", issued()))
+    before = await store.read(lambda v: v.checkpoint())
+    await store.transact(lambda tx: tx.put(Thing("a")))
+    assert await store.read(lambda v: v.checkpoint()) == before
+
+
+async def test_a_closing_event_states_the_length(store):
+    """The entry of a closing event holds the stream's length, and nothing can follow it."""
+    await store.transact(add("a:1", issued(), issued()))
+    await store.transact(add("a:1", closing_event()))
+    entries = await store.read(lambda v: v.entries("a:1"))
+    assert parse_entry(entries[-1].leaf).data["stream_length"] == 3
+    for urgent in (False, True):
+        with pytest.raises(ConflictError):
+            await store.transact(add("a:1", issued()), urgent=urgent)
+    await store.transact(add("a:2", issued()))
+    assert len(await store.read(lambda v: v.entries("a:1"))) == 3
+
+
+async def test_nothing_follows_a_closing_event_in_one_transaction(store):
+    """A transaction that closes a stream and then adds to it is refused as a whole."""
+    with pytest.raises(ConflictError):
+        await store.transact(add("a:1", closing_event(), issued()))
+    assert await store.read(lambda v: v.entries("a:1")) == ()
+
+
+async def test_personal_values_stay_beside_the_log(store):
+    """A private value is in no leaf; beside the entry it opens the leaf's commitment."""
+    words = "Ä \x00 the \N{FIRE} database"
+    await store.transact(add("i:7", private_event(words), issued()))
+
+    def check(view):
+        entries = view.entries("i:7")
+        return entries, view.personal(tuple(entry.index for entry in entries))
+
+    entries, (value,) = await store.read(check)
+    assert (value.index, value.name, value.value) == (entries[0].index, "words", words)
+    entry = parse_entry(entries[0].leaf)
+    check_commitment(entry.personal["words"], value.salt, value.value)
+    assert b"database" not in entries[0].leaf
+    assert await store.read(lambda v: v.personal(())) == ()
+
+
+async def test_an_event_too_large_is_the_callers_error(store):
+    """An event that no entry can hold fails its caller alone, urgent or not, and never blocks."""
+    huge = ev.LeaseFailed(lease="l", target="t", error="x" * 70_000)
+    for urgent in (False, True):
+        with pytest.raises(RequestError):
+            await store.transact(add("a:1", huge), urgent=urgent)
+    await store.transact(add("a:1", issued()))
+    assert await store.merge_spool() == 0
+
+
+async def test_batched_callers_read_proven_streams(store):
+    """A caller that reads a stream sees each event of it that the state it reads is made of."""
+
+    def step(tx):
+        thing = tx.find(Thing, "a") or Thing("a")
+        assert len(tx.entries("a:1")) == thing.count
+        assert tx.unnumbered("a:1") == 0
+        tx.put(msgspec.structs.replace(thing, count=thing.count + 1))
+        tx.append("a:1", issued())
+
+    await asyncio.gather(*(store.transact(step) for _ in range(20)))
+    assert len(await store.read(lambda v: v.entries("a:1"))) == 20
+
+
+# -- when the log does not work ---------------------------------------------------------------
+
+
+async def test_without_the_log_nothing_is_given(bench, store):
+    """With a dead signer whatever is not urgent raises LogUnavailableError and changes nothing."""
+    await store.transact(add("a:1", issued()))
+    bench.break_log()
+    assert not await store.log_works()
+
+    def work(tx):
+        tx.put(Thing("a"))
+        tx.append("a:1", issued())
+
+    for _ in range(2):
+        with pytest.raises(LogUnavailableError):
+            await store.transact(work)
+    found = await store.read(lambda v: (v.find(Thing, "a"), len(v.entries("a:1"))))
+    assert found == (None, 1)
+    bench.break_log(broken=False)
+    await store.transact(work)
+    assert await store.log_works()
+
+
+async def test_what_takes_away_does_not_wait_for_the_log(bench, store):
+    """With a dead signer urgent state is durable; its events wait, and are merged in order."""
+    await store.transact(add("a:1", issued("0" * 20)))
+    bench.break_log()
+    for n in (1, 2, 3):
+        await store.transact(add("a:1", issued(str(n) * 20)), urgent=True)
+    await store.transact(lambda tx: tx.put(Thing("a")), urgent=True)
+    waiting = await store.read(lambda v: (v.unnumbered("a:1"), len(v.entries("a:1"))))
+    assert waiting == (3, 1)
+    assert await store.merge_spool() == 3
+
+    bench.break_log(broken=False)
+    assert await store.merge_spool() == 0
+    entries = await store.read(lambda v: v.entries("a:1"))
+    assert leases(entries) == ["0" * 20, "1" * 20, "2" * 20, "3" * 20]
+    assert await store.read(lambda v: v.unnumbered("a:1")) == 0
+    assert await store.read(lambda v: v.find(Thing, "a")) is not None
+    assert (await store.read(lambda v: signed(v, bench.signer))).size == 4
+
+
+async def test_the_spool_comes_before_later_events(bench, store):
+    """The first transaction after the log works again numbers what waited before its own."""
+    bench.break_log()
+    await store.transact(add("a:1", issued("1" * 20)), urgent=True)
+    bench.break_log(broken=False)
+    await store.transact(add("a:1", issued("2" * 20)))
+    entries = await store.read(lambda v: v.entries("a:1"))
+    assert leases(entries) == ["1" * 20, "2" * 20]
+
+
+async def test_a_spooled_closing_event_closes(bench, store):
+    """A stream whose closing event still waits takes no further event."""
+    bench.break_log()
+    await store.transact(add("a:1", issued(), closing_event()), urgent=True)
+    with pytest.raises(ConflictError):
+        await store.transact(add("a:1", issued()), urgent=True)
+    bench.break_log(broken=False)
+    assert await store.merge_spool() == 0
+    entries = await store.read(lambda v: v.entries("a:1"))
+    assert parse_entry(entries[-1].leaf).data["stream_length"] == 2
+
+
+async def test_personal_values_survive_the_spool(bench, store):
+    """A private value that waited in the spool opens its commitment after the merge."""
+    bench.break_log()
+    await store.transact(add("i:7", private_event()), urgent=True)
+    bench.break_log(broken=False)
+    await store.merge_spool()
+    (entry,) = await store.read(lambda v: v.entries("i:7"))
+    (value,) = await store.read(lambda v: v.personal((entry.index,)))
+    check_commitment(parse_entry(entry.leaf).personal["words"], value.salt, value.value)
+
+
+# -- time -------------------------------------------------------------------------------------
+
+
+async def test_the_stores_clock_never_goes_back(bench, store):
+    """After a backward jump `now` stays at the high-water mark and `skew` says how far it is."""
+    await store.transact(lambda tx: tx.put(Thing("a")))
+    before = await store.read(lambda v: v.now())
+    bench.jump(timedelta(hours=-2))
+    now, skew = await store.read(lambda v: (v.now(), v.skew()))
+    assert before - timedelta(seconds=5) <= now
+    assert timedelta(hours=1, minutes=59) < skew <= timedelta(hours=2)
+    await store.transact(add("a:1", issued()), urgent=True)
+    bench.jump(timedelta(hours=2, seconds=10))
+    assert await store.read(lambda v: v.skew()) == timedelta(0)
+
+
+async def test_the_clock_stands_still_within_a_transaction(store):
+    """A transaction and its entries have one moment, aware and in UTC."""
+
+    def work(tx):
+        moments = {tx.now() for _ in range(3)}
+        tx.append("a:1", issued())
+        return moments
+
+    (moment,) = await store.transact(work)
+    assert moment.utcoffset() == timedelta(0)
+    (entry,) = await store.read(lambda v: v.entries("a:1"))
+    assert parse_entry(entry.leaf).at == moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+# -- closing ----------------------------------------------------------------------------------
+
+
+async def test_close_finishes_what_was_accepted(bench):
+    """Whatever was accepted before close is done; after it the store says that it is closed."""
+    if isinstance(bench, MemoryBench):
+        pytest.skip("the fake has nothing to close")
+    store = await bench.open()
+    running = [asyncio.ensure_future(store.transact(add("a:1", issued()))) for _ in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    await asyncio.gather(*running)
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        await store.transact(add("a:1", issued()))
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        await store.read(lambda v: v.now())
+    again = await bench.open()
+    assert len(await again.read(lambda v: v.entries("a:1"))) == 20
+    await again.close()
+
+
+async def test_a_caller_that_gives_up_stops_nobody(store):
+    """A cancelled caller leaves the store working for the others."""
+    tasks = [asyncio.ensure_future(store.transact(add("a:1", issued()))) for _ in range(10)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(result is None for result in results[1::2])
+    await store.transact(add("a:2", issued()))
