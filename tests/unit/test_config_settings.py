@@ -28,7 +28,7 @@ def test_everything_has_a_default(tmp_path: Path):
         store=StoreKind.SQLITE,
         store_dsn_env="",
         host="127.0.0.1",
-        port=8420,
+        port=8750,
         behind_proxy=False,
         sweep_for=timedelta(seconds=1),
         reconcile_for=timedelta(minutes=5),

@@ -10,6 +10,7 @@
 | 5 | TargetError | the target's side |
 | 6 | UnavailableError | a part of Callpoint itself: wait, or repair it |
 | 7 | TamperError | stop, and investigate |
+| 130 | | nobody's: it was interrupted, and said what is left |
 
 Codes are an interface: scripts branch on them, so none ever changes its meaning.
 """
@@ -50,6 +51,7 @@ class ExitCode(IntEnum):
     TARGET = 5
     UNAVAILABLE = 6
     TAMPER = 7
+    INTERRUPTED = 130
 
 
 _CODES: tuple[tuple[type[CallpointError], ExitCode], ...] = (

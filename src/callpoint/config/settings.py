@@ -39,7 +39,7 @@ STORE: Shape = (
 )
 LISTEN: Shape = (
     Key("host", WORD, "Address to listen on.", default="127.0.0.1"),
-    Key("port", integer(1, 65535), "TCP port.", default=8420),
+    Key("port", integer(1, 65535), "TCP port.", default=8750),
     Key(
         "behind_proxy",
         BOOLEAN,
