@@ -96,9 +96,9 @@ class MemoryView:
         counts: dict[str, int] = {}
         for (k, _), (record, first_at) in self.state.records.items():
             index = record.index()
-            if k is kind and index.subject == subject and index.state in states:
-                if first_at > since:
-                    counts[index.parent] = counts.get(index.parent, 0) + 1
+            alike = k is kind and index.subject == subject and index.state in states
+            if alike and first_at > since:
+                counts[index.parent] = counts.get(index.parent, 0) + 1
         return counts
 
     def entries(self, stream: str) -> tuple[Entry, ...]:
@@ -140,6 +140,10 @@ class MemoryView:
         self.state.records.pop((kind, key), None)
 
     def append(self, stream: str, event: AnyEvent) -> None:
+        end = self.state.ends.get(stream)
+        waits = any(made.stream == stream and made.closes for made in self.state.spool)
+        if waits or (end is not None and end.is_closed):
+            raise ConflictError(f"{stream} is closed: no event can be added to it")
         self.state.spool.append(log.draft(stream, event, self.now()))
 
     def _node(self, level: int, index: int) -> bytes:
@@ -207,7 +211,7 @@ class MemoryStore:
             return
         frontier = Frontier().extend(leaf_hash(x) for x in state.leaves)
         head = log.Head(self._origin, self._installation, frontier)
-        head, made = log.number(head, state.spool, lambda s: state.ends.get(s))
+        head, made = log.number(head, state.spool, state.ends.get)
         for entry in made:
             state.leaves.append(entry.leaf)
             state.streams.setdefault(entry.stream, []).append(entry.index)
