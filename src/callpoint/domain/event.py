@@ -92,7 +92,7 @@ class IncidentDeclared(Event, frozen=True, kw_only=True, tag="incident:declared"
     severity: Severity
     targets: tuple[str, ...]
     person: str
-    private: dict[str, Private] = {}
+    private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 
 class IncidentReported(Event, frozen=True, kw_only=True, tag="incident:reported"):
@@ -104,7 +104,7 @@ class IncidentReported(Event, frozen=True, kw_only=True, tag="incident:reported"
     targets: tuple[str, ...]
     fresh_until: datetime
     body_sha256: str
-    private: dict[str, Private] = {}
+    private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 
 class IncidentConfirmed(Event, frozen=True, kw_only=True, tag="incident:confirmed"):
@@ -130,7 +130,7 @@ class ActivationRequested(Event, frozen=True, kw_only=True, tag="activation:requ
     request: Request
     digest: str
     decisions: tuple[Decision, ...]
-    private: dict[str, Private] = {}
+    private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 
 class ApprovalRecorded(Event, frozen=True, kw_only=True, tag="approval:recorded"):
@@ -142,7 +142,7 @@ class ApprovalRecorded(Event, frozen=True, kw_only=True, tag="approval:recorded"
     statement: str
     signature: str
     key: str
-    private: dict[str, Private] = {}
+    private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 
 class ActivationApproved(Event, frozen=True, kw_only=True, tag="activation:approved"):
