@@ -203,3 +203,9 @@ def test_a_question_that_fails_is_explained_by_its_error() -> None:
     explanation = explain(pdp, asked(WORLD, "ann", Action.ACTIVATION_ISSUE))
     assert not explanation.considered
     assert "error: " in "\n".join(lines(explanation))
+
+
+def test_a_world_with_an_unknown_key_is_refused() -> None:
+    """What is wrong outside of the cases is placed by its path."""
+    with pytest.raises(ConfigError, match=r"unknown field `colour` - at `\$\.world"):
+        run('[world.principals]\nann = { kind = "human", colour = "red" }\n' + CASE)

@@ -142,3 +142,12 @@ def test_the_documents_commands_work(monkeypatch) -> None:
     for command in commands:
         told = CliRunner().invoke(policy, shlex.split(command, comments=True))
         assert told.exit_code == 0, told.output
+
+
+def test_a_test_file_that_is_no_text_is_refused(directory) -> None:
+    """A file that cannot be read is named with what to do."""
+    (directory / "policies" / "tests" / "bad.toml").write_bytes(b"\xff\xfe")
+    told = run(directory, "test")
+    assert told.exit_code == 2
+    assert "policies/tests/bad.toml" in told.stderr
+    assert "UTF-8" in told.stderr

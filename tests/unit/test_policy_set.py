@@ -174,3 +174,9 @@ def test_no_policies_are_no_problem() -> None:
     """An empty set loads; it permits nothing."""
     assert not problems({}, WORLD)
     assert not PolicySet.load({}, WORLD).policies
+
+
+def test_what_nests_too_deeply_is_refused() -> None:
+    """A condition that cannot be read for names and words is an error, not a pass."""
+    nested = "if true then (" * 120 + "true" + ") else false" * 120
+    assert "nest its conditions less deeply" in refused(forbid(nested))
