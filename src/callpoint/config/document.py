@@ -27,11 +27,13 @@ class Document:
         file: Name to show.
         data: Nested builtins.
         lines: Where they stand.
+        without_lines: It was never a text, so no line can be named.
     """
 
     file: str
     data: dict[str, object]
     lines: Lines
+    without_lines: bool = False
 
 
 @dataclass(slots=True)
@@ -53,13 +55,14 @@ class Problems:
             ConfigError(message, file=file, line=line, key=dotted(path), way_out=way_out)
         )
 
-    def _place(self, path: Path) -> tuple[str, int]:
+    def _place(self, path: Path) -> tuple[str, int | None]:
         """The file that has most of the path, and the line there."""
         for end in range(len(path), 0, -1):
             for document in self.documents:
                 if (line := document.lines.first.get(path[:end])) is not None:
                     return document.file, line
-        return self.documents[0].file, 1
+        first = self.documents[0]
+        return first.file, None if first.without_lines else 1
 
     def has_below(self, *paths: Path) -> bool:
         """Whether something at or below one of the paths is wrong."""

@@ -1,0 +1,123 @@
+"""Whether a ``Configuration`` that did not come from a file obeys the rules of a file.
+
+A bundle arrives as JSON and was perhaps never read from TOML: one governor alone could sign a
+"tightening" that lifts the governors' quorum beyond their number and so locks everybody out. It is
+therefore written out as a document and read again, strictly; what comes back must be equal.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+
+import msgspec
+
+from callpoint.config.connectors import CONNECTORS
+from callpoint.config.document import Document
+from callpoint.config.keys import ELIGIBILITY, GOVERNANCE, GROUP_SHAPE, INNER, SOURCE
+from callpoint.config.kinds import SECRET
+from callpoint.config.positions import Lines
+from callpoint.config.reader import read_configuration
+from callpoint.config.shape import Key, Shape
+from callpoint.config.span import format_span
+from callpoint.domain.configuration import Configuration, Target
+from callpoint.domain.eligibility import Opening
+from callpoint.domain.errors import ConfigError
+from callpoint.domain.principal import Principal, PrincipalKind
+
+FILE = "bundle"
+
+
+def verify_sound(configuration: Configuration) -> None:
+    """Check a configuration as strictly as `callpoint check` checks files.
+
+    Raises:
+        ConfigErrors: What a file must not say, with its key.
+        ConfigError: It says something that no file can say.
+    """
+    document = Document(FILE, as_document(configuration), Lines(), without_lines=True)
+    if read_configuration([document]) != configuration:
+        raise ConfigError(
+            "the configuration says something that no configuration file can say",
+            file=FILE,
+            way_out="make the bundle from files with `callpoint publish`",
+        )
+
+
+def as_document(configuration: Configuration) -> dict[str, object]:
+    """The configuration in the form of its file: what `tomllib` would have read."""
+    c = configuration
+    return {
+        "governance": _written(GOVERNANCE, c.governance),
+        "persons": {n: {"name": p.name} if p.name else {} for n, p in c.persons.items()},
+        "groups": {n: _written(GROUP_SHAPE, group) for n, group in c.groups.items()},
+        "principals": {n: _principal(p) for n, p in c.principals.items()},
+        "targets": {n: _target(target) for n, target in c.targets.items()},
+        "eligibilities": {n: _written(ELIGIBILITY, e) for n, e in c.eligibilities.items()},
+        "sources": {n: _written(SOURCE, source) for n, source in c.sources.items()},
+    }
+
+
+def _written(shape: Shape, struct: msgspec.Struct) -> dict[str, object]:
+    return {
+        key.name: _value(key.name, value)
+        for key in shape
+        if (value := getattr(struct, key.field)) is not None
+    }
+
+
+def _value(name: str, value: object) -> object:
+    match value:
+        case StrEnum() | Opening():
+            return str(value)
+        case timedelta():
+            return format_span(value)
+        case list() | tuple():
+            return [_value(name, item) for item in value]
+        case dict():
+            return {key: _value(name, item) for key, item in value.items()}
+        case msgspec.Struct():
+            return _written(INNER[f"eligibilities.NAME.{name}"], value)
+        case _:
+            return value
+
+
+def _principal(principal: Principal) -> dict[str, object]:
+    own = {"kind": str(principal.kind), "key": principal.key}
+    if principal.kind is PrincipalKind.HUMAN:
+        # More than one, which no file can say, comes back different.
+        return {**own, "person": next(iter(principal.persons), None)}
+    return {**own, "answers": list(principal.persons)}
+
+
+def _target(target: Target) -> dict[str, object]:
+    shape = CONNECTORS.get(target.connector)
+    settings = _settings(shape.settings if shape else (), target.settings)
+    roles = {role.id: dict(role.settings) for role in target.roles}
+    own = {"connector": target.connector, "environment": target.environment, "roles": roles}
+    # Own keys last: a setting of the same name must not take their place.
+    return {**settings, **own, **({"owner": target.owner} if target.owner else {})}
+
+
+def _settings(shape: Shape, settings: Mapping[str, object]) -> dict[str, object]:
+    """Settings under the names of the file; one that the connector lacks stays and is refused."""
+    keys = {key.field: key for key in shape}
+    return {
+        keys[field].name if field in keys else field: _setting(keys.get(field), value)
+        for field, value in settings.items()
+    }
+
+
+def _setting(key: Key | None, value: object) -> object:
+    if key is None:
+        return value
+    if key.kind is SECRET:
+        return {"env": value}
+    if key.name == "endpoints" and isinstance(value, tuple):
+        return dict(_endpoint(str(line)) for line in value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _endpoint(line: str) -> tuple[str, dict[str, object]]:
+    name, _, rest = line.partition(" ")
+    kind, _, variable = rest.partition(" ")
+    return name, {"kind": kind, "dsn": {"env": variable}}
