@@ -93,7 +93,7 @@ def test_one_key_under_two_names_counts_once():
     [
         (signed("mallory"), "'mallory' is not a governor in force"),
         (signed("dave", by="mallory"), "is not this governor's key in force"),
-        (signed("dave", bundle=OTHER), "does not fit this bundle"),
+        (signed("dave", bundle=OTHER), "does not fit this change"),
         (SignatureRecord(governor="dave", key=GOVERNORS["dave"], signature="AAAA"), "does not fit"),
         (SignatureRecord(governor="dave", key=GOVERNORS["dave"], signature="é"), "does not fit"),
     ],

@@ -22,6 +22,7 @@ class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         token_key: Raw Ed25519 public key, base64.
         governors: As at genesis; later ones are in the bundles.
         quorum: m of n.
+        former_log_keys: Verifier keys that signed the log before a rotation.
     """
 
     id: str
@@ -31,11 +32,31 @@ class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_key: str
     governors: dict[str, str]
     quorum: int
+    former_log_keys: tuple[str, ...] = ()
 
     @property
     def trial(self) -> bool:
         """One governor alone rules: allowed for trying out, and said everywhere."""
         return self.quorum < _DUAL or len(self.governors) < _DUAL
+
+
+class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One key of the installation is replaced; governors sign it.
+
+    Attributes:
+        use: ``log``, ``token`` or ``seal``.
+        old: The public half in use.
+        new: The public half that follows.
+    """
+
+    installation: str
+    use: str
+    old: str
+    new: str
+
+    def message(self) -> bytes:
+        """What a governor signs: domain, newline, canonical facts."""
+        return ROTATION_DOMAIN.encode() + b"\n" + canonical.encode(self)
 
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

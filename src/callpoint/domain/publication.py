@@ -1,17 +1,25 @@
-"""Who signed a bundle: distinct governors of the configuration that is still in force (I15)."""
+"""Who signed a change: distinct governors of the configuration that is still in force (I15)."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from callpoint.domain.errors import DeniedError
 from callpoint.domain.event import SignatureRecord
-from callpoint.domain.governance import Bundle
 
 IsValid = Callable[[str, bytes, str], bool]
 """``ports.keys.Verifier.is_valid``: key, message and signature, the first and last in base64."""
 
 
+class Signable(Protocol):
+    """A bundle or a key rotation."""
+
+    def message(self) -> bytes:
+        """The exact bytes that a governor signs."""
+        ...
+
+
 def verify_signatures(
-    bundle: Bundle,
+    change: Signable,
     signatures: Iterable[SignatureRecord],
     governors: Mapping[str, str],
     need: int,
@@ -22,7 +30,7 @@ def verify_signatures(
     A governor counts once, however often and under however many names the key stands there.
 
     Args:
-        bundle: What is to be published.
+        change: What is to be published.
         signatures: As handed in, by anybody.
         governors: Person id to public key (base64): of the bundle in force, or of genesis when
             there is none. Never of the proposed bundle, which would sign itself in.
@@ -32,7 +40,7 @@ def verify_signatures(
     Raises:
         DeniedError: Too few, with what is wrong with each and who may still sign.
     """
-    message = bundle.message()
+    message = change.message()
     signed: dict[str, str] = {}
     reasons: list[str] = []
     for record in signatures:
@@ -60,7 +68,7 @@ def _refusal(
     if record.key != key:
         return f"{name} signed with a key that is not this governor's key in force"
     if not is_valid(key, message, record.signature):
-        return f"the signature of {name} does not fit this bundle"
+        return f"the signature of {name} does not fit this change"
     return ""
 
 
@@ -71,7 +79,7 @@ def _too_few(
     missing = need - len(signed)
     have = f"{len(signed)} of {need} needed governors signed"
     return DeniedError(
-        f"the bundle is not published: {have}",
+        f"the change is not published: {have}",
         reasons=reasons,
         way_out=(
             f"get {missing} more from: {', '.join(may_still)} (`callpoint sign BUNDLE`)"

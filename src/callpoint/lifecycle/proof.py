@@ -6,23 +6,28 @@ added or reordered, whoever can write to the database.
 """
 
 import base64
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
-from callpoint.audit.checkpoint import Checkpoint, CheckpointError, open_checkpoint
+from callpoint.audit.checkpoint import Checkpoint, CheckpointError, parse_checkpoint
 from callpoint.audit.entry import EntryError, entry_hash, parse_entry, parse_time
 from callpoint.audit.merkle import Frontier, ProofError, leaf_hash
-from callpoint.audit.note import NoteError, Verifier
+from callpoint.audit.note import NoteError, Verifier, parse_note, verify_note
+from callpoint.audit.origin import generation
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, fold
-from callpoint.domain.errors import LogUnavailableError, TamperError
+from callpoint.domain.errors import DeniedError, LogUnavailableError, TamperError
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.governance import Installation
+from callpoint.domain.untrusted import printable
 from callpoint.ports.stores import View
 
 _SLICE = 4096
+_SIZE = re.compile(r"[1-9][0-9]{0,15}")
+_LINE_WORDS = 2
 
 
 class Proven(msgspec.Struct, frozen=True):
@@ -44,16 +49,41 @@ def newest_checkpoint(view: View, installation: Installation) -> Checkpoint:
     if not text:
         raise LogUnavailableError("the log has no checkpoint yet", way_out="run `callpoint init`")
     try:
-        return open_checkpoint(
-            text.encode(), [Verifier.parse(installation.log_key)], installation.origin
-        )
+        signed = parse_note(text.encode())
+        verify_note(signed, [Verifier.parse(installation.log_key)])
+        checkpoint = parse_checkpoint(signed.text)
     except (NoteError, CheckpointError) as error:
         raise TamperError(f"the newest checkpoint does not verify: {error}") from error
+    if not generation(installation.origin, checkpoint.origin):
+        raise TamperError(f"the newest checkpoint is of another log: {checkpoint.origin}")
+    return checkpoint
 
 
 def checkpoint_line(checkpoint: Checkpoint) -> str:
     """``<size> <root hash, base64>``: how a checkpoint is named inside statements."""
     return f"{checkpoint.size} {base64.b64encode(checkpoint.root).decode()}"
+
+
+def must_be_ours(view: View, installation: Installation, line: str) -> None:
+    """A checkpoint that somebody says to have seen is one of this very log's.
+
+    Raises:
+        DeniedError: It is not: they looked at another log, or somebody showed them another.
+    """
+    words = line.split(" ")
+    size = int(words[0]) if _SIZE.fullmatch(words[0]) else -1
+    newest = newest_checkpoint(view, installation)
+    if len(words) == _LINE_WORDS and 0 < size <= newest.size:
+        try:
+            root = Frontier(size=size, hashes=view.peaks(size)).root()
+        except ProofError as error:
+            raise TamperError(f"the log's tree does not add up: {error}") from error
+        if line == checkpoint_line(Checkpoint(newest.origin, size, root)):
+            return
+    raise DeniedError(
+        f"{printable(line)!r} is not a checkpoint of this log",
+        way_out="fetch the evidence again; if it comes back, run `callpoint verify log`",
+    )
 
 
 def proven(
