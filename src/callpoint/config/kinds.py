@@ -185,7 +185,7 @@ def read_name(text: str, path: Path, problems: Problems, what: str = "name") -> 
         return BAD
 
 
-NAME = _of_text("a name: lower-case letters, digits, . _ -, at most 64", read_name)
+NAME = _of_text("a name (a-z, 0-9, . _ -)", read_name)
 
 
 def _parse_subject(value: str, path: Path, problems: Problems) -> object:

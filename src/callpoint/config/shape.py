@@ -89,7 +89,7 @@ def table(shape: Shape) -> Kind:
         return BAD if found is None else found
 
     words = ", ".join(key.name for key in shape)
-    return Kind(f"a table with the keys {words}", read)
+    return Kind(f"a table with the keys {words}" if words else "a table", read)
 
 
 def show_default(key: Key) -> str:
@@ -100,7 +100,7 @@ def show_default(key: Key) -> str:
         case timedelta():
             return f'"{format_span(key.default)}"'
         case StrEnum() | str():
-            return f'"{key.default}"'
+            return f'"{key.default}"' if key.default else "none"
         case tuple():
             return "[" + ", ".join(f'"{item}"' for item in key.default) + "]"
         case None:
