@@ -13,10 +13,11 @@ import msgspec
 from callpoint.domain.activation import ActivationState, EndReason
 from callpoint.domain.approval import Verdict
 from callpoint.domain.eligibility import Severity
-from callpoint.domain.event import Request, SignatureRecord
+from callpoint.domain.event import SignatureRecord
 from callpoint.domain.governance import Bundle
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import LeaseState, Rung
+from callpoint.domain.request import Request
 from callpoint.domain.review import Finding, ReviewVerdict
 from callpoint.lifecycle.kill import Scope
 from callpoint.lifecycle.use import Box
@@ -25,7 +26,10 @@ MAX_BODY = 1 << 20
 """Longest body of a request, bytes: a bundle or a webhook delivery; all else is far shorter."""
 
 PAGE = 1000
-"""Most entries of the log, and most activations, in one answer."""
+"""Most entries of the log in one answer."""
+
+LISTED = 200
+"""Most activations and incidents in one list: the newest."""
 
 
 # -- requests ---------------------------------------------------------------------------------
@@ -217,7 +221,11 @@ class ActivationView(msgspec.Struct, frozen=True):
 
 
 class ActivationList(msgspec.Struct, frozen=True):
-    """``GET /v1/activations?state=&mine=``: those the caller may see, newest first."""
+    """``GET /v1/activations?state=&mine=``: those the caller may see, newest first.
+
+    ``state`` may be given several times; ``mine`` keeps those that the caller asked for or answers
+    for.
+    """
 
     activations: tuple[ActivationView, ...]
 
@@ -268,6 +276,8 @@ class StatusView(msgspec.Struct, frozen=True):
         leases: Count by state.
         stuck: Credentials whose revocation failed at least once and is not proven.
         targets: Configured targets that this process cannot use, and why; empty is good.
+        trouble: What stops Callpoint from giving anything out now; empty is good. Then ``stuck``
+            and ``overdue`` may be incomplete: who may see them cannot be decided.
     """
 
     installation: str
@@ -281,6 +291,7 @@ class StatusView(msgspec.Struct, frozen=True):
     overdue: tuple[OverdueReview, ...]
     log: LogStatus
     targets: dict[str, str]
+    trouble: tuple[str, ...] = ()
 
 
 class ConfigurationView(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Ask the gate about an existing activation, from what is stored now."""
 
 from callpoint.domain.activation import Activation
-from callpoint.domain.decision import Action, Decision
+from callpoint.domain.decision import Action, Decision, DecisionRequest
 from callpoint.domain.incident import Incident
 from callpoint.lifecycle import facts
 from callpoint.lifecycle.rules import Rules
@@ -24,28 +24,47 @@ async def enforce_on(
     Raises:
         DeniedError: Policy says no.
     """
+    moment = await services.store.read(lambda view: _moment(view, found))
+    asked = _questions(caller, rules, action, found, moment, quorum_met=quorum_met)
+    return await services.pep.enforce(rules, asked)
 
-    def read(view: View) -> facts.Moment:
-        return facts.Moment(incident=view.find(Incident, found.request.incident), now=view.now())
 
-    moment = await services.store.read(read)
+def may_view(
+    view: View, services: Services, caller: Caller, rules: Rules, found: Activation
+) -> bool:
+    """Whether the activation may stand in a list that the caller reads; records nothing."""
+    moment = _moment(view, found)
+    asked = _questions(caller, rules, Action.ACTIVATION_VIEW, found, moment, quorum_met=False)
+    return services.pep.may(rules, asked)
+
+
+def _moment(view: View, found: Activation) -> facts.Moment:
+    return facts.Moment(incident=view.find(Incident, found.request.incident), now=view.now())
+
+
+def _questions(
+    caller: Caller,
+    rules: Rules,
+    action: Action,
+    found: Activation,
+    moment: facts.Moment,
+    *,
+    quorum_met: bool,
+) -> tuple[DecisionRequest, ...]:
     configuration = rules.configuration
-    return await services.pep.enforce(
-        rules,
-        facts.questions(
-            action,
-            facts.actor(caller, configuration),
+    return facts.questions(
+        action,
+        facts.actor(caller, configuration),
+        found.request,
+        configuration,
+        incident=facts.incident_facts(moment.incident, moment.now),
+        activation=facts.activation_facts(
             found.request,
+            configuration.eligibilities.get(found.request.eligibility),
             configuration,
-            incident=facts.incident_facts(moment.incident, moment.now),
-            activation=facts.activation_facts(
-                found.request,
-                configuration.eligibilities.get(found.request.eligibility),
-                configuration,
-                activation=found,
-                quorum_met=quorum_met,
-                now=moment.now,
-            ),
-            at=moment.now,
+            activation=found,
+            quorum_met=quorum_met,
+            now=moment.now,
         ),
+        at=moment.now,
     )

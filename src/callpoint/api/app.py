@@ -1,0 +1,82 @@
+"""The application: every controller, one place for errors, one guard for signatures."""
+
+from typing import Any
+
+from litestar import Litestar, Response
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from callpoint.api.activations import ActivationController
+from callpoint.api.answers import Answers
+from callpoint.api.authentication import provide_caller
+from callpoint.api.configuration import ConfigurationController
+from callpoint.api.incidents import IncidentController, WebhookController
+from callpoint.api.installation import PublicController
+from callpoint.api.kill import KillController
+from callpoint.api.log import LogController
+from callpoint.api.messages import MAX_BODY
+from callpoint.api.status import StatusController
+from callpoint.api.surface import Surface
+from callpoint.domain.errors import CallpointError
+
+CONTROLLERS = (
+    PublicController,
+    IncidentController,
+    WebhookController,
+    ActivationController,
+    KillController,
+    ConfigurationController,
+    LogController,
+    StatusController,
+)
+
+_DESCRIPTION = """\
+Emergency access that is approved by people, ends by itself, is proven dead, and leaves evidence.
+
+Every request but the public ones is signed with the caller's Ed25519 key: HTTP Message Signatures
+(RFC 9421), as `docs/authentication.md` says; incident sources send a bearer token. Errors are
+`application/problem+json` (RFC 9457) with the members `way_out` and `reasons`.
+"""
+
+
+def make_app(surface: Surface) -> Litestar:
+    """An ASGI application over the surface; it starts nothing and closes nothing."""
+    answers = Answers(surface.logger)
+
+    def provide_surface() -> Surface:
+        return surface
+
+    return Litestar(
+        route_handlers=CONTROLLERS,
+        dependencies={
+            "surface": Provide(provide_surface, sync_to_thread=False),
+            "caller": Provide(provide_caller, sync_to_thread=False),
+        },
+        exception_handlers={
+            CallpointError: answers.of_ours,
+            HTTPException: answers.of_the_framework,
+            Exception: answers.of_a_defect,
+        },
+        state=State({"surface": surface}, deep_copy=False),
+        request_max_body_size=MAX_BODY,
+        after_request=_never_cached,
+        openapi_config=OpenAPIConfig(
+            title="Callpoint",
+            version=surface.version,
+            description=_DESCRIPTION,
+            path="/schema",
+            render_plugins=(JsonRenderPlugin(),),
+            use_handler_docstrings=True,
+        ),
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _never_cached(response: Response[Any]) -> Response[Any]:
+    """No cache between us and the caller may keep who asked for what."""
+    response.headers.setdefault("cache-control", "no-store")
+    return response

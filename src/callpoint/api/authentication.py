@@ -1,0 +1,61 @@
+"""Who calls: every route but a few public ones is guarded here, before its body is parsed.
+
+Authentication needs the configuration and nothing else: neither the PDP nor a bundle that loads,
+so that what takes away goes on when those are broken (I11).
+"""
+
+from typing import Annotated, Any, TypeAlias
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.params import Dependency
+
+from callpoint.api.surface import Surface
+from callpoint.ports.identity import Caller, SignedRequest
+
+GivenCaller: TypeAlias = Annotated[Caller, Dependency(skip_validation=True)]
+
+# Only path and query count: the address that a signature is for is the configured one.
+_PLACE = "http://callpoint"
+
+
+async def signed(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard: the request is signed by a principal's key; keeps the caller for the handler.
+
+    Raises:
+        AuthenticationError: It is not.
+        UnavailableError: It cannot be told now.
+    """
+    surface: Surface = connection.app.state.surface
+    await surface.services.rules.refresh()
+    connection.state.caller = await surface.authenticator.authenticate(
+        await _signed_request(Request(connection.scope, connection.receive))
+    )
+
+
+def provide_caller(request: Request[Any, Any, Any]) -> Caller:
+    """Whom the guard let in; a handler that asks for it without the guard is a defect."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def _signed_request(request: Request[Any, Any, Any]) -> SignedRequest:
+    scope = request.scope
+    query = scope["query_string"]
+    target = scope["raw_path"] + (b"?" + query if query else b"")
+    return SignedRequest(
+        method=scope["method"],
+        url=_PLACE + target.decode("latin-1"),
+        headers=_joined(scope["headers"]),
+        body=await request.body(),
+    )
+
+
+def _joined(fields: Any) -> dict[str, str]:  # noqa: ANN401 -- ASGI's own raw pairs
+    """Lower-case names; a field that is sent twice is joined (RFC 9110, 5.3), so it shows."""
+    joined: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined

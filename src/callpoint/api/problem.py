@@ -1,0 +1,175 @@
+"""Errors as they cross the wire (RFC 9457), both ways; the one table from the tree to HTTP.
+
+| kind | status | |
+|---|---|---|
+| request, config | 400 | the caller must change it |
+| authentication | 401 | who it is was not proven |
+| denied | 403 | policy, quorum or governance; ``reasons`` says which |
+| not_found | 404 | |
+| conflict | 409 | another state, or it moved meanwhile |
+| tamper | 500 | evidence does not agree: stop and investigate |
+| internal | 500 | not in the tree: a defect; the answer says nothing more, the log does |
+| target_refused | 502 | the target answered no |
+| unavailable, store_unavailable, log_unavailable, clock | 503 | our side |
+| target_unknown | 504 | the target did not answer; it may be done |
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from callpoint.api.messages import Problem
+from callpoint.domain.errors import (
+    AuthenticationError,
+    CallpointError,
+    ClockError,
+    ConfigError,
+    ConfigErrors,
+    ConflictError,
+    DeniedError,
+    LogUnavailableError,
+    NotFoundError,
+    RequestError,
+    StoreUnavailableError,
+    TamperError,
+    TargetError,
+    TargetRefusedError,
+    TargetUnknownError,
+    UnavailableError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:callpoint:error:"
+INTERNAL = "internal"
+_SERVER_ERROR = 500
+_NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One class of error: its name on the wire, its status, and its title for people."""
+
+    error: type[CallpointError]
+    name: str
+    status: int
+    title: str
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(ConfigError, "config", 400, "The configuration is wrong"),
+    Kind(AuthenticationError, "authentication", 401, "Not authenticated"),
+    Kind(NotFoundError, "not_found", 404, "There is no such thing"),
+    Kind(RequestError, "request", 400, "The request is wrong"),
+    Kind(DeniedError, "denied", 403, "Denied"),
+    Kind(ConflictError, "conflict", 409, "Not possible in this state"),
+    Kind(TargetUnknownError, "target_unknown", 504, "The target did not answer"),
+    Kind(TargetRefusedError, "target_refused", 502, "The target refused"),
+    Kind(TargetError, "target", 502, "The target failed"),
+    Kind(StoreUnavailableError, "store_unavailable", 503, "The store is not available"),
+    Kind(LogUnavailableError, "log_unavailable", 503, "The event log is not available"),
+    Kind(ClockError, "clock", 503, "A clock cannot be trusted"),
+    Kind(UnavailableError, "unavailable", 503, "Not available"),
+    Kind(TamperError, "tamper", 500, "Evidence does not agree"),
+)
+"""The most special class first."""
+
+_BY_NAME = {kind.name: kind for kind in KINDS}
+
+
+def problem_of(error: BaseException) -> Problem:
+    """What the caller is told. Of an error outside the tree: nothing but that there was one."""
+    kind = next((kind for kind in KINDS if isinstance(error, kind.error)), None)
+    if kind is None or not isinstance(error, CallpointError):
+        return internal()
+    problem = Problem(
+        type=URN + kind.name,
+        title=kind.title,
+        status=kind.status,
+        detail=error.message,
+        way_out=error.way_out,
+    )
+    return _with_facts(problem, error)
+
+
+def _with_facts(problem: Problem, error: CallpointError) -> Problem:
+    """What the error's class says beyond message and way out."""
+    parts = (problem.type, problem.title, problem.status, problem.detail, problem.way_out)
+    match error:
+        case ConfigErrors():
+            return Problem(*parts, errors=tuple(problem_of(one) for one in error.errors))
+        case ConfigError():
+            return Problem(*parts, file=error.file, line=error.line, key=error.key)
+        case DeniedError():
+            return Problem(*parts, reasons=error.reasons)
+        case TargetError():
+            return Problem(*parts, target=error.target, code=error.code)
+        case _:
+            return problem
+
+
+def internal() -> Problem:
+    """A defect of ours; the server's log has the detail."""
+    return Problem(
+        type=URN + INTERNAL,
+        title="Internal error",
+        status=_SERVER_ERROR,
+        detail="internal error",
+        way_out="the server's log says more; nothing was given out",
+    )
+
+
+def refusal(status: int, detail: str) -> Problem:
+    """What the web framework refused by itself: no such route, no such method, a wrong body."""
+    if status >= _SERVER_ERROR:
+        return internal()
+    kind = _BY_NAME["not_found" if status == _NOT_FOUND else "request"]
+    return Problem(type=URN + kind.name, title=kind.title, status=status, detail=detail)
+
+
+def error_of(problem: Problem) -> CallpointError:
+    """The error that a client raises for a problem that it received.
+
+    A kind that this version does not know, and a defect of the server, is UnavailableError.
+    """
+    make = _MAKERS.get(problem.type.removeprefix(URN))
+    if make is not None:
+        return make(problem)
+    return UnavailableError(
+        f"the server failed ({problem.status} {problem.title}): {problem.detail}",
+        way_out=problem.way_out,
+    )
+
+
+def _plain(error: type[CallpointError]) -> Callable[[Problem], CallpointError]:
+    return lambda problem: error(problem.detail, way_out=problem.way_out)
+
+
+def _config(problem: Problem) -> ConfigError:
+    if problem.errors:
+        return ConfigErrors(tuple(_config(one) for one in problem.errors))
+    return ConfigError(
+        problem.detail,
+        file=problem.file,
+        line=problem.line,
+        key=problem.key,
+        way_out=problem.way_out,
+    )
+
+
+def _denied(problem: Problem) -> DeniedError:
+    return DeniedError(problem.detail, reasons=problem.reasons, way_out=problem.way_out)
+
+
+def _target(error: type[TargetError]) -> Callable[[Problem], CallpointError]:
+    return lambda problem: error(
+        problem.detail, target=problem.target, code=problem.code, way_out=problem.way_out
+    )
+
+
+_MAKERS: dict[str, Callable[[Problem], CallpointError]] = {
+    **{kind.name: _plain(kind.error) for kind in KINDS},
+    "config": _config,
+    "denied": _denied,
+    "target": _target(TargetError),
+    "target_refused": _target(TargetRefusedError),
+    "target_unknown": _target(TargetUnknownError),
+}

@@ -1,0 +1,45 @@
+"""What the API works with, handed over once by the composition root."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+import structlog
+from litestar.params import Dependency
+
+from callpoint.domain.configuration import Configuration, IncidentSource
+from callpoint.domain.governance import Bundle
+from callpoint.lifecycle.services import Services
+from callpoint.ports.identity import Authenticator
+from callpoint.ports.incidents import IncidentFeed
+
+AuthenticateSource: TypeAlias = Callable[[Configuration, str, str | None], IncidentSource]
+"""Configuration, source's name and ``Authorization`` field to the source; AuthenticationError."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The services, and what only this face needs.
+
+    Attributes:
+        authenticator: Proves who signed a request.
+        authenticate_source: Proves which incident source delivers.
+        feeds: By kind of source.
+        check: Raises ConfigError when the policies of a bundle cannot be published.
+        unusable: Configured targets that this process has no connector for, and why.
+        logger: For defects and tampering.
+        version: Of the program.
+    """
+
+    services: Services
+    authenticator: Authenticator
+    authenticate_source: AuthenticateSource
+    feeds: Mapping[str, IncidentFeed]
+    check: Callable[[Bundle], None]
+    unusable: Callable[[], Mapping[str, str]]
+    logger: structlog.typing.FilteringBoundLogger
+    version: str
+
+
+# Not validated: it is ours, and holds what no schema describes.
+GivenSurface: TypeAlias = Annotated[Surface, Dependency(skip_validation=True)]
