@@ -10,8 +10,8 @@ from callpoint.config.document import MAX_BYTES, parse_document
 from callpoint.config.files import load_directory
 from callpoint.config.positions import dotted, find_lines
 from callpoint.config.public_key import weakness
-from callpoint.config.span import format_span, parse_span
 from callpoint.domain.errors import ConfigError, ConfigErrors
+from callpoint.domain.span import format_span, parse_span
 from tests.fakes import orders
 
 
@@ -193,6 +193,12 @@ def test_spans(text: str, span: timedelta):
     """Spans are read as people write them, and written back so that they read the same."""
     assert parse_span(text) == span
     assert parse_span(format_span(span)) == span
+
+
+def test_spans_without_a_text_of_their_own():
+    """What no file can say is never shown as something else."""
+    assert format_span(timedelta(minutes=1, microseconds=1)) == "0:01:00.000001"
+    assert format_span(timedelta(seconds=-1)) == "-1 day, 23:59:59"
 
 
 @pytest.mark.parametrize("text", ["", "30", "m", "30M", "1m1h", "1m1m", "-1m", "1.5h", "1 h", "٣m"])

@@ -10,7 +10,7 @@ from callpoint.config.keys import INNER, SECTIONS
 from callpoint.config.rules import BREAK_GLASS_LIMIT
 from callpoint.config.settings import TABLES
 from callpoint.config.shape import Shape, show_default
-from callpoint.config.span import format_span
+from callpoint.domain.span import format_span
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")

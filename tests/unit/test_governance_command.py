@@ -85,7 +85,7 @@ def test_check_says_what_widens(tmp_path: Path):
     assert told.exit_code == 0
     assert told.stdout.splitlines()[1:] == [
         "WIDENS    eligibilities.orders-repair.approval.quorum: 2 -> 1",
-        "tightens  eligibilities.orders-repair.for: 0:30:00 -> 0:20:00",
+        "tightens  eligibilities.orders-repair.for: 30m -> 20m",
         "2 governors must sign, of: dave, erin, frank",
     ]
 
@@ -174,7 +174,7 @@ def test_a_governor_reads_what_is_signed(tmp_path: Path):
     new = bundle_file(tmp_path / "new.json", longer)
     told = run(sign, new, "--key", tmp_path / "key.json", "--against", old)
     assert told.exit_code == 0
-    assert "WIDENS    eligibilities.orders-repair.for: 0:30:00 -> 0:40:00" in told.stderr
+    assert "WIDENS    eligibilities.orders-repair.for: 30m -> 40m" in told.stderr
     assert msgspec.json.decode(told.stdout, type=SignatureRecord).key == public
 
 

@@ -182,6 +182,16 @@ def test_the_words_name_the_line_and_both_values():
     assert change.widens
 
 
+def test_spans_and_tables_read_as_in_the_file():
+    """Values are shown as they are written, not as a program prints them."""
+    (change,) = changes(('for = "30m"', 'for = "1h30m"'))
+    assert change.text == "30m -> 1h30m"
+    (change,) = changes(('warning = "sev3"', 'warning = "sev4"'))
+    assert change.text.endswith("-> critical = sev2, page = sev1, warning = sev4")
+    (change,) = changes(('databases = ["orders"]', 'databases = ["orders", "stock"]'))
+    assert change.text == "[orders] -> [orders, stock]"
+
+
 def test_nothing_changed():
     """The same configuration has no changes, and one governor may publish it."""
     assert compare(orders.configuration(), orders.read(orders.text()), {}, {}) == ()

@@ -11,10 +11,10 @@ from datetime import timedelta
 
 from callpoint.config.document import Problems
 from callpoint.config.positions import Path
-from callpoint.config.span import format_span
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Eligibility, Lane, Mode
 from callpoint.domain.principal import Principal, PrincipalKind
+from callpoint.domain.span import format_span
 
 BREAK_GLASS_LIMIT = timedelta(hours=4)
 """An emergency that lasts longer is a new activation, newly approved."""

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from callpoint.config.document import Problems, closest
 from callpoint.config.kinds import BAD, REQUIRED, Kind, type_name
 from callpoint.config.positions import Path
-from callpoint.config.span import format_span
+from callpoint.domain.span import format_span
 
 Values: TypeAlias = dict[str, Any]
 """Typed values by the name of the field that they go into."""

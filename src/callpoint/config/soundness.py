@@ -18,11 +18,11 @@ from callpoint.config.kinds import SECRET
 from callpoint.config.positions import Lines
 from callpoint.config.reader import read_configuration
 from callpoint.config.shape import Key, Shape
-from callpoint.config.span import format_span
 from callpoint.domain.configuration import Configuration, Target
 from callpoint.domain.eligibility import Opening
 from callpoint.domain.errors import ConfigError
 from callpoint.domain.principal import Principal, PrincipalKind
+from callpoint.domain.span import format_span
 
 FILE = "bundle"
 

@@ -22,6 +22,7 @@ from callpoint.domain.configuration import (
 )
 from callpoint.domain.eligibility import Eligibility, IncidentRule, Mode
 from callpoint.domain.principal import Person, Principal
+from callpoint.domain.span import format_span
 from callpoint.domain.widening_policies import compare_policies, is_mentioned
 
 _T = TypeVar("_T")
@@ -117,11 +118,19 @@ def _step(key: str, old: object, new: object, *, widens: bool) -> Iterator[Chang
 
 
 def _show(value: object) -> str:
-    if value is None or value == "":
-        return "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)[:100]
+    match value:
+        case None | "":
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case timedelta():
+            return format_span(value)
+        case tuple():
+            return "[" + ", ".join(_show(item) for item in value) + "]"
+        case dict():
+            return ", ".join(f"{key} = {_show(item)}" for key, item in sorted(value.items()))
+        case _:
+            return str(value)[:100]
 
 
 def _entries(

@@ -23,8 +23,14 @@ def parse_span(text: str) -> timedelta:
 
 
 def format_span(span: timedelta) -> str:
-    """The shortest text that ``parse_span`` reads as the same span (whole seconds)."""
-    left, words = round(span.total_seconds()), ""
+    """The shortest text that ``parse_span`` reads as the same span.
+
+    A span that has no such text (negative, or not of whole seconds) is written as Python does,
+    so that two different spans never look the same.
+    """
+    if span < timedelta(0) or span.microseconds:
+        return str(span)
+    left, words = span // timedelta(seconds=1), ""
     for unit, size in _UNITS:
         count, left = divmod(left, size)
         words += f"{count}{unit}" if count else ""
