@@ -4,7 +4,8 @@ A vote is signed over the exact request: domain string, installation, request di
 configuration digests, nonce and latest checkpoint. A changed request therefore voids its votes.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from enum import StrEnum
 
@@ -145,7 +146,7 @@ def tally(
     )
 
 
-def _filled(quorum: Quorum, among: Set[str], secure: Set[str]) -> int:
+def _filled(quorum: Quorum, among: AbstractSet[str], secure: AbstractSet[str]) -> int:
     """How many seats these voters can fill at most, each person one (König's theorem)."""
     seats = min(len(among), quorum.need) + min(len(secure), quorum.extra)
     return min(seats, len(among | secure))

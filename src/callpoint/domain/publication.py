@@ -57,6 +57,18 @@ def verify_signatures(
     return tuple(sorted(signed))
 
 
+def counting(
+    change: Signable,
+    signatures: Iterable[SignatureRecord],
+    governors: Mapping[str, str],
+    is_valid: IsValid,
+) -> tuple[SignatureRecord, ...]:
+    """One good signature of each governor, sorted: what else was handed in is no evidence."""
+    message = change.message()
+    good = {r.governor: r for r in signatures if not _refusal(r, governors, message, is_valid)}
+    return tuple(good[governor] for governor in sorted(good))
+
+
 def _refusal(
     record: SignatureRecord, governors: Mapping[str, str], message: bytes, is_valid: IsValid
 ) -> str:

@@ -17,3 +17,8 @@ def printable(text: str, limit: int = MAX_SHOWN) -> str:
     head = text[: limit + 1]
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in head)
     return shown if len(shown) <= limit else shown[: limit - len(_CUT)] + _CUT
+
+
+def bounded(text: str, size: int) -> str:
+    """One printable line of at most ``size`` bytes, for what must fit into one log entry."""
+    return printable(text, size).encode()[:size].decode(errors="ignore")

@@ -15,7 +15,9 @@ from callpoint.domain.ids import activation_stream
 from callpoint.domain.incident import Incident
 from callpoint.lifecycle.announce import announce, excluded, standing
 from callpoint.lifecycle.gate import enforce_on
-from callpoint.lifecycle.proof import checkpoint_line, newest_checkpoint
+from callpoint.lifecycle.proof import checkpoint_line, must_be_ours, newest_checkpoint
+from callpoint.lifecycle.refusal import on_record
+from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.votes import must_be_person, must_match, parse_statement, statement_for
 from callpoint.ports.identity import Caller
@@ -37,6 +39,7 @@ class Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 COMMENT_LIMIT = 2000
+_ACTION = {Verdict.APPROVE: str(Action.ACTIVATION_APPROVE), Verdict.DENY: "activation:deny"}
 
 
 async def statement(
@@ -48,7 +51,6 @@ async def statement(
         DeniedError: The caller could not vote, so there is nothing to sign.
     """
     configuration = await services.rules.refresh()
-    person = must_be_person(caller.principal)
 
     def read(view: View) -> Statement:
         found = view.get(Activation, activation)
@@ -56,7 +58,9 @@ async def statement(
         seen = checkpoint_line(newest_checkpoint(view, services.installation))
         return statement_for(found, caller.principal, verdict, seen)
 
-    return await services.store.read(read)
+    async with on_record(services, caller, _ACTION[verdict], activation):
+        person = must_be_person(caller.principal)
+        return await services.store.read(read)
 
 
 async def approve(services: Services, caller: Caller, activation: str, vote: Vote) -> Activation:
@@ -67,14 +71,16 @@ async def approve(services: Services, caller: Caller, activation: str, vote: Vot
         ConflictError: Already decided, lapsed, or this person has voted.
     """
     rules = await services.rules.current()
-    person = must_be_person(caller.principal)
+    async with on_record(services, caller, Action.ACTIVATION_APPROVE, activation):
+        person = must_be_person(caller.principal)
     asked = await services.store.read(lambda view: view.get(Activation, activation))
     await enforce_on(services, caller, rules, Action.ACTIVATION_APPROVE, asked)
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
         _must_be_open(found, tx.now())
-        _must_hold(services, caller, found, vote, Verdict.APPROVE)
+        _must_count(rules, found)
+        _must_hold(tx, services, caller, found, vote, Verdict.APPROVE)
         incident = tx.find(Incident, found.request.incident)
         _must_be_eligible(found, incident, rules.configuration, person)
         voted = _record(tx, services, caller, found, vote, Verdict.APPROVE)
@@ -85,7 +91,8 @@ async def approve(services: Services, caller: Caller, activation: str, vote: Vot
             voted = voted.apply(event, tx.now())
         return tx.put(voted)
 
-    made = await services.store.transact(work)
+    async with on_record(services, caller, Action.ACTIVATION_APPROVE, activation):
+        made = await services.store.transact(work)
     if made.state is ActivationState.APPROVED:
         await announce(services, made, "activation:approved", f"{activation} is approved")
     return made
@@ -98,12 +105,11 @@ async def deny(services: Services, caller: Caller, activation: str, vote: Vote) 
         DeniedError: The caller could not approve it either, so it has no say.
     """
     configuration = await services.rules.refresh()
-    person = must_be_person(caller.principal)
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
         _must_be_open(found, tx.now())
-        _must_hold(services, caller, found, vote, Verdict.DENY)
+        _must_hold(tx, services, caller, found, vote, Verdict.DENY)
         incident = tx.find(Incident, found.request.incident)
         _must_be_eligible(found, incident, configuration, person)
         voted = _record(tx, services, caller, found, vote, Verdict.DENY)
@@ -111,7 +117,9 @@ async def deny(services: Services, caller: Caller, activation: str, vote: Vote) 
         tx.append(activation_stream(activation), event)
         return tx.put(voted.apply(event, tx.now()))
 
-    made = await services.store.transact(work, urgent=True)
+    async with on_record(services, caller, _ACTION[Verdict.DENY], activation):
+        person = must_be_person(caller.principal)
+        made = await services.store.transact(work, urgent=True)
     await announce(services, made, "activation:denied", f"{activation} was denied by {person}")
     return made
 
@@ -126,12 +134,31 @@ def _must_be_open(found: Activation, now: datetime) -> None:
         )
 
 
+def _must_count(rules: Rules, found: Activation) -> None:
+    """Issue would not count a vote under other rules, so nobody is let sign one in vain."""
+    request = found.request
+    if (request.configuration_digest, request.policy_digest) != (
+        rules.configuration_digest,
+        rules.policy_digest,
+    ):
+        raise ConflictError(
+            f"the configuration changed after {found.id} was asked for, so it cannot be approved",
+            way_out="ask again with `callpoint request`",
+        )
+
+
 def _must_hold(
-    services: Services, caller: Caller, found: Activation, vote: Vote, verdict: Verdict
+    view: View,
+    services: Services,
+    caller: Caller,
+    found: Activation,
+    vote: Vote,
+    verdict: Verdict,
 ) -> None:
-    """The signed statement is this caller's, about this very request."""
+    """The signed statement is this caller's, about this very request, seen in this very log."""
     signed = parse_statement(vote.statement)
     must_match(signed, statement_for(found, caller.principal, verdict, signed.checkpoint))
+    must_be_ours(view, services.installation, signed.checkpoint)
     if not services.verifier.is_valid(
         caller.principal.key, signed_message(vote.statement), vote.signature
     ):

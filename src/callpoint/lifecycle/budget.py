@@ -11,9 +11,12 @@ from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import Quorum
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Eligibility
+from callpoint.domain.errors import ConflictError
 from callpoint.domain.principal import Principal
+from callpoint.domain.request import Request
 from callpoint.ports.stores import View, Where
 
+_ALL = 1_000_000
 _USED = (ActivationState.ACTIVE, ActivationState.ENDED, ActivationState.REVIEWED)
 
 
@@ -43,7 +46,7 @@ def terms(
 ) -> Terms:
     """The terms of a new request, by the store's clock."""
     now = view.now()
-    served = view.count_subjects(Activation, eligibility.id, _USED, now - eligibility.budget.per)
+    served = _served(view, eligibility)
     spent = len(served.keys() - {incident})
     repeated = incident in served
     left = max(eligibility.budget.incidents - len(served), 0)
@@ -61,6 +64,28 @@ def terms(
         security=configuration.governance.security if findings else (),
     )
     return Terms(quorum=quorum, ttl=ttl, left=left, findings=tuple(findings))
+
+
+def must_not_be_spent(view: View, eligibility: Eligibility, request: Request) -> None:
+    """Requests that waited side by side did not know of each other: count again at issue (I4).
+
+    Raises:
+        ConflictError: Others took what was left, and this quorum was not asked for more.
+    """
+    served = _served(view, eligibility)
+    if request.quorum.extra or request.incident in served:
+        return
+    if len(served) >= eligibility.budget.incidents:
+        raise ConflictError(
+            f"the budget of {eligibility.id} was spent while this request waited",
+            way_out="ask again with `callpoint request`: it then needs an approver from security",
+        )
+
+
+def _served(view: View, eligibility: Eligibility) -> dict[str, int]:
+    """Incidents that the eligibility served within its window."""
+    since = view.now() - eligibility.budget.per
+    return view.count_subjects(Activation, eligibility.id, _USED, since)
 
 
 def _budget_findings(eligibility: Eligibility, spent: int, *, repeated: bool) -> list[str]:
@@ -81,7 +106,7 @@ def _review_findings(
 ) -> list[str]:
     late = [
         a.id
-        for a in view.select(Activation, Where(states=(ActivationState.ENDED,)))
+        for a in view.select(Activation, Where(states=(ActivationState.ENDED,), limit=_ALL))
         if a.review is not None
         and a.review.overdue(now)
         and (

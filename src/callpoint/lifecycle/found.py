@@ -9,9 +9,13 @@ from callpoint.domain import event as ev
 from callpoint.domain.errors import ConflictError, RequestError
 from callpoint.domain.governance import Bundle, InForce, Installation, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
-from callpoint.domain.publication import verify_signatures
+from callpoint.domain.publication import counting, verify_signatures
+from callpoint.domain.untrusted import bounded
 from callpoint.ports.keys import Verifier
 from callpoint.ports.stores import Store, Transaction
+
+_LINES_LISTED = 100
+_LINE_LENGTH = 200
 
 
 async def found(
@@ -31,6 +35,7 @@ async def found(
     signed = verify_signatures(
         bundle, signatures, installation.governors, installation.quorum, verifier.is_valid
     )
+    records = counting(bundle, signatures, installation.governors, verifier.is_valid)
     genesis = ev.InstallationCreated(
         installation=installation.id,
         governors=installation.governors,
@@ -48,7 +53,7 @@ async def found(
                 way_out="choose another --home, or publish a change with `callpoint publish`",
             )
         tx.append(INSTALLATION_STREAM, genesis)
-        tx.append(INSTALLATION_STREAM, published(bundle, (), signatures, signed[0]))
+        tx.append(INSTALLATION_STREAM, published(bundle, (), records, signed[0]))
         tx.put(StoredBundle(bundle=bundle, digest=bundle.digest()))
         tx.put(InForce(number=bundle.number, digest=bundle.digest()))
 
@@ -69,9 +74,16 @@ def published(
         configuration_digest=bundle.configuration_digest(),
         policy_digest=bundle.policy_digest(),
         previous=bundle.previous,
-        widens=widens,
+        widens=told(widens),
         signatures=tuple(signatures),
     )
+
+
+def told(widens: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines that widen, cut so that a bundle of any size fits into one entry."""
+    lines = tuple(bounded(line, _LINE_LENGTH) for line in widens[:_LINES_LISTED])
+    more = len(widens) - len(lines)
+    return (*lines, f"and {more} more lines") if more else lines
 
 
 def _must_fit(installation: Installation, bundle: Bundle) -> None:

@@ -4,6 +4,7 @@ from callpoint.domain.activation import PENDING, Activation, ActivationState, En
 from callpoint.domain.errors import ConflictError, DeniedError
 from callpoint.lifecycle.announce import announce
 from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.revoke import revoke_all
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
@@ -22,7 +23,8 @@ async def withdraw(services: Services, caller: Caller, activation: str) -> Activ
             )
         return end(tx, found, EndReason.RETURNED, caller.principal.id)
 
-    made = await services.store.transact(work, urgent=True)
+    async with on_record(services, caller, "activation:withdraw", activation):
+        made = await services.store.transact(work, urgent=True)
     await announce(services, made, "activation:withdrawn", f"{activation} was withdrawn")
     return made
 
@@ -43,7 +45,8 @@ async def give_back(
             raise ConflictError(f"activation {found.id} is {found.state}, not active")
         return end(tx, found, reason, caller.principal.id)
 
-    await services.store.transact(work, urgent=True)
+    async with on_record(services, caller, "activation:return", activation):
+        await services.store.transact(work, urgent=True)
     await revoke_all(services, activation)
     made = await services.store.read(lambda view: view.get(Activation, activation))
     await announce(services, made, "activation:ended", f"{activation} was {reason}")

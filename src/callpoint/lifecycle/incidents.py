@@ -12,7 +12,7 @@ from callpoint.domain.activation import UNFINISHED, Activation, EndReason
 from callpoint.domain.configuration import IncidentSource
 from callpoint.domain.decision import Action
 from callpoint.domain.eligibility import Severity
-from callpoint.domain.errors import ConflictError, DeniedError, RequestError
+from callpoint.domain.errors import CallpointError, ConflictError, DeniedError, RequestError
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.ids import incident_stream, parse_name
 from callpoint.domain.incident import Incident, apply
@@ -20,6 +20,7 @@ from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.principal import PrincipalKind
 from callpoint.lifecycle import facts
 from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.revoke import revoke_all
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
@@ -100,7 +101,8 @@ async def confirm(services: Services, caller: Caller, incident: str) -> Incident
             )
         return _put(tx, held, event)
 
-    made = await services.store.transact(work)
+    async with on_record(services, caller, Action.INCIDENT_CONFIRM, name):
+        made = await services.store.transact(work)
     await _tell(services, made, f"{name} is confirmed and open")
     return made
 
@@ -111,9 +113,10 @@ async def resolve(services: Services, caller: Caller, incident: str) -> Incident
     Raises:
         DeniedError: Not a person.
     """
-    if caller.principal.kind is not PrincipalKind.HUMAN:
-        raise DeniedError("only a person or its source resolves an incident")
     name = incident.lower()
+    async with on_record(services, caller, "incident:resolve", name):
+        if caller.principal.kind is not PrincipalKind.HUMAN:
+            raise DeniedError("only a person or its source resolves an incident")
     person = caller.principal.persons[0]
     return await _resolve(services, name, by=person, actor=caller.principal.id)
 
@@ -121,20 +124,35 @@ async def resolve(services: Services, caller: Caller, incident: str) -> Incident
 async def report(
     services: Services, source: IncidentSource, reports: tuple[Report, ...], body: bytes
 ) -> tuple[Incident, ...]:
-    """What an authenticated source delivered: firing ones open, the others resolve."""
+    """What an authenticated source delivered: firing ones open, the others resolve.
+
+    Each stands alone, so that one that cannot be taken keeps no other from ending access; the
+    first error is raised after all were tried.
+
+    Raises:
+        ConflictError: An incident of that name belongs to somebody else.
+    """
     digest = hashlib.sha256(body).hexdigest()
     held: list[Incident] = []
+    errors: list[CallpointError] = []
     for item in reports:
         name = incident_id(item)
-        if item.firing:
-            held.append(await _firing(services, source, item, name, digest))
-        elif await _is_held(services, name):
-            held.append(await _resolve(services, name, by=source.id, actor=""))
+        try:
+            if item.firing:
+                held.append(await _firing(services, source, item, name, digest))
+            elif await _is_held(services, source, name):
+                held.append(await _resolve(services, name, by=source.id, actor=""))
+        except CallpointError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
     return tuple(held)
 
 
-async def _is_held(services: Services, name: str) -> bool:
-    return await services.store.read(lambda view: view.find(Incident, name)) is not None
+async def _is_held(services: Services, source: IncidentSource, name: str) -> bool:
+    """Whether it is this source's: nobody else's incident is closed by it."""
+    found = await services.store.read(lambda view: view.find(Incident, name))
+    return found is not None and found.source == source.id
 
 
 def incident_id(item: Report) -> str:

@@ -33,18 +33,24 @@ from callpoint.domain.incident import Incident, fold_incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.undo_plan import UndoPlan
+from callpoint.domain.untrusted import printable
+from callpoint.lifecycle import budget
 from callpoint.lifecycle.announce import announce, standing
 from callpoint.lifecycle.ending import end, end_lease, leases
 from callpoint.lifecycle.gate import enforce_on
 from callpoint.lifecycle.proof import must_agree, proven
+from callpoint.lifecycle.refusal import on_record
+from callpoint.lifecycle.removal import remove
 from callpoint.lifecycle.residual import connector, must_be_accepted
 from callpoint.lifecycle.revoke import revoke_now
-from callpoint.lifecycle.rules import Rules
-from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.rules import Rules, must_be_in_force
+from callpoint.lifecycle.services import Services, must_keep_time
 from callpoint.lifecycle.votes import verify_vote
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
 from callpoint.ports.targets import Credential, Issued, MintRequest, Residual
+
+_ERROR_LENGTH = 500
 
 
 class _Case(msgspec.Struct, frozen=True):
@@ -74,15 +80,20 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
         TargetError: A target failed; what may exist there is being revoked.
     """
     rules = await services.rules.current()
-    case = await services.store.read(lambda view: _prove(view, services, activation))
-    _must_be_due(services, caller, case, rules)
+    async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
+        case = await services.store.read(lambda view: _prove(view, services, activation))
+        _must_be_due(services, caller, case, rules)
     decisions = await enforce_on(
         services, caller, rules, Action.ACTIVATION_ISSUE, case.activation, quorum_met=True
     )
-    await _check_targets(services, rules, case.activation)
-    active, planned = await services.store.transact(
-        lambda tx: _intend(tx, services, case, decisions)
-    )
+    async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
+        await _check_targets(services, rules, case.activation)
+
+    def work(tx: Transaction) -> tuple[Activation, tuple[Lease, ...]]:
+        _must_still_be_due(tx, services, rules, case)
+        return _intend(tx, services, case.activation, decisions)
+
+    active, planned = await services.store.transact(work)
     await _mint_all(services, active, planned)
     made = await services.store.read(lambda view: view.get(Activation, activation))
     await announce(
@@ -145,21 +156,25 @@ async def _check_targets(services: Services, rules: Rules, found: Activation) ->
         must_be_accepted(eligibility, target, await port.residual())
 
 
-def _intend(
-    tx: Transaction, services: Services, case: _Case, decisions: tuple[Decision, ...]
-) -> tuple[Activation, tuple[Lease, ...]]:
-    """Step 4: one atomic check on the store's clock, then the intent (I1, I4)."""
-    found, now = tx.get(Activation, case.activation.id), tx.now()
+def _must_still_be_due(tx: Transaction, services: Services, rules: Rules, case: _Case) -> None:
+    """Step 4, first half: one atomic check on the store's clock (I4)."""
+    found = tx.get(Activation, case.activation.id)
     if found != case.activation:
         raise ConflictError(f"activation {found.id} moved meanwhile")
-    if tx.skew() > services.limits.skew:
-        raise ClockError(
-            f"the store's clock jumped back by {tx.skew().total_seconds():.1f} s",
-            way_out="repair the clock; revocation goes on meanwhile",
-        )
-    if now > found.lapse_at():
+    must_keep_time(tx, services)
+    must_be_in_force(tx, rules)
+    if tx.now() > found.lapse_at():
         raise ConflictError(f"activation {found.id} lapsed", way_out="ask again")
     _must_be_open(tx, found)
+    eligibility = rules.configuration.eligibility(found.request.eligibility)
+    budget.must_not_be_spent(tx, eligibility, found.request)
+
+
+def _intend(
+    tx: Transaction, services: Services, found: Activation, decisions: tuple[Decision, ...]
+) -> tuple[Activation, tuple[Lease, ...]]:
+    """Step 4, second half: the intent, before any call to a target (I1)."""
+    now = tx.now()
     not_after = now + found.request.ttl
     plans = tuple(
         _plan(services, found, n, text, not_after) for n, text in enumerate(found.request.opens)
@@ -212,9 +227,13 @@ def _plan(
 
 async def _mint_all(services: Services, found: Activation, planned: tuple[Lease, ...]) -> None:
     """Steps 5 and 6 for each lease; if one fails, all of them end: half an access helps nobody."""
-    results = await asyncio.gather(
-        *(_mint(services, found, lease) for lease in planned), return_exceptions=True
-    )
+    try:
+        results = await asyncio.gather(
+            *(_mint(services, found, lease) for lease in planned), return_exceptions=True
+        )
+    except asyncio.CancelledError:  # nobody waits for it any more: the caller or the process goes
+        await asyncio.shield(_give_up(services, found.id))
+        raise
     errors = [result for result in results if isinstance(result, BaseException)]
     if not errors:
         return
@@ -297,20 +316,31 @@ def _sealed_text(minted: _Minted, found: Activation) -> bytes:
 
 
 async def _fail(services: Services, lease: Lease, error: BaseException) -> None:
-    """The account may exist: the lease ends at once and is revoked by its plan."""
+    """The account may exist: the lease ends at once and is revoked by its plan.
+
+    When somebody ended it while the target worked, its revocation may have looked before the
+    account was there. So whoever made it removes it too; should that fail, reconciliation finds it.
+    """
     words = error.message if isinstance(error, CallpointError) else type(error).__name__
     code = error.code if isinstance(error, TargetError) else ""
 
-    def work(tx: Transaction) -> None:
+    def work(tx: Transaction) -> bool:
         found = tx.get(Lease, lease.id)
-        if found.state in (LeaseState.PLANNED, LeaseState.LIVE):
-            event = ev.LeaseFailed(
-                lease=lease.id, target=lease.plan.target, error=words[:500], code=code
-            )
-            tx.append(activation_stream(lease.activation), event)
-            end_lease(tx, found, EndReason.ISSUE_FAILED)
+        if found.state not in (LeaseState.PLANNED, LeaseState.LIVE):
+            return False
+        event = ev.LeaseFailed(
+            lease=lease.id,
+            target=lease.plan.target,
+            error=printable(words, _ERROR_LENGTH),
+            code=code,
+        )
+        tx.append(activation_stream(lease.activation), event)
+        end_lease(tx, found, EndReason.ISSUE_FAILED)
+        return True
 
-    await asyncio.shield(services.store.transact(work, urgent=True))
+    if not await asyncio.shield(services.store.transact(work, urgent=True)):
+        port = connector(services, lease.plan.target)
+        await asyncio.shield(remove(port, lease.plan, None, None))
 
 
 async def _give_up(services: Services, activation: str) -> None:

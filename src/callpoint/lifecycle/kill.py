@@ -15,7 +15,9 @@ from callpoint.domain.errors import DeniedError, RequestError
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
+from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.revoke import revoke_now
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
@@ -24,7 +26,6 @@ from callpoint.ports.stores import Transaction, View, Where
 
 _ALL = 1_000_000
 _LISTED = 1000
-_ABOUT_LIMIT = 200
 
 
 class Scope(StrEnum):
@@ -42,7 +43,7 @@ class Killed(msgspec.Struct, frozen=True):
 
     Attributes:
         activations: Ended or withdrawn by it.
-        alive: Leases that are not yet proven dead; they are retried for ever.
+        alive: Leases that it covers and that are not yet proven dead; retried for ever.
     """
 
     activations: tuple[str, ...]
@@ -52,10 +53,14 @@ class Killed(msgspec.Struct, frozen=True):
 async def kill(services: Services, caller: Caller, scope: Scope, about: str = "") -> Killed:
     """End all that the scope covers, now, and revoke before answering.
 
+    What ended earlier and is not proven dead yet is tried again too, and told.
+
     Raises:
         DeniedError: A machine that would end what is not its own.
         RequestError: A scope that needs a name has none.
     """
+    if scope is Scope.INCIDENT:
+        about = about.lower()  # as it was declared or reported
     if scope is not Scope.EVERYTHING and not about:
         raise RequestError(f"kill {scope} needs a name", way_out=f"`callpoint kill {scope} NAME`")
 
@@ -68,22 +73,23 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
         order = ev.KillOrdered(
             actor=caller.principal.id,
             scope=scope,
-            about=about[:_ABOUT_LIMIT],
+            about=printable(about),
             activations=ended[:_LISTED],
             count=len(ended),
         )
         tx.append(INSTALLATION_STREAM, order)
         return ended
 
-    ended = await services.store.transact(work, urgent=True)
-    alive = await _revoke_all(services, ended)
+    async with on_record(services, caller, f"kill:{scope}", about):
+        ended = await services.store.transact(work, urgent=True)
+    alive = await _revoke_all(services, scope, about)
     await services.notifier.notify(
         Notice(
             kind="kill:ordered",
             about=about or scope,
             to=(),
-            text=f"{caller.principal.id} killed {scope} {about}: {len(ended)} activations ended,"
-            f" {len(alive)} credentials not yet proven dead",
+            text=f"{caller.principal.id} killed {scope} {printable(about)}: {len(ended)}"
+            f" activations ended, {len(alive)} credentials not yet proven dead",
             urgent=True,
         )
     )
@@ -119,15 +125,14 @@ def _must_be_allowed(caller: Caller, found: list[Activation]) -> None:
         )
 
 
-async def _revoke_all(services: Services, activations: tuple[str, ...]) -> tuple[str, ...]:
-    """Revoke what the kill ended; returns the leases that are not yet proven dead."""
+async def _revoke_all(services: Services, scope: Scope, about: str) -> tuple[str, ...]:
+    """Revoke what the scope covers; returns the leases that are not yet proven dead."""
 
     def ending(view: View) -> tuple[Lease, ...]:
         return tuple(
             lease
-            for activation in activations
-            for lease in view.select(Lease, Where(parent=activation))
-            if lease.state is not LeaseState.ENDED
+            for lease in view.select(Lease, Where(states=(LeaseState.ENDING,), limit=_ALL))
+            if _covers(scope, about, view.get(Activation, lease.activation))
         )
 
     await revoke_now(services, await services.store.read(ending))

@@ -12,9 +12,10 @@ from callpoint.domain.change import Change
 from callpoint.domain.errors import CallpointError, ConflictError, DeniedError, RequestError
 from callpoint.domain.governance import Bundle, InForce, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
-from callpoint.domain.publication import verify_signatures
+from callpoint.domain.publication import counting, verify_signatures
+from callpoint.domain.untrusted import printable
 from callpoint.domain.widening import compare, required_signatures
-from callpoint.lifecycle.found import published
+from callpoint.lifecycle.found import published, told
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
@@ -60,12 +61,13 @@ async def publish(
     except DeniedError as error:
         await _refuse(services, caller, bundle, widens, error)
         raise
+    records = counting(bundle, signatures, governance.governors, services.verifier.is_valid)
 
     def work(tx: Transaction) -> None:
         pointer = tx.get(InForce, "bundle")
         if pointer.digest != bundle.previous:
             raise ConflictError("another bundle was published meanwhile", way_out="sign again")
-        tx.append(INSTALLATION_STREAM, published(bundle, widens, signatures, caller.principal.id))
+        tx.append(INSTALLATION_STREAM, published(bundle, widens, records, caller.principal.id))
         tx.put(StoredBundle(bundle=bundle, digest=bundle.digest()))
         tx.put(msgspec.structs.replace(pointer, number=bundle.number, digest=bundle.digest()))
 
@@ -75,7 +77,8 @@ async def publish(
             kind="bundle:published",
             about=str(bundle.number),
             to=tuple(governance.governors),
-            text=f"configuration {bundle.number} is in force; it widens: {widens or 'nothing'}",
+            text=f"configuration {bundle.number} is in force; it widens:"
+            f" {'; '.join(told(widens)) or 'nothing'}",
             urgent=bool(widens),
         )
     )
@@ -105,6 +108,9 @@ async def _refuse(
     error: CallpointError,
 ) -> None:
     event = ev.BundleRefused(
-        actor=caller.principal.id, digest=bundle.digest(), widens=widens, reason=error.message
+        actor=caller.principal.id,
+        digest=bundle.digest(),
+        widens=told(widens),
+        reason=printable(error.message, 500),
     )
     await services.store.transact(lambda tx: tx.append(INSTALLATION_STREAM, event), urgent=True)

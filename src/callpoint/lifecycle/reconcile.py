@@ -11,7 +11,7 @@ import msgspec
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, EndReason
 from callpoint.domain.errors import TargetError
-from callpoint.domain.ids import activation_of, activation_stream, target_stream
+from callpoint.domain.ids import activation_stream, target_stream
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.review import Finding
 from callpoint.lifecycle.ending import end
@@ -108,9 +108,12 @@ async def _close_missing(services: Services, handle: str) -> None:
         lease = tx.find(Lease, handle)
         if lease is None or lease.state is not LeaseState.LIVE:
             return False
+        activation = tx.get(Activation, lease.activation)
+        if tx.now() >= lease.plan.not_after:
+            end(tx, activation, EndReason.EXPIRED)  # the target's own reaper came first (I3)
+            return True
         text = f"{lease.plan.account} was removed from {lease.plan.target} by somebody else"
         event = ev.FindingRaised(finding=Finding(kind="account_missing", text=text), lease=handle)
-        activation = tx.get(Activation, activation_of(handle))
         tx.append(activation_stream(activation.id), event)
         end(tx, tx.put(activation.apply(event, tx.now())), EndReason.POLICY_VIOLATION)
         return True

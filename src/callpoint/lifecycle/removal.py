@@ -69,7 +69,10 @@ async def remove(
             return await act()
         except TargetError as error:
             failures.append((rung, error))
-            return None
+        except Exception as error:  # noqa: BLE001 -- a defect of one step must not stop the next
+            words = f"{rung} failed: {type(error).__name__}"
+            failures.append((rung, TargetUnknownError(words, target=plan.target)))
+        return None
 
     await step(Rung.DISABLE, lambda: port.disable(plan))
     left = await step(Rung.KILL, lambda: port.kill_sessions(plan))

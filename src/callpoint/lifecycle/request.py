@@ -1,5 +1,6 @@
 """Step 1: somebody asks for an activation, for one incident, with a reason."""
 
+import ipaddress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -15,6 +16,7 @@ from callpoint.domain.ids import ACTIVATION_LENGTH, activation_stream
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.request import Request
+from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import budget, facts
 from callpoint.lifecycle.announce import announce_request
 from callpoint.lifecycle.residual import residual_findings
@@ -26,6 +28,8 @@ from callpoint.ports.stores import Transaction, View
 JUSTIFICATION_LIMIT = 2000
 JUSTIFICATION_LEAST = 10
 _NONCE_SIZE = 16
+_INCIDENT_LIMIT = 128
+_SOURCES_LIMIT = 16
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +75,8 @@ async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
         DeniedError: Policy says no (not eligible, no such incident, another target …).
         LogUnavailableError: There is no evidence without the log, so no request.
     """
+    # Incidents have lower-case names, whatever the tool that they come from shows.
+    ask = msgspec.structs.replace(ask, incident=ask.incident.lower())
     rules = await services.rules.current()
     eligibility = rules.configuration.eligibility(ask.eligibility)
     _check(services, ask, eligibility)
@@ -90,7 +96,7 @@ async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
     def work(tx: Transaction) -> Activation:
         now = draft(tx)
         open_ = now.incident is not None and now.incident.state_at(tx.now()) is IncidentState.OPEN
-        if eligibility.incident is not None and not open_:
+        if (eligibility.incident is not None or ask.incident) and not open_:
             raise ConflictError(f"incident {ask.incident} is no longer open")
         return _record(tx, caller, now.request, fresh.words, decisions)
 
@@ -119,7 +125,29 @@ def _check(services: Services, ask: Ask, eligibility: Eligibility) -> None:
         )
     if ask.ttl is not None and not timedelta(0) < ask.ttl <= eligibility.ttl:
         raise RequestError(f"{eligibility.id} lasts at most {eligibility.ttl}")
+    if len(ask.incident) > _INCIDENT_LIMIT:
+        raise RequestError(f"an incident's name has at most {_INCIDENT_LIMIT} characters")
     _openings(ask, eligibility)
+    _networks(ask)
+
+
+def _networks(ask: Ask) -> tuple[str, ...]:
+    """The networks in CIDR form: they go into every undo plan, so they are few and short."""
+    if len(ask.sources) > _SOURCES_LIMIT:
+        raise RequestError(f"name at most {_SOURCES_LIMIT} source networks")
+    try:
+        return tuple(str(ipaddress.ip_network(text)) for text in ask.sources)
+    except ValueError as error:
+        raise RequestError(
+            f"not a network: {printable(str(error))}", way_out="write 203.0.113.7/32 or 10.1.0.0/16"
+        ) from error
+
+
+def _answering(caller: Caller, configuration: Configuration) -> tuple[str, ...]:
+    """Who asks, who answers for it, and for whom it acts: none of them approves (I9)."""
+    chain = [configuration.principals.get(name) for name in caller.acts_for]
+    behind = (person for who in chain if who is not None for person in who.persons)
+    return tuple(dict.fromkeys((*caller.principal.persons, *behind)))
 
 
 def _openings(ask: Ask, eligibility: Eligibility) -> tuple[str, ...]:
@@ -156,7 +184,7 @@ def _draft(
         activation=fresh.activation,
         eligibility=eligibility.id,
         principal=caller.principal.id,
-        persons=caller.principal.persons,
+        persons=_answering(caller, configuration),
         incident=ask.incident,
         opens=_openings(ask, eligibility),
         purpose=ask.purpose,
@@ -166,7 +194,7 @@ def _draft(
         idle=eligibility.idle,
         justification=fresh.words.commitment(),
         seal_to=ask.seal_to,
-        sources=ask.sources,
+        sources=_networks(ask),
         nonce=fresh.nonce,
         quorum=terms.quorum,
         triage=eligibility.review.triage,

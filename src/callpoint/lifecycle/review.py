@@ -13,6 +13,8 @@ from callpoint.domain.review import Finding, ReviewVerdict
 from callpoint.lifecycle.announce import announce
 from callpoint.lifecycle.ending import leases
 from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.proof import must_be_ours
+from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
@@ -48,7 +50,8 @@ async def triage(services: Services, caller: Caller, activation: str) -> Activat
         tx.append(activation_stream(activation), event)
         return tx.put(after)
 
-    return await services.store.transact(work)
+    async with on_record(services, caller, Action.REVIEW_RECORD, activation):
+        return await services.store.transact(work)
 
 
 async def close(services: Services, caller: Caller, activation: str, said: Judgement) -> Activation:
@@ -56,7 +59,7 @@ async def close(services: Services, caller: Caller, activation: str, said: Judge
 
     Raises:
         ConflictError: Not ended, or a credential is not proven dead.
-        DeniedError: The reviewer asked, used, or approved.
+        DeniedError: The reviewer asked, used, or approved; or looked at another log.
     """
     rules = await services.rules.current()
     _check(said)
@@ -73,6 +76,7 @@ async def close(services: Services, caller: Caller, activation: str, said: Judge
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
         _must_be_independent(caller, found, rules)
+        must_be_ours(tx, services.installation, said.checkpoint)
         alive = [x.id for x in leases(tx, activation) if x.state is not LeaseState.ENDED]
         if alive:
             raise ConflictError(
@@ -83,7 +87,8 @@ async def close(services: Services, caller: Caller, activation: str, said: Judge
         tx.append(activation_stream(activation), event)
         return tx.put(after)
 
-    made = await services.store.transact(work)
+    async with on_record(services, caller, Action.REVIEW_RECORD, activation):
+        made = await services.store.transact(work)
     await announce(services, made, "activation:reviewed", f"{activation}: {said.verdict}")
     return made
 

@@ -25,6 +25,7 @@ from callpoint.domain.errors import CallpointError, TargetError, UnavailableErro
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import Lease, LeaseState, Rung
 from callpoint.domain.review import Finding
+from callpoint.domain.untrusted import bounded, printable
 from callpoint.lifecycle.announce import announce_stuck
 from callpoint.lifecycle.removal import NOT_TRIED, Removal, remove
 from callpoint.lifecycle.residual import connector
@@ -35,11 +36,17 @@ from callpoint.ports.targets import Attempt, Credential, ProbeResult
 _DOUBLINGS = 20
 _RESIDUE_LISTED = 50
 _RESIDUE_LENGTH = 300
+_ERROR_LENGTH = 500
 
 
 async def revoke_now(services: Services, leases: Iterable[Lease]) -> None:
     """Try every lease once, now and together; what fails stays due and the sweep goes on."""
-    await asyncio.gather(*(revoke(services, lease.id) for lease in leases))
+    results = await asyncio.gather(
+        *(revoke(services, lease.id) for lease in leases), return_exceptions=True
+    )
+    for result in results:  # only now: an error of one must not leave the others alone
+        if isinstance(result, BaseException):
+            raise result
 
 
 async def revoke_all(services: Services, activation: str) -> None:
@@ -50,15 +57,21 @@ async def revoke_all(services: Services, activation: str) -> None:
 
 async def revoke(services: Services, lease: str) -> bool:
     """One attempt at one lease; True when it is proven dead. Target failures do not raise."""
-    held = await services.store.transact(lambda tx: _claim(tx, services, lease), urgent=True)
-    if held is None:
+    found = await services.store.read(lambda view: view.find(Lease, lease))
+    if found is None or found.state is not LeaseState.ENDING:
         return False
-    async with services.lane(held.plan.target):
+    async with services.lane(found.plan.target):  # first the lane: a claim must not run out in it
+        held = await services.store.transact(lambda tx: _claim(tx, services, lease), urgent=True)
+        if held is None:
+            return False
         try:
             return await _attempt(services, held)
         except CallpointError as error:
             await _retry_later(services, held, Rung.REVOKE, error)
-            return False
+        except Exception as error:  # noqa: BLE001 -- a defect is retried and loud, like silence (I6)
+            broken = UnavailableError(f"revocation failed: {type(error).__name__}")
+            await _retry_later(services, held, Rung.REVOKE, broken)
+        return False
 
 
 def _claim(tx: Transaction, services: Services, lease: str) -> Lease | None:
@@ -99,7 +112,7 @@ def _kept(services: Services, held: Lease) -> Credential | None:
         return msgspec.json.decode(
             services.vault.open(base64.b64decode(held.probe)), type=Credential
         )
-    except (UnavailableError, msgspec.DecodeError):
+    except (UnavailableError, msgspec.MsgspecError, ValueError):
         return None  # revocation goes on without the attempt; the evidence says "not tried"
 
 
@@ -120,6 +133,8 @@ async def _control(
 
 def _note_control(tx: Transaction, held: Lease, control: ProbeResult) -> Lease:
     found = tx.get(Lease, held.id)
+    if found.state is not LeaseState.ENDING:
+        return found  # another worker buried it meanwhile; its stream may be closed
     event = ev.LeaseProbed(lease=held.id, control=control.attempt, control_code=control.code)
     tx.append(activation_stream(held.activation), event)
     return tx.put(msgspec.structs.replace(found, probed=control.attempt))
@@ -160,7 +175,7 @@ def _findings(held: Lease, removal: Removal) -> tuple[Finding, ...]:
     lines = [f"{held.plan.target}: {r.kind} {r.name} {r.detail}" for r in removal.residue]
     if len(lines) > _RESIDUE_LISTED:
         lines[_RESIDUE_LISTED:] = [f"and {len(lines) - _RESIDUE_LISTED} more on {held.plan.target}"]
-    return tuple(Finding(kind="residue", text=line[:_RESIDUE_LENGTH]) for line in lines)
+    return tuple(Finding(kind="residue", text=bounded(line, _RESIDUE_LENGTH)) for line in lines)
 
 
 async def _retry_later(services: Services, held: Lease, rung: Rung, error: CallpointError) -> None:
@@ -175,7 +190,7 @@ async def _retry_later(services: Services, held: Lease, rung: Rung, error: Callp
         stuck = msgspec.structs.replace(
             found.due(now + backoff(services, found.attempts)),
             rung=rung,
-            last_error=error.message[:500],
+            last_error=printable(error.message, _ERROR_LENGTH),
             probe="" if late else found.probe,
         )
         if _is_power_of_two(found.attempts):
@@ -184,7 +199,7 @@ async def _retry_later(services: Services, held: Lease, rung: Rung, error: Callp
 
     stuck = await services.store.transact(work, urgent=True)
     if stuck.state is LeaseState.ENDING and _is_power_of_two(stuck.attempts):
-        await announce_stuck(services, stuck, error.message)
+        await announce_stuck(services, stuck, stuck.last_error)
 
 
 def _stuck(lease: Lease, error: CallpointError) -> ev.LeaseStuck:
@@ -193,7 +208,7 @@ def _stuck(lease: Lease, error: CallpointError) -> ev.LeaseStuck:
         target=lease.plan.target,
         attempts=lease.attempts,
         rung=lease.rung,
-        error=error.message[:500],
+        error=lease.last_error,
         code=error.code if isinstance(error, TargetError) else "",
     )
 

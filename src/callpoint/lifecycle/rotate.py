@@ -10,7 +10,7 @@ from callpoint.domain import event as ev
 from callpoint.domain.event import KeyRotated, SignatureRecord
 from callpoint.domain.governance import Rotation
 from callpoint.domain.ids import INSTALLATION_STREAM
-from callpoint.domain.publication import verify_signatures
+from callpoint.domain.publication import counting, verify_signatures
 from callpoint.lifecycle.proof import proven
 from callpoint.lifecycle.services import Services
 
@@ -35,7 +35,7 @@ async def rotate(
         use=rotation.use,
         old=rotation.old,
         new=rotation.new,
-        signatures=tuple(signatures),
+        signatures=counting(rotation, signatures, governance.governors, services.verifier.is_valid),
     )
     await services.store.transact(lambda tx: tx.append(INSTALLATION_STREAM, event))
 

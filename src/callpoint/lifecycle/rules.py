@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from callpoint.domain import event as ev
 from callpoint.domain.configuration import Configuration
-from callpoint.domain.errors import CallpointError, ConfigError, TamperError, UnavailableError
+from callpoint.domain.errors import (
+    CallpointError,
+    ConfigError,
+    ConflictError,
+    TamperError,
+    UnavailableError,
+)
 from callpoint.domain.governance import Bundle, InForce, Installation, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.lifecycle.proof import proven
@@ -66,7 +72,19 @@ class RuleBook:
             TamperError: The stored bundle is not the one that the log names last, or is older than
                 one that was in force before.
         """
-        pointer = await self._store.read(lambda view: view.find(InForce, "bundle"))
+        fresh = await self._store.read(self._read)
+        known = self._newest.number if self._newest is not None else 0
+        # Another task may have seen a newer one while this one read.
+        if fresh is not self._loaded and fresh.bundle.number >= known:
+            if self._on_load is not None:
+                self._on_load(fresh.bundle)
+            self._newest, self._newest_digest = fresh.bundle, fresh.digest
+            self._loaded = fresh
+        return fresh
+
+    def _read(self, view: View) -> Rules:
+        """Pointer, bundle and log in one view, so that a publication in between misleads nobody."""
+        pointer = view.find(InForce, "bundle")
         if pointer is None:
             raise UnavailableError(
                 "no configuration is published", way_out="run `callpoint init` first"
@@ -75,12 +93,7 @@ class RuleBook:
         if loaded is not None and loaded.digest == pointer.digest:
             return loaded
         self._must_not_go_back(pointer)
-        fresh = await self._store.read(lambda view: self._load(view, pointer))
-        if self._on_load is not None:
-            self._on_load(fresh.bundle)
-        self._newest, self._newest_digest = fresh.bundle, fresh.digest
-        self._loaded = fresh
-        return fresh
+        return self._load(view, pointer)
 
     async def refresh(self) -> Configuration:
         """The configuration in force, or the last one that was proven if that cannot be told now.
@@ -170,3 +183,16 @@ class RuleBook:
             if isinstance(item.event, ev.BundlePublished):
                 return item.event
         raise TamperError("the log holds no published configuration")
+
+
+def must_be_in_force(view: View, rules: Rules) -> None:
+    """The rules that a step began with are still in force when it writes (I15).
+
+    Raises:
+        ConflictError: Others were published meanwhile.
+    """
+    pointer = view.find(InForce, "bundle")
+    if pointer is None or pointer.digest != rules.digest:
+        raise ConflictError(
+            "the configuration changed meanwhile", way_out="run the same command again"
+        )

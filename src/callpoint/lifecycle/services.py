@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from callpoint.domain.errors import ClockError
 from callpoint.domain.event_form import Private
 from callpoint.domain.governance import Installation
 from callpoint.lifecycle.pep import Pep
@@ -12,7 +13,7 @@ from callpoint.lifecycle.rules import RuleBook
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.keys import Sealer, Vault, Verifier
 from callpoint.ports.notifiers import Notifier
-from callpoint.ports.stores import Store
+from callpoint.ports.stores import Store, View
 from callpoint.ports.targets import Connector
 
 SALT_SIZE = 16
@@ -70,3 +71,17 @@ class Services:
     def lane(self, target: str) -> asyncio.Semaphore:
         """The cap on concurrent revocations of one target (I6)."""
         return self.lanes.setdefault(target, asyncio.Semaphore(self.limits.per_target))
+
+
+def must_keep_time(view: View, services: Services) -> None:
+    """Nothing is given while the store's clock is behind what it said before (I4).
+
+    Raises:
+        ClockError: It jumped back.
+    """
+    behind = view.skew()
+    if behind > services.limits.skew:
+        raise ClockError(
+            f"the store's clock jumped back by {behind.total_seconds():.1f} s",
+            way_out="repair the clock; revocation goes on meanwhile",
+        )

@@ -5,12 +5,13 @@ that looks again at the store's clock. Nothing here asks the PDP or waits for th
 """
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
 from callpoint.domain import event as ev
-from callpoint.domain.activation import Activation, ActivationState, EndReason
+from callpoint.domain.activation import UNFINISHED, Activation, ActivationState, EndReason
 from callpoint.domain.errors import CallpointError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.incident import Incident
@@ -69,7 +70,14 @@ async def sweep(services: Services) -> Swept:
 
 def _due_activations(view: View) -> tuple[Activation, ...]:
     """Those whose time came, and active ones whose incident is over (a crash in between)."""
-    due = view.select(Activation, Where(due_before=view.now(), limit=_BATCH))
+    # Overdue reviews stay due; they must not crowd out what access depends on.
+    due = tuple(
+        found
+        for states in (UNFINISHED, (ActivationState.ENDED,))
+        for found in view.select(
+            Activation, Where(states=states, due_before=view.now(), limit=_BATCH)
+        )
+    )
     active = view.select(Activation, Where(states=(ActivationState.ACTIVE,), limit=_BATCH))
     over = tuple(a for a in active if _incident_over(view, a) and a not in due)
     return (*due, *over)
@@ -114,20 +122,24 @@ def _moved(tx: Transaction, found: Activation, now: datetime) -> Activation | No
         case ActivationState.ACTIVE if passed:
             expired = found.not_after is not None and now >= found.not_after
             return end(tx, found, EndReason.EXPIRED if expired else EndReason.IDLE)
-        case ActivationState.ENDED if passed and due is not None:
-            return _escalate(tx, found, due)
+        case ActivationState.ENDED if passed and found.review is not None:
+            late = [deadline for deadline in found.review.deadlines() if now >= deadline]
+            return _escalate(tx, found, late)
         case _:
             return None
 
 
-def _escalate(tx: Transaction, found: Activation, deadline: datetime) -> Activation | None:
+def _escalate(tx: Transaction, found: Activation, late: Iterable[datetime]) -> Activation | None:
     """A review deadline passed: said once for each deadline (I16)."""
-    text = f"review deadline {deadline:%Y-%m-%d %H:%M} UTC passed"
-    if any(finding.text == text for finding in found.findings):
-        return None
-    event = ev.FindingRaised(finding=Finding(kind="review_overdue", text=text))
-    tx.append(activation_stream(found.id), event)
-    return tx.put(found.apply(event, tx.now()))
+    after = found
+    for deadline in late:
+        text = f"review deadline {deadline:%Y-%m-%d %H:%M} UTC passed"
+        if any(finding.text == text for finding in after.findings):
+            continue
+        event = ev.FindingRaised(finding=Finding(kind="review_overdue", text=text))
+        tx.append(activation_stream(found.id), event)
+        after = after.apply(event, tx.now())
+    return tx.put(after) if after is not found else None
 
 
 async def _work_on(services: Services, lease: Lease) -> bool:

@@ -19,7 +19,9 @@ from callpoint.domain.lease import Lease, LeaseState
 from callpoint.lifecycle.ending import leases
 from callpoint.lifecycle.gate import enforce_on
 from callpoint.lifecycle.proof import must_agree, proven
-from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.refusal import on_record
+from callpoint.lifecycle.rules import must_be_in_force
+from callpoint.lifecycle.services import Services, must_keep_time
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
 
@@ -40,12 +42,13 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
         DeniedError: Another principal, or policy says no now.
         ConflictError: The lease or the activation is over, or the incident is not open.
         TamperError: The box is not the one that was issued.
-        LogUnavailableError: No evidence, no secret (I2).
+        LogUnavailableError, ClockError: No evidence, no secret (I2); nor while expiry is unsure.
     """
     rules = await services.rules.current()
-    found, held = await services.store.read(lambda view: _load(view, services, lease))
-    if caller.principal.id != found.request.principal:
-        raise DeniedError(f"only {found.request.principal} can fetch credentials of {found.id}")
+    async with on_record(services, caller, Action.CREDENTIAL_REVEAL, lease):
+        found, held = await services.store.read(lambda view: _load(view, services, lease))
+        if caller.principal.id != found.request.principal:
+            raise DeniedError(f"only {found.request.principal} can fetch credentials of {found.id}")
     _must_be_live(found, held)
     opened = f"{held.plan.target}:{held.plan.role}"
     asked = msgspec.structs.replace(
@@ -56,6 +59,8 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
     )
 
     def work(tx: Transaction) -> Box:
+        must_be_in_force(tx, rules)
+        must_keep_time(tx, services)
         return _hand_out(tx, caller, held, decision)
 
     return await services.store.transact(work)
