@@ -108,7 +108,10 @@ def test_an_unreadable_file_is_told(tmp_path: Path):
     """What the system refuses to open is an error with the file's name."""
     root = directory(tmp_path)
     (root / "policies" / "a.cedar").mkdir(parents=True)
-    assert errors_in(root)[0][0] == "policies/a.cedar"
+    (root / "callpoint.d" / "part.toml").mkdir(parents=True)
+    told = errors_in(root)
+    assert [file for file, _, _ in told] == ["callpoint.d/part.toml", "policies/a.cedar"]
+    assert all("cannot be read" in message for _, _, message in told)
 
 
 @pytest.mark.parametrize(

@@ -357,3 +357,38 @@ def test_an_entry_that_is_no_table():
     """An entry written as a value is told which keys it takes."""
     assert "targets.orders-db: is an integer" in keys_and_words("[targets]\norders-db = 1")
     assert "persons.alice: is a boolean" in keys_and_words("[persons]\nalice = true")
+
+
+@pytest.mark.parametrize(
+    "value,called",
+    [
+        ("1.5", "a float"),
+        ("[1]", "an array"),
+        ("{ a = 1 }", "a table"),
+        ("07:32:00", "a date or time"),
+        ("1979-05-27", "a date or time"),
+        ("true", "a boolean"),
+        ("1", "an integer"),
+    ],
+)
+def test_a_value_of_another_type_is_called_by_its_name(value: str, called: str):
+    """The message uses TOML's words for what stands there."""
+    text = orders.changed(('for = "30m"', f"for = {value}"))
+    assert f"{REPAIR}.for: is {called}" in keys_and_words(text)
+
+
+@pytest.mark.parametrize(
+    "old,new,told",
+    [
+        ("= true }", '= "yes" }', f"{REPAIR}.incident.must_name_target: is a string"),
+        ('"Alice Adler"', '"Alice\\tAdler"', "persons.alice.name: is empty, too long"),
+        ('"Alice Adler"', '""', "persons.alice.name: is empty, too long"),
+        ('{ members = ["grace"] }', f"{{ members = {['x'] * 201} }}", "has more than 200 items"),
+        ("severity = { page", "severity = 1 # { page", "sources.alertmanager.severity: is an int"),
+        ('"orders-db.example.net"', '"a b"', "advertise_host: 'a b' has another form"),
+        ('"orders-db.example.net"', f'"{"x" * 101}"', "…' has another form"),
+    ],
+)
+def test_further_values(old: str, new: str, told: str):
+    """Every kind of value refuses what it is not."""
+    assert told in keys_and_words(orders.changed((old, new)))

@@ -40,13 +40,6 @@ class Lines:
     twice: list[tuple[Path, int, int]] = field(default_factory=list)
     too_deep: int | None = None
 
-    def nearest(self, path: Path) -> int | None:
-        """Line of ``path``, or of the closest thing around it."""
-        for end in range(len(path), 0, -1):
-            if (line := self.first.get(path[:end])) is not None:
-                return line
-        return None
-
 
 def find_lines(text: str) -> Lines:
     """Find every key of a text that `tomllib` accepts; of another text, as far as it is sound."""
