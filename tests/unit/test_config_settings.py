@@ -31,12 +31,13 @@ def test_everything_has_a_default(tmp_path: Path):
         port=8750,
         behind_proxy=False,
         sweep_for=timedelta(seconds=1),
-        reconcile_for=timedelta(minutes=5),
+        reconcile_for=timedelta(minutes=1),
         claim_for=timedelta(minutes=1),
         deliver_for=timedelta(seconds=2),
         stop_for=timedelta(seconds=10),
     )
     assert load_settings(tmp_path).sqlite_path.parent == tmp_path
+    assert load_settings(tmp_path).checkpoint_file == tmp_path / "checkpoint"
 
 
 def test_what_is_written_holds(tmp_path: Path):
@@ -44,8 +45,12 @@ def test_what_is_written_holds(tmp_path: Path):
     found = loaded(
         tmp_path,
         '[store]\nkind = "postgresql"\ndsn = { env = "STORE_DSN" }\n'
-        '[listen]\nhost = "::1"\nport = 1\n[workers]\nsweep = "2s"\n',
+        'checkpoint = "/other/disk"\n'
+        '[listen]\nhost = "::1"\nport = 1\npublic = ["https://callpoint.example"]\n'
+        '[notify]\nwebhook = { env = "HOOK" }\n[workers]\nsweep = "2s"\n',
     )
+    assert found.checkpoint_file == Path("/other/disk")
+    assert (found.public, found.notify_env) == (("https://callpoint.example",), "HOOK")
     assert (found.store, found.store_dsn_env) == (StoreKind.POSTGRESQL, "STORE_DSN")
     assert (found.host, found.port, found.sweep_for) == ("::1", 1, timedelta(seconds=2))
 
@@ -64,6 +69,10 @@ def test_what_is_written_holds(tmp_path: Path):
         ('[listen]\nhost = "0.0.0.0"', "listen.host", 2, "not a loopback address"),
         ('[listen]\nhost = "db.example.net"', "listen.host", 2, "not a loopback address"),
         ("listen = 1", "listen", 1, "is an integer"),
+        ("[listen]\nbehind_proxy = true", "listen.public", 1, "is missing"),
+        ('[listen]\npublic = ["callpoint.example"]', "listen.public[0]", 2, "has another form"),
+        ('[notify]\nwebhook = "https://a.example/t"', "notify.webhook", 2, "a secret"),
+        ('[store]\ncheckpoint = "here"', "store.checkpoint", 2, "has another form"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, key: str, line: int, says: str):
@@ -75,7 +84,7 @@ def test_what_is_refused(tmp_path: Path, text: str, key: str, line: int, says: s
 
 def test_behind_a_proxy_any_address_will_do(tmp_path: Path):
     """Whoever says that a proxy ends TLS may listen anywhere; localhost needs no proxy."""
-    open_to_all = '[listen]\nhost = "0.0.0.0"\nbehind_proxy = true'
+    open_to_all = '[listen]\nhost = "0.0.0.0"\nbehind_proxy = true\npublic = ["https://a.b"]'
     assert loaded(tmp_path, open_to_all).host == "0.0.0.0"  # noqa: S104 -- what is tested
     assert loaded(tmp_path, '[listen]\nhost = "localhost"').host == "localhost"
 

@@ -4,6 +4,7 @@ They are not governed: nothing here gives anybody access. They stand in ``server
 directory, which may be absent; every default is here. Who may open what is in ``callpoint.toml``.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,12 +13,26 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from callpoint.config.document import MAX_BYTES, Document, Problems, parse_document
-from callpoint.config.kinds import BOOLEAN, SECRET, WORD, choice, integer, span
+from callpoint.config.kinds import (
+    BOOLEAN,
+    SECRET,
+    WORD,
+    array,
+    choice,
+    integer,
+    matching,
+    span,
+)
 from callpoint.config.shape import Key, Shape, Values, read_table, refuse_unknown
 from callpoint.domain.errors import ConfigError, RequestError
 
 HOME_VARIABLE = "CALLPOINT_HOME"
 FILE = "server.toml"
+PATH = matching("an absolute path, at most 500 characters", re.compile(r"/[^\x00-\x1f\x7f]{0,499}"))
+ADDRESS = matching(
+    "an address such as https://callpoint.example, without query",
+    re.compile(r"https?://[!-\"$-;=@-~]{1,200}"),
+)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
 
@@ -36,6 +51,13 @@ STORE: Shape = (
         default=StoreKind.SQLITE,
     ),
     Key("dsn", SECRET, "How to reach PostgreSQL; only with that kind.", default=None),
+    Key(
+        "checkpoint",
+        PATH,
+        "File that keeps the last checkpoint outside the database, best on another disk; "
+        "left out, `checkpoint` in the home directory.",
+        default=None,
+    ),
 )
 LISTEN: Shape = (
     Key("host", WORD, "Address to listen on.", default="127.0.0.1"),
@@ -45,6 +67,22 @@ LISTEN: Shape = (
         BOOLEAN,
         "A proxy in front ends TLS. Without it only loopback addresses can be listened on.",
         default=False,
+    ),
+    Key(
+        "public",
+        array(ADDRESS, most=8),
+        "Addresses under which clients know this server: what they sign begins with one of them. "
+        "Left out, those of the loopback address that is listened on.",
+        default=None,
+    ),
+)
+NOTIFY: Shape = (
+    Key(
+        "webhook",
+        SECRET,
+        "Address that notices are posted to as JSON, beside the log; it may hold a token.",
+        default=None,
+        into="notify_env",
     ),
 )
 WORKERS: Shape = (
@@ -58,7 +96,7 @@ WORKERS: Shape = (
         "reconcile",
         span(10 * SECOND, HOUR),
         "How often each target's accounts are compared with the leases, both ways.",
-        default=5 * MINUTE,
+        default=MINUTE,
     ),
     Key(
         "claim",
@@ -79,7 +117,12 @@ WORKERS: Shape = (
         default=10 * SECOND,
     ),
 )
-TABLES: dict[str, Shape] = {"store": STORE, "listen": LISTEN, "workers": WORKERS}
+TABLES: dict[str, Shape] = {
+    "store": STORE,
+    "listen": LISTEN,
+    "notify": NOTIFY,
+    "workers": WORKERS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +141,9 @@ class Settings:
         claim_for: How long a claim on a revocation holds.
         deliver_for: Pause between two rounds of notifications.
         stop_for: Grace when stopping.
+        public: Addresses under which clients know it; empty for the loopback address.
+        checkpoint: Where the last checkpoint is kept; empty for the home directory.
+        notify_env: Environment variable with the address for notices; empty for none.
     """
 
     home: Path
@@ -111,6 +157,14 @@ class Settings:
     claim_for: timedelta
     deliver_for: timedelta
     stop_for: timedelta
+    public: tuple[str, ...] = ()
+    checkpoint: str = ""
+    notify_env: str = ""
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The last checkpoint, outside the database."""
+        return Path(self.checkpoint) if self.checkpoint else self.home / "checkpoint"
 
     @property
     def sqlite_path(self) -> Path:
@@ -167,18 +221,21 @@ def read_settings(home: Path, document: Document) -> Settings:
         for name, shape in TABLES.items()
     }
     store, listen, workers = found["store"], found["listen"], found["workers"]
+    notify = found["notify"]
     if store is not None:
         _check_store(store, problems)
     if listen is not None:
         _check_listen(listen, problems)
     problems.raise_all()
-    if store is None or listen is None or workers is None:
+    if store is None or listen is None or notify is None or workers is None:
         raise AssertionError("a table that cannot be read is a problem")
     return Settings(
         home=home,
         store=store["kind"],
         store_dsn_env=store.get("dsn", ""),
+        checkpoint=store.get("checkpoint", ""),
         **listen,
+        **notify,
         **{f"{name}_for": value for name, value in workers.items()},
     )
 
@@ -195,6 +252,12 @@ def _check_store(store: Values, problems: Problems) -> None:
 
 def _check_listen(listen: Values, problems: Problems) -> None:
     """Answers carry who opens what: not for a network to read."""
+    if listen["behind_proxy"] and "public" not in listen:
+        problems.add(
+            ("listen", "public"),
+            "is missing, and behind a proxy it cannot be guessed",
+            'write public = ["https://callpoint.example"], as clients call it',
+        )
     if not listen["behind_proxy"] and not _is_loopback(listen["host"]):
         problems.add(
             ("listen", "host"),
