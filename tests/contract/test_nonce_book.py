@@ -97,6 +97,14 @@ async def test_a_clock_that_is_set_back_forgets_nothing(store, clock):
     assert not await book.spend("ana", "n-1")
 
 
+async def test_the_later_clock_decides_how_long(memory, clock):
+    """A node whose clock is behind the store's keeps its nonces as long as any other."""
+    behind = SimulatedClock(clock.now() - KEEP_FOR * 2)
+    await StoreNonceBook(memory, behind).spend("ana", "n-1")
+    assert await StoreNonceBook(memory, clock).sweep() == 0
+    assert not await StoreNonceBook(memory, behind).spend("ana", "n-1")
+
+
 async def test_a_nonce_is_spent_while_the_log_is_down(memory, clock):
     """A kill is authenticated, once, while nothing can be signed (I2)."""
     memory.log_down = True
