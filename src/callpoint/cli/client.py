@@ -1,0 +1,205 @@
+"""The API, called: one method per question, errors rebuilt, failures of the way said in words."""
+
+import ssl
+from typing import TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+import msgspec
+
+from callpoint.api import messages as api
+from callpoint.cli.keyring import PrincipalKey
+from callpoint.cli.machine import Machine
+from callpoint.cli.problems import error_of, unreachable
+from callpoint.cli.signing import SignatureAuth
+from callpoint.domain.approval import Verdict
+from callpoint.domain.errors import RequestError, UnavailableError
+from callpoint.domain.ids import parse_activation
+from callpoint.lifecycle.approve import Vote
+from callpoint.lifecycle.incidents import Declaration
+from callpoint.lifecycle.kill import Killed
+from callpoint.lifecycle.publish import Published
+from callpoint.lifecycle.request import Ask
+from callpoint.lifecycle.review import Judgement
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds until a server that does not answer at all is called unreachable."""
+
+ANSWER_TIMEOUT = 180.0
+"""Seconds for an answer: revoking waits for targets, each call up to 15 s (ports.targets)."""
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_T = TypeVar("_T")
+
+
+class NoAnswerError(UnavailableError):
+    """The request may have arrived: what it asked for may have been done."""
+
+
+class Client:
+    """Signs, sends, and decodes with the server's own types.
+
+    Args:
+        server: Its address, with the scheme.
+        key: The caller's.
+        machine: Clock, random source and transport.
+
+    Raises:
+        RequestError: The address is none.
+    """
+
+    def __init__(self, server: str, key: PrincipalKey, machine: Machine) -> None:
+        parts = urlsplit(server)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise RequestError(
+                f"{server[:200]!r} is no server address",
+                way_out="write it as http://host:port, or https:// for another machine",
+            )
+        self.server = server.rstrip("/")
+        self.principal = key.principal
+        self.is_in_clear = parts.scheme == "http" and parts.hostname not in _LOOPBACK
+        self._machine = machine
+        self._http = httpx.Client(
+            base_url=self.server,
+            auth=SignatureAuth(key.principal, key.key, clock=machine, random=machine),
+            transport=machine.transport,
+            # The machine's own authorities, and SSL_CERT_FILE: a private one is common here.
+            verify=ssl.create_default_context() if parts.scheme == "https" else False,
+            timeout=httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT),
+            follow_redirects=False,
+            # A proxy from the environment would see, and could hold back, a kill.
+            trust_env=False,
+            headers={"accept": "application/json"},
+        )
+
+    # -- whose server this is -----------------------------------------------------------------
+
+    def installation(self) -> api.InstallationView:
+        return self._get("/v1/installation", api.InstallationView)
+
+    def checkpoint(self) -> bytes:
+        """The newest signed checkpoint, a note."""
+        return self._send("GET", "/v1/checkpoint").content
+
+    def status(self) -> api.StatusView:
+        return self._get("/v1/status", api.StatusView)
+
+    # -- incidents ----------------------------------------------------------------------------
+
+    def incidents(self) -> api.IncidentList:
+        return self._get("/v1/incidents", api.IncidentList)
+
+    def declare(self, said: Declaration) -> api.IncidentView:
+        return self._post("/v1/incidents", api.IncidentView, said)
+
+    def confirm(self, incident: str) -> api.IncidentView:
+        return self._post(f"/v1/incidents/{_part(incident)}/confirm", api.IncidentView)
+
+    def resolve(self, incident: str) -> api.IncidentView:
+        return self._post(f"/v1/incidents/{_part(incident)}/resolve", api.IncidentView)
+
+    # -- activations --------------------------------------------------------------------------
+
+    def request(self, ask: Ask) -> api.ActivationView:
+        return self._post("/v1/activations", api.ActivationView, ask)
+
+    def activations(self, *, state: str = "", mine: bool = False) -> api.ActivationList:
+        query = {"state": state} if state else {}
+        if mine:
+            query["mine"] = "true"
+        return self._get("/v1/activations", api.ActivationList, query)
+
+    def activation(self, activation: str) -> api.ActivationView:
+        return self._get(_path(activation), api.ActivationView)
+
+    def statement(self, activation: str, verdict: Verdict) -> api.StatementView:
+        query = {"verdict": str(verdict)}
+        return self._get(_path(activation, "statement"), api.StatementView, query)
+
+    def vote(self, activation: str, verdict: Verdict, vote: Vote) -> api.ActivationView:
+        return self._post(_path(activation, str(verdict)), api.ActivationView, vote)
+
+    def withdraw(self, activation: str) -> api.ActivationView:
+        return self._post(_path(activation, "withdraw"), api.ActivationView)
+
+    def issue(self, activation: str) -> api.ActivationView:
+        return self._post(_path(activation, "issue"), api.ActivationView)
+
+    def credentials(self, activation: str) -> api.Credentials:
+        return self._post(_path(activation, "credentials"), api.Credentials)
+
+    def give_back(self, activation: str, *, used: bool) -> api.ActivationView:
+        return self._post(_path(activation, "return"), api.ActivationView, api.Return(used=used))
+
+    def kill(self, order: api.KillOrder) -> Killed:
+        return self._post("/v1/kill", Killed, order)
+
+    def triage(self, activation: str) -> api.ActivationView:
+        return self._post(_path(activation, "triage"), api.ActivationView)
+
+    def review(self, activation: str, said: Judgement) -> api.ActivationView:
+        return self._post(_path(activation, "review"), api.ActivationView, said)
+
+    def bundle(self, activation: str) -> bytes:
+        """The evidence bundle, as it must be kept."""
+        return self._send("GET", _path(activation, "bundle")).content
+
+    # -- rules and log ------------------------------------------------------------------------
+
+    def configuration(self) -> api.ConfigurationView:
+        return self._get("/v1/configuration", api.ConfigurationView)
+
+    def publish(self, publication: api.Publication) -> Published:
+        return self._post("/v1/configuration", Published, publication)
+
+    def log_entries(self, start: int) -> api.LogEntries:
+        return self._get("/v1/log/entries", api.LogEntries, {"start": str(start)})
+
+    # -- the way there ------------------------------------------------------------------------
+
+    def _get(self, path: str, kind: type[_T], query: dict[str, str] | None = None) -> _T:
+        return self._decode(self._send("GET", path, query=query), kind)
+
+    def _post(self, path: str, kind: type[_T], body: object = None) -> _T:
+        return self._decode(self._send("POST", path, body=body), kind)
+
+    def _send(
+        self, method: str, path: str, *, body: object = None, query: dict[str, str] | None = None
+    ) -> httpx.Response:
+        content = b"" if body is None else msgspec.json.encode(body)
+        headers = {} if body is None else {"content-type": "application/json"}
+        try:
+            response = self._http.request(
+                method, path, content=content, headers=headers, params=query
+            )
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise RequestError(f"{self.server} is no server address: {error}") from error
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise unreachable(self.server, error) from error
+        except httpx.HTTPError as error:
+            raise NoAnswerError(
+                f"{self.server} did not answer: {str(error) or type(error).__name__}",
+                way_out="it may have been done: look with `callpoint status`",
+            ) from error
+        if response.is_success:
+            return response
+        raise error_of(response, self._machine.now())
+
+    def _decode(self, response: httpx.Response, kind: type[_T]) -> _T:
+        try:
+            return msgspec.json.decode(response.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise UnavailableError(
+                f"{self.server} answered something else than Callpoint does: {error}",
+                way_out="check the address, and that client and server have one version",
+            ) from error
+
+
+def _path(activation: str, act: str = "") -> str:
+    path = f"/v1/activations/{parse_activation(activation)}"
+    return f"{path}/{act}" if act else path
+
+
+def _part(name: str) -> str:
+    """A name as one segment of a path."""
+    return quote(name.lower(), safe="")

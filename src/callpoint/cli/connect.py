@@ -1,0 +1,80 @@
+"""`callpoint connect ID`: one command from an approved request to a prompt on the database."""
+
+from collections.abc import Sequence
+
+import click
+
+from callpoint.api.messages import ActivationView
+from callpoint.cli.credential import choose, fetch
+from callpoint.cli.give_back import end_now, told
+from callpoint.cli.invocation import Invocation, verb
+from callpoint.cli.session import run_psql
+from callpoint.cli.taking_up import take_up
+from callpoint.domain.eligibility import Lane
+
+
+@verb("connect", context_settings={"ignore_unknown_options": True})
+@click.argument("activation", metavar="ID")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- PSQL ARGUMENTS]")
+@click.option("--open", "wanted", default="", metavar="TARGET[:ROLE]", help="If there are several.")
+@click.option("--print", "only_print", is_flag=True, help="Say how to connect; do not connect.")
+@click.option(
+    "--return/--keep",
+    "give_back",
+    default=None,
+    help="Afterwards, end the access, or keep it.  [default: ask; keep without a terminal]",
+)
+def connect(
+    run: Invocation,
+    activation: str,
+    arguments: tuple[str, ...],
+    wanted: str,
+    *,
+    only_print: bool,
+    give_back: bool | None,
+) -> int:
+    """Run psql with the credential of the activation ID.
+
+    The secret is in the environment of psql alone. An approved request is taken up first. The
+    exit status is that of psql.
+    """
+    view = take_up(run, run.client.activation(activation))
+    if only_print:
+        found = fetch(run, view)
+        sealed = choose(found, wanted)
+        facts = {"activation": view.id, "target": sealed.target, "hint": sealed.credential.hint}
+        run.show(facts, [f"callpoint connect {view.id}", f"or: {sealed.credential.hint}"])
+        return 0
+    return converse(run, view, wanted, arguments, give_back=give_back)
+
+
+def converse(
+    run: Invocation,
+    view: ActivationView,
+    wanted: str,
+    arguments: Sequence[str],
+    *,
+    give_back: bool | None,
+) -> int:
+    """One session, and what becomes of the access after it. Returns psql's exit status."""
+    sealed = choose(fetch(run, view), wanted)
+    run.note(f"{sealed.target} as {sealed.role}; this access ends at {sealed.not_after}")
+    status = run_psql(run, sealed, arguments)
+    if _is_over(run, view, status, give_back=give_back):
+        run.note(told(end_now(run, view.id, used=True)))
+    else:
+        run.note(
+            f"the access goes on: `callpoint connect {view.id}` again, or `callpoint return"
+            f" {view.id}` when you are done"
+        )
+    return status
+
+
+def _is_over(run: Invocation, view: ActivationView, status: int, *, give_back: bool | None) -> bool:
+    """Whether the work is done; a session that broke off is no sign of that."""
+    if give_back is not None:
+        return give_back
+    if status != 0 or not run.machine.interactive:
+        return False
+    done = view.request.lane is Lane.BREAK_GLASS
+    return click.confirm("Are you done? The access is then ended now.", default=done, err=True)

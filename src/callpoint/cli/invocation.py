@@ -1,0 +1,159 @@
+"""One call of a verb: its options, its key, its server, and how it speaks.
+
+Text goes to stdout, JSON is one document on stdout; what accompanies either goes to stderr.
+"""
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from callpoint.cli.exit_codes import reporting
+from callpoint.cli.machine import Machine, ThisMachine
+from callpoint.cli.words import shown
+from callpoint.domain.errors import ConfigError, RequestError
+
+if TYPE_CHECKING:  # what offline verbs never need: httpx, signatures and age take half a second
+    from callpoint.cli.client import Client
+    from callpoint.cli.keyring import Keyring, PrincipalKey
+
+KEY_FILE = "key.json"
+
+_Command = Callable[..., int | None]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What every verb gets first.
+
+    Attributes:
+        server: The server's address.
+        key_file: As named, or None for the default.
+        output: ``text`` or ``json``.
+        machine: The outside.
+    """
+
+    server: str
+    key_file: Path | None
+    output: str
+    machine: Machine
+
+    @property
+    def state(self) -> Path:
+        """The client's state directory; it need not exist."""
+        from callpoint.cli.keyring import state_directory
+
+        return state_directory(self.machine.environment)
+
+    @cached_property
+    def key(self) -> "PrincipalKey":
+        """The caller's key; ConfigError when there is none, or others can read it."""
+        from callpoint.cli.keyring import load_principal_key
+
+        path = self.key_file or self.state / KEY_FILE
+        if self.key_file is None and not path.exists():
+            raise ConfigError(
+                "there is no key file",
+                file=str(path),
+                way_out="make one with `callpoint keygen`, or name yours: --key FILE or"
+                " CALLPOINT_KEY",
+            )
+        return load_principal_key(path)
+
+    @cached_property
+    def client(self) -> "Client":
+        """The API, as the caller."""
+        from callpoint.cli.client import Client
+
+        client = Client(self.server, self.key, self.machine)
+        if client.is_in_clear:
+            self.note(f"! {self.server} is not https: on the way others can read what is asked")
+        return client
+
+    @cached_property
+    def keyring(self) -> "Keyring":
+        """One-time keys of requests made here."""
+        from callpoint.cli.keyring import Keyring
+
+        return Keyring(self.state)
+
+    def show(self, value: object, lines: Iterable[str]) -> None:
+        """The verb's answer: one JSON document, or lines."""
+        if self.output == "json":
+            click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+            return
+        for line in lines:
+            click.echo(shown(line))
+
+    def note(self, *lines: str) -> None:
+        """Words beside the answer: to stderr, also when the answer is JSON."""
+        for line in lines:
+            click.echo(shown(line), err=True)
+
+    def progress(self, *lines: str) -> None:
+        """Words while it goes on: to stdout with text, to stderr beside JSON."""
+        for line in lines:
+            click.echo(shown(line), err=self.output == "json")
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask before something that cannot be taken back.
+
+        Raises:
+            RequestError: Nobody is there to answer, and ``--yes`` was not given.
+            click.Abort: The answer was no.
+        """
+        if yes:
+            return
+        if not self.machine.interactive:
+            raise RequestError(
+                "this asks for confirmation, and there is no terminal",
+                way_out="add --yes once you have read what it says",
+            )
+        click.confirm(shown(question), abort=True, err=True)
+
+
+def _client_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that every verb has; before the verb they mean the same."""
+    for option in (
+        click.option(
+            "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format."
+        ),
+        click.option("--key", metavar="FILE", help="Your key file (or CALLPOINT_KEY)."),
+        click.option("--server", metavar="URL", help="The server (or CALLPOINT_SERVER)."),
+    ):
+        function = option(function)
+    return function
+
+
+def verb(
+    name: str,
+    group: click.Group | None = None,
+    **settings: Any,  # noqa: ANN401 -- click's
+) -> Callable[[_Command], click.Command]:
+    """Make a command of a function whose first argument is the invocation.
+
+    Errors of the tree become words and an exit code; a number that the function returns is the
+    exit code. ``settings`` are those of ``click.command``.
+    """
+
+    def decorate(function: _Command) -> click.Command:
+        @functools.wraps(function)
+        def run(server: str, key: str | None, output: str, **given: Any) -> None:  # noqa: ANN401 -- the verb's own options
+            ctx = click.get_current_context()
+            machine = ctx.find_root().obj or ThisMachine()
+            path = Path(key).expanduser() if key else None
+            with reporting(output):
+                code = function(Invocation(server, path, output, machine), **given)
+            ctx.exit(code or 0)
+
+        made = click.command(name, click.Command, **settings)(_client_options(run))
+        if group is not None:
+            group.add_command(made)
+        return made
+
+    return decorate

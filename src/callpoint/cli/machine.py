@@ -1,0 +1,129 @@
+"""What the command line needs of the machine it runs on; a test passes another one.
+
+The client has a clock and a random source of its own: those of ``adapters.clock`` belong to the
+server's processes, whose composition root takes a second to load.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import string
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # httpx takes a tenth of a second, which offline commands need not pay
+    import httpx
+
+_LETTERS = string.ascii_lowercase
+_ALPHABET = string.ascii_lowercase + string.digits
+_FRACTION_BITS = 53
+
+
+class Machine(Protocol):
+    """The outside of one run of the command line."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Environment variables."""
+        ...
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person sits at both ends and can be asked."""
+        ...
+
+    @property
+    def transport(self) -> "httpx.BaseTransport | None":
+        """What carries HTTP; None for the network."""
+        ...
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    async def sleep(self, span: timedelta) -> None:
+        """As ``ports.clock.Clock`` has it; the command line itself uses ``pause``."""
+        ...
+
+    def pause(self, span: timedelta) -> None:
+        """Wait."""
+        ...
+
+    def token(self, size: int) -> bytes:
+        """Random bytes."""
+        ...
+
+    def ident(self, length: int) -> str:
+        """Random ``[a-z0-9]``, the first one a letter."""
+        ...
+
+    def fraction(self) -> float:
+        """Random in [0, 1), for jitter."""
+        ...
+
+    def find_program(self, name: str) -> str | None:
+        """The path of a program, None when it is not installed."""
+        ...
+
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Run a program in the foreground; returns its exit status."""
+        ...
+
+
+class ThisMachine:
+    """Implements ``Machine``, and with it ``ports.clock.Clock`` and ``Random``, for real."""
+
+    transport = None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return os.environ
+
+    @property
+    def interactive(self) -> bool:
+        return sys.stdin.isatty() and sys.stdout.isatty()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251 -- see the module: this is the client's clock
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, span: timedelta) -> None:
+        self.pause(span)
+
+    def pause(self, span: timedelta) -> None:
+        time.sleep(max(0.0, span.total_seconds()))  # noqa: TID251 -- likewise
+
+    def token(self, size: int) -> bytes:
+        return secrets.token_bytes(size)
+
+    def ident(self, length: int) -> str:
+        rest = (secrets.choice(_ALPHABET) for _ in range(length - 1))
+        return secrets.choice(_LETTERS) + "".join(rest)
+
+    def fraction(self) -> float:
+        return secrets.randbits(_FRACTION_BITS) / (1 << _FRACTION_BITS)
+
+    def find_program(self, name: str) -> str | None:
+        return shutil.which(name)
+
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        # Ctrl-C belongs to the program: it cancels a query there, and must not end us before it.
+        # A handler that does nothing, unlike SIG_IGN, is not inherited.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            return subprocess.run(  # noqa: S603 -- the user's own program, without a shell
+                arguments, env=dict(environment), check=False
+            ).returncode
+        finally:
+            signal.signal(signal.SIGINT, before)

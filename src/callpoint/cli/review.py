@@ -1,0 +1,127 @@
+"""`callpoint review ID`: look at proven evidence, then say what it was (R6)."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from callpoint.api.messages import ActivationView
+from callpoint.audit.note import MalformedNoteError
+from callpoint.audit.verify import Report, verify_bundle
+from callpoint.cli.activation_text import life
+from callpoint.cli.evidence import keep
+from callpoint.cli.invocation import Invocation, verb
+from callpoint.cli.trust import Known, known_installation
+from callpoint.cli.verify import report_lines
+from callpoint.domain.errors import RequestError, TamperError
+from callpoint.domain.review import ReviewVerdict
+from callpoint.lifecycle.review import Judgement
+
+
+@verb("review")
+@click.argument("activation", metavar="ID")
+@click.option("--triage", is_flag=True, help="Record that you took a first look.")
+@click.option(
+    "--verdict",
+    type=click.Choice([str(verdict) for verdict in ReviewVerdict]),
+    help="Close the review with this verdict.",
+)
+@click.option("--finding", "findings", multiple=True, metavar="WORDS", help="What you saw.")
+@click.option(
+    "--follow-up", "follow_ups", multiple=True, metavar="WORDS", help="What is to be done."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Keep the evidence in this file."
+)
+@click.option(
+    "--installation",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The installation's file; else the first contact counts.",
+)
+def review(
+    run: Invocation,
+    *,
+    activation: str,
+    verdict: str | None,
+    findings: tuple[str, ...],
+    follow_ups: tuple[str, ...],
+    out: Path | None,
+    installation: Path | None,
+    triage: bool,
+) -> None:
+    """Verify the evidence of the activation ID on this machine and show it.
+
+    Without --triage or --verdict nothing is recorded. A verdict names the checkpoint of the
+    evidence that was verified here.
+    """
+    if triage and verdict:
+        raise RequestError("a review is triaged first and closed later: give one of the two")
+    if (findings or follow_ups) and not verdict:
+        raise RequestError("findings and follow-ups belong to a verdict", way_out="add --verdict")
+    checkpoint = _examine(run, activation, out, installation)
+    if verdict:
+        said = Judgement(ReviewVerdict(verdict), checkpoint, findings, follow_ups)
+        _done(run, run.client.review(activation, said))
+    elif triage:
+        _done(run, run.client.triage(activation))
+
+
+def _examine(run: Invocation, activation: str, out: Path | None, installation: Path | None) -> str:
+    """Fetch and verify the bundle, and show what it is about; the ``<size> <root>`` it holds under.
+
+    Raises:
+        TamperError: The evidence does not hold; nothing is recorded.
+    """
+    known, first = known_installation(run.client, run.state, installation)
+    if first:
+        run.note(first)
+    content = run.client.bundle(activation)
+    if out is not None:
+        keep(out, content)
+    report = _verified(content, known)
+    view = run.client.activation(activation)
+    run.progress(*life(view), "", *report_lines(report, "evidence"))
+    if not report.ok:
+        raise TamperError(
+            f"the evidence of {activation} does not hold: {report.findings[0].message}",
+            way_out="record nothing; keep the bundle (--out FILE) and tell the governors",
+        )
+    return _checkpoint_line(content, activation, known)
+
+
+def _verified(content: bytes, known: Known) -> Report:
+    try:
+        return verify_bundle(content, known.log_key, known.origin or None)
+    except MalformedNoteError as error:
+        raise TamperError(f"the log's key is none: {error}") from error
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """The members of a bundle that name what it is about."""
+
+    checkpoint: str
+    activation: str
+    installation: str
+
+
+def _checkpoint_line(content: bytes, activation: str, known: Known) -> str:
+    """``<size> <root>`` of a bundle that was verified, if it is the one that was asked for."""
+    head = msgspec.json.decode(content, type=_Head)
+    if (head.activation, head.installation) != (activation, known.id):
+        raise TamperError(
+            f"the server gave the evidence of {head.activation} of {head.installation} instead",
+            way_out="record nothing; tell the governors",
+        )
+    _, size, root = head.checkpoint.splitlines()[:3]
+    base64.b64decode(root, validate=True)
+    return f"{size} {root}"
+
+
+def _done(run: Invocation, view: ActivationView) -> None:
+    run.show(view, _told(view))
+
+
+def _told(view: ActivationView) -> Iterator[str]:
+    yield f"recorded; {view.state}: {view.next}"

@@ -1,0 +1,60 @@
+"""A psql that holds the credential: in its environment alone, on no command line, in no file."""
+
+from collections.abc import Mapping, Sequence
+
+from callpoint.cli.invocation import Invocation
+from callpoint.domain.errors import RequestError
+from callpoint.lifecycle.issue import SealedCredential
+
+_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "options": "PGOPTIONS",
+    "sslmode": "PGSSLMODE",
+}
+
+
+def run_psql(run: Invocation, sealed: SealedCredential, arguments: Sequence[str]) -> int:
+    """Run psql in the foreground; returns its exit status.
+
+    Raises:
+        RequestError: The target is no PostgreSQL, or there is no psql.
+    """
+    must_be_postgresql(sealed)
+    program = run.machine.find_program("psql")
+    if program is None:
+        raise RequestError(
+            "psql is not installed here",
+            way_out=f"install it, or use `callpoint credentials {sealed.activation} --file FILE`"
+            " with another client",
+        )
+    return run.machine.run([program, *arguments], environment(sealed, run.machine.environment))
+
+
+def must_be_postgresql(sealed: SealedCredential) -> None:
+    """Refuse a target that psql cannot talk to."""
+    if "dbname" not in sealed.credential.endpoint:
+        raise RequestError(
+            f"{sealed.target} is no PostgreSQL, so psql cannot connect to it",
+            way_out=f"`callpoint credentials {sealed.activation}` says how: "
+            + sealed.credential.hint,
+        )
+
+
+def environment(sealed: SealedCredential, around: Mapping[str, str]) -> dict[str, str]:
+    """The child's environment.
+
+    What the caller's own environment says about PostgreSQL is left out: a PGHOSTADDR or PGSERVICE
+    of another day would send this secret to another server.
+    """
+    kept = {name: value for name, value in around.items() if not name.startswith("PG")}
+    for key, value in sealed.credential.endpoint.items():
+        if key in _VARIABLES:
+            kept[_VARIABLES[key]] = value
+    return {
+        **kept,
+        "PGUSER": sealed.credential.username,
+        "PGPASSWORD": sealed.credential.secret,
+        "PGAPPNAME": f"callpoint {sealed.activation}",
+    }
