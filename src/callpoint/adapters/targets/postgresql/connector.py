@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 from callpoint.adapters.targets.postgresql import persistence, scram, selftest
 from callpoint.adapters.targets.postgresql.attempt import Door, attempt, door_of
 from callpoint.adapters.targets.postgresql.authority import Authority
+from callpoint.adapters.targets.postgresql.createrole import CreateRole
 from callpoint.adapters.targets.postgresql.owner_functions import OwnerFunctions
 from callpoint.adapters.targets.postgresql.prepared import roll_back_prepared
 from callpoint.adapters.targets.postgresql.server import Server
 from callpoint.adapters.targets.postgresql.settings import (
     EndpointKind,
+    Mode,
     PostgresqlSettings,
     address_of,
 )
@@ -67,9 +69,7 @@ class PostgresqlConnector:
             for endpoint in settings.endpoints
             if endpoint.kind is EndpointKind.STANDBY
         )
-        self._authority: Authority = OwnerFunctions(
-            self._primary, settings.schema, settings.connection_limit
-        )
+        self._authority = self._authority_of(settings.mode)
 
     def __repr__(self) -> str:
         return f"PostgresqlConnector({self.target})"
@@ -249,6 +249,14 @@ class PostgresqlConnector:
             raise TargetUnknownError(
                 f"{self.target} did not finish within {_OWN_LIMIT.seconds} s", target=self.target
             ) from error
+
+    def _authority_of(self, mode: Mode) -> Authority:
+        match mode:
+            case Mode.FUNCTIONS:
+                schema, connections = self._settings.schema, self._settings.connection_limit
+                return OwnerFunctions(self._primary, schema, connections)
+            case Mode.CREATEROLE:
+                return CreateRole(self._settings, self._primary, self._clock)
 
     def _own(self, plan: UndoPlan) -> None:
         prefix = self._settings.account_prefix

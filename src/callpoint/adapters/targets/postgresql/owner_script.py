@@ -10,7 +10,7 @@ no other right. Rendering is pure.
 from datetime import timedelta
 from importlib.resources import files
 
-from callpoint.adapters.targets.postgresql.settings import CUSTODIAN, PostgresqlSettings
+from callpoint.adapters.targets.postgresql.settings import CUSTODIAN, Mode, PostgresqlSettings
 
 VERSION = "1"
 """Raised with every change of the SQL; the selftest compares it with what is installed."""
@@ -30,6 +30,8 @@ _HEADING = """\
 
 def render(settings: PostgresqlSettings) -> str:
     """The whole script for psql: the home database's parts, then each further database's part."""
+    if settings.mode is Mode.CREATEROLE:
+        return render_createrole(settings)
     others = [name for name in settings.databases if name != settings.database]
     heading = _HEADING.format(
         name=settings.name,
@@ -55,6 +57,21 @@ def render_database(settings: PostgresqlSettings) -> str:
     return _filled(_template("owner_database.sql"), settings) + "\n"
 
 
+def render_createrole(settings: PostgresqlSettings) -> str:
+    """7b: roles and grants for a broker that has CREATEROLE; it installs no function."""
+    return _filled(_template("createrole.sql"), settings)
+
+
+def cluster_snapshot(settings: PostgresqlSettings) -> str:
+    """One statement for ``$1`` account, ``$2`` parents: what all databases share."""
+    return _filled(_template("cluster_snapshot.sql"), settings, parents_array="$2::text[]")
+
+
+def database_snapshot(settings: PostgresqlSettings) -> str:
+    """One statement for ``$1`` account, ``$2`` parent: what one database holds."""
+    return _filled(_template("database_snapshot.sql"), settings)
+
+
 def _about_databases(settings: PostgresqlSettings, others: list[str]) -> str:
     if settings.databases:
         return f"Databases: {', '.join([settings.database, *others])}."
@@ -64,9 +81,15 @@ def _about_databases(settings: PostgresqlSettings, others: list[str]) -> str:
     )
 
 
-def _filled(template: str, settings: PostgresqlSettings) -> str:
+def _filled(template: str, settings: PostgresqlSettings, parents_array: str = "parents") -> str:
     # Every value has been held to a narrow form by the settings; the database's name is quoted.
     values = {
+        # First, because these contain further places to fill in.
+        "cluster_snapshot": _template("cluster_snapshot.sql").rstrip(),
+        "database_snapshot": _template("database_snapshot.sql").rstrip(),
+        "parents_array": parents_array,
+        "mode": settings.mode.value,
+        "powers": settings.powers,
         "schema": settings.schema,
         "version": VERSION,
         "installation": settings.installation,

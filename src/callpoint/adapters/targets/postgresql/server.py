@@ -128,6 +128,11 @@ class Server:
         async with self.connection(database) as connection:
             return [dict(row) for row in await connection.fetch(query, *arguments)]
 
+    async def execute(self, statements: str, *, database: str = "") -> None:
+        """Run statements that take no parameters, as one transaction. Errors as ``rows``."""
+        async with self.connection(database) as connection:
+            await connection.execute(statements)
+
     async def value(self, query: str, *arguments: object, database: str = "") -> Any:  # noqa: ANN401 - whatever the column holds
         """The first column of the first row, or None."""
         found = await self.rows(query, *arguments, database=database)

@@ -138,6 +138,11 @@ class PostgresqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         return address_of(self.dsn).dbname
 
     @property
+    def powers(self) -> str:
+        """7b: the NOLOGIN role with CREATEROLE that the broker's login acts as."""
+        return f"{self.broker[:50]}_powers"
+
+    @property
     def advertised(self) -> "Address":
         """Where the actor connects to."""
         own = address_of(self.dsn)

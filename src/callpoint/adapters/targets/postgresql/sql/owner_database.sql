@@ -135,107 +135,10 @@ CREATE OR REPLACE FUNCTION {{schema}}.snapshot(account text, parent text)
 RETURNS TABLE (kind text, name text, concerns boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
-DECLARE
-  who oid := {{schema}}.made(account);
-  acting oid[];
 BEGIN
-  -- An account that no lease explains comes without its parent: the mark on the role names it.
-  parent := coalesce(nullif(parent, ''), split_part(shobj_description(who, 'pg_authid'), ' ', 5));
-  -- The account, its parent, and every role that a member of the parent may turn into.
-  SELECT coalesce(array_agg(r.oid), '{}') INTO acting FROM pg_roles r
-    WHERE r.oid = who
-       OR (NOT r.rolsuper AND EXISTS (SELECT FROM pg_roles p WHERE p.rolname = parent
-                                      AND pg_has_role(p.oid, r.oid, 'MEMBER')));
-
+  PERFORM {{schema}}.made(account);
   RETURN QUERY
-  SELECT format('object of %s', d.refobjid::regrole),
-         format('%s %s', i.type, i.identity), d.refobjid IS NOT DISTINCT FROM who
-    FROM pg_shdepend d, LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) i
-    WHERE d.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
-      AND d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND d.refobjid = ANY (acting);
-
-  RETURN QUERY
-  SELECT CASE WHEN p.prosecdef THEN 'security definer function' ELSE 'function' END,
-         format('%s of %s %s', p.oid::regprocedure, p.proowner::regrole,
-                left(md5(concat_ws('|', p.prosrc, p.probin, p.proconfig, p.prosqlbody)), 12)),
-         p.proowner IS NOT DISTINCT FROM who
-    FROM pg_proc p WHERE p.prosecdef OR p.proowner = ANY (acting);
-
-  RETURN QUERY
-  SELECT 'trigger', format('%s on %s %s %s', t.tgname, t.tgrelid::regclass, t.tgenabled,
-                           left(md5(pg_get_triggerdef(t.oid)), 12)), false
-    FROM pg_trigger t WHERE NOT t.tgisinternal
-  UNION ALL
-  SELECT 'rule', format('%s on %s %s', w.rulename, w.ev_class::regclass,
-                        left(md5(pg_get_ruledef(w.oid)), 12)), false
-    FROM pg_rewrite w WHERE w.rulename <> '_RETURN' AND w.ev_class >= 16384
-  UNION ALL
-  SELECT 'policy', format('%s on %s %s', p.polname, p.polrelid::regclass,
-                          left(md5(concat_ws('|', p.polcmd, p.polpermissive, p.polroles,
-                                             p.polqual, p.polwithcheck)), 12)),
-         coalesce(who = ANY (p.polroles), false)
-    FROM pg_policy p
-  UNION ALL
-  SELECT 'row security off', format('%s', c.oid::regclass), false
-    FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
-      AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)
-  UNION ALL
-  SELECT 'event trigger', format('%s on %s %s %s', e.evtname, e.evtevent,
-                                 e.evtfoid::regprocedure, e.evtenabled), false
-    FROM pg_event_trigger e
-  UNION ALL
-  SELECT 'extension', format('%s %s', e.extname, e.extversion), false FROM pg_extension e
-  UNION ALL
-  SELECT 'publication', format('%s', p.pubname), p.pubowner IS NOT DISTINCT FROM who
-    FROM pg_publication p
-  UNION ALL
-  SELECT 'user mapping', format('%s on %s', u.usename, u.srvname),
-         coalesce(u.umuser = who, false)
-    FROM pg_user_mappings u;
-
-  RETURN QUERY
-  SELECT 'default privilege',
-         format('of %s in %s on %s: %s to %s', d.defaclrole::regrole,
-                CASE d.defaclnamespace WHEN 0 THEN 'every schema'
-                     ELSE d.defaclnamespace::regnamespace::text END,
-                d.defaclobjtype, x.privilege_type,
-                CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END),
-         coalesce(who IN (d.defaclrole, x.grantee), false)
-    FROM pg_default_acl d, LATERAL aclexplode(d.defaclacl) x;
-
-  RETURN QUERY
-  SELECT 'grant',
-         format('%s on %s to %s by %s', x.privilege_type || CASE WHEN x.is_grantable
-                THEN ' with grant option' ELSE '' END, o.what,
-                CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END,
-                x.grantor::regrole),
-         coalesce(who IN (x.grantee, x.grantor), false)
-    FROM (
-      SELECT c.oid::regclass::text AS what, c.relacl AS acl FROM pg_class c
-      UNION ALL
-      SELECT format('%s(%s)', a.attrelid::regclass, a.attname), a.attacl FROM pg_attribute a
-      UNION ALL
-      SELECT format('function %s', p.oid::regprocedure),
-             coalesce(p.proacl, acldefault('f', p.proowner)) FROM pg_proc p
-      UNION ALL
-      SELECT format('schema %s', n.nspname), n.nspacl FROM pg_namespace n
-      UNION ALL
-      SELECT format('type %s', t.oid::regtype), t.typacl FROM pg_type t
-      UNION ALL
-      SELECT format('large object %s', l.oid), l.lomacl FROM pg_largeobject_metadata l
-      UNION ALL
-      SELECT format('server %s', s.srvname), s.srvacl FROM pg_foreign_server s
-      UNION ALL
-      SELECT format('wrapper %s', f.fdwname), f.fdwacl FROM pg_foreign_data_wrapper f
-      UNION ALL
-      SELECT format('language %s', l.lanname), l.lanacl FROM pg_language l
-      UNION ALL
-      SELECT format('database %s', b.datname), b.datacl FROM pg_database b
-        WHERE b.datname = current_database()
-    ) o, LATERAL aclexplode(o.acl) x
-    WHERE o.acl IS NOT NULL AND x.grantee <> x.grantor
-      AND (x.grantor = ANY (acting) OR x.grantee IS NOT DISTINCT FROM who);
-
+{{database_snapshot}};
   IF to_regclass('cron.job') IS NOT NULL THEN
     RETURN QUERY EXECUTE
       'SELECT ''pg_cron job'', format(''%s as %s at %s %s'', j.jobid, j.username, j.schedule,'

@@ -7,57 +7,20 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
 DECLARE
   who oid := {{schema}}.made(account);
-  ours oid[];
+  parents text[] := ARRAY(SELECT p.parent::text FROM {{schema}}.parent p);
 BEGIN
-  -- Accounts of this installation are Callpoint's own work and come and go all the time.
-  SELECT coalesce(array_agg(r.oid), '{}') INTO ours FROM pg_roles r
-    WHERE shobj_description(r.oid, 'pg_authid') ~ '^callpoint 1 {{installation}} ';
-
   RETURN QUERY
-  SELECT 'role', concat_ws(' ', r.rolname, CASE WHEN r.rolcanlogin THEN 'login' END,
-           CASE WHEN r.rolsuper THEN 'superuser' END, CASE WHEN r.rolcreaterole THEN 'createrole' END,
-           CASE WHEN r.rolcreatedb THEN 'createdb' END, CASE WHEN r.rolbypassrls THEN 'bypassrls' END,
-           CASE WHEN r.rolreplication THEN 'replication' END), false
-    FROM pg_roles r WHERE r.oid <> ALL (ours)
-  UNION ALL
+{{cluster_snapshot}};
+  RETURN QUERY
   SELECT 'password', format('%s %s', r.rolname,
                             left(encode({{schema}}.mark(r.rolpassword), 'hex'), 16)), false
-    FROM pg_authid r WHERE r.oid <> ALL (ours) AND r.rolpassword IS NOT NULL
+    FROM pg_authid r
+    WHERE r.rolpassword IS NOT NULL
+      AND (shobj_description(r.oid, 'pg_authid') ~ '^callpoint 1 {{installation}} ') IS NOT TRUE
   UNION ALL
   SELECT 'changed password', format('%s', r.rolname), true
     FROM pg_authid r JOIN {{schema}}.account a ON a.oid = r.oid
-    WHERE r.oid = who AND (a.password_changed OR a.secret_mark <> {{schema}}.mark(r.rolpassword))
-  UNION ALL
-  SELECT 'membership', format('%s in %s%s', m.member::regrole, m.roleid::regrole,
-                              CASE WHEN m.admin_option THEN ' with admin option' ELSE '' END),
-         coalesce(who IN (m.member, m.roleid), false)
-    FROM pg_auth_members m
-    WHERE NOT (m.member = ANY (ours) AND NOT m.admin_option
-               AND EXISTS (SELECT FROM {{schema}}.parent p WHERE p.parent = m.roleid::regrole::name))
-  UNION ALL
-  SELECT 'setting', format('%s in %s: %s', coalesce(r.rolname, 'everybody'),
-                           coalesce(b.datname, 'every database'), s.setconfig), false
-    FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
-    LEFT JOIN pg_database b ON b.oid = s.setdatabase
-    WHERE s.setrole <> ALL (ours)
-  UNION ALL
-  SELECT 'prepared transaction', format('%s in %s by %s', x.gid, x.database, x.owner),
-         coalesce(x.owner = account, false)
-    FROM pg_prepared_xacts x
-  UNION ALL
-  SELECT 'subscription', format('%s of %s', s.subname, s.subowner::regrole),
-         s.subowner IS NOT DISTINCT FROM who
-    FROM pg_subscription s
-  UNION ALL
-  SELECT 'database', format('%s of %s', b.datname, b.datdba::regrole),
-         b.datdba IS NOT DISTINCT FROM who
-    FROM pg_database b
-  UNION ALL
-  SELECT 'replication slot', format('%s', l.slot_name), false FROM pg_replication_slots l
-  UNION ALL
-  SELECT 'parameter grant', format('%s on %s to %s', x.privilege_type, p.parname,
-           CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END), false
-    FROM pg_parameter_acl p, LATERAL aclexplode(p.paracl) x;
+    WHERE r.oid = who AND (a.password_changed OR a.secret_mark <> {{schema}}.mark(r.rolpassword));
 END
 $callpoint$;
 
