@@ -2,7 +2,7 @@
 
 import pytest
 
-from callpoint.domain.errors import ConfigErrors
+from callpoint.domain.errors import ConfigError, ConfigErrors
 from callpoint.domain.governance import Bundle
 from callpoint.policy.policy_set import PolicySet, problems
 from tests.fakes.policy_world import small_world
@@ -176,7 +176,38 @@ def test_no_policies_are_no_problem() -> None:
     assert not PolicySet.load({}, WORLD).policies
 
 
-def test_what_nests_too_deeply_is_refused() -> None:
-    """A condition that cannot be read for names and words is an error, not a pass."""
-    nested = "if true then (" * 120 + "true" + ") else false" * 120
-    assert "nest its conditions less deeply" in refused(forbid(nested))
+@pytest.mark.parametrize(
+    "condition, expected",
+    [
+        ("(" * 60 + "true" + ")" * 60, "brackets nest at most 50 deep"),
+        ("[" * 900, "brackets nest at most 50 deep"),
+        ("true && " * 20_000 + "true", "a policy has at most 1024 characters"),
+        ("context" + ".a" * 20_000 + " == 1", "a policy has at most 1024 characters"),
+        ("context has a" + ".a // ;\n" * 20_000, "a policy has at most 1024 characters"),
+        ('"' + "x" * 300_000 + '" == ""', "a file has at most 262144 characters"),
+        ("1+" * 450 + "1 == 1", "chain or nest fewer conditions"),
+        ("true && " * 120 + "true", "chain or nest fewer conditions"),
+    ],
+)
+def test_what_would_bring_the_parser_down_is_refused(condition, expected) -> None:
+    """Depth and length are bounded before Cedar, whose parser crashes the process on more."""
+    text = forbid(condition)
+    assert expected in refused(text)
+    if "chain" not in expected:
+        with pytest.raises(ConfigError, match=expected):
+            PolicySet.assembled({"a.cedar": text})
+
+
+def test_what_is_just_within_the_bounds_is_read() -> None:
+    """Semicolons and brackets in strings and comments do not count, and the worst case loads."""
+    deep = "(" * 40 + "true" + ")" * 40
+    chained = "context.at > 0 && " * 30 + "true"
+    text = forbid(f'{deep} && {chained} && context.actor.strength != ";(([[" // ((( ;\n')
+    assert not problems({"a.cedar": text}, WORLD)
+
+
+def test_a_policy_that_is_too_long_is_placed() -> None:
+    """The line is where that policy begins, comments and line breaks in strings included."""
+    text = f'// One; two.\n{GOOD}// "\n' + forbid("true && " * 2000 + "true")
+    found = refused(text)
+    assert found.startswith("a.cedar:12: a policy has at most")

@@ -18,7 +18,7 @@ from cedarpy import pst
 from callpoint.domain import canonical
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.errors import ConfigError, ConfigErrors
-from callpoint.policy import reason, schema
+from callpoint.policy import policy_text, reason, schema
 from callpoint.policy.entities import names_of
 from callpoint.policy.literals import misspelt
 
@@ -26,10 +26,9 @@ PERMIT, FORBID = "permit", "forbid"
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _ANNOTATIONS = {PERMIT: frozenset({"id", "needs"}), FORBID: frozenset({"id", "reason"})}
 _COMMENT = "//"
+_FEWER = "chain or nest fewer conditions"
 _TRIES = 20
 """A semicolon may stand in a comment or a string of a sound policy, but not in 20 lines of it."""
-
-_ENDING = ".cedar"
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -114,7 +113,10 @@ def problems(policies: Mapping[str, str], configuration: Configuration) -> list[
     seen: dict[str, Policy] = {}
     names, rules = names_of(configuration), schema.parsed()
     for file in sorted(policies):
-        found += _unfit(file, policies[file])
+        unfit = list(policy_text.problems_of(file, policies[file]))
+        found += unfit
+        if unfit:
+            continue
         try:
             parsed = list(_parse(file, policies[file]))
         except ConfigError as error:
@@ -128,34 +130,27 @@ def problems(policies: Mapping[str, str], configuration: Configuration) -> list[
     return found
 
 
-def _unfit(file: str, text: str) -> Iterator[ConfigError]:
-    """What would make governors sign something else than they read."""
-    if not file.isascii() or not file.endswith(_ENDING):
-        yield ConfigError(
-            "a policy file has an ASCII name that ends in .cedar",
-            file=reason.clean(file),
-            way_out="rename it",
-        )
-    for number, line in enumerate(text.split("\n"), start=1):
-        hidden = [c for c in line if not (c.isprintable() or c in "\t\r")]
-        if hidden:
-            yield ConfigError(
-                f"an invisible character, U+{ord(hidden[0]):04X}",
-                file=reason.clean(file),
-                line=number,
-                way_out="delete it: a reader does not see it, and Cedar does",
-            )
-
-
 def _handle(trees: Mapping[str, dict[str, Any]]) -> cedarpy.PolicySet:
     whole = {"templates": {}, "staticPolicies": trees, "templateLinks": []}
-    return cedarpy.PolicySet.from_json_str(msgspec.json.encode(whole).decode())
+    try:
+        return cedarpy.PolicySet.from_json_str(msgspec.json.encode(whole).decode())
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"Cedar cannot hold it: {error}", way_out=_FEWER) from error
 
 
 def _parse(file: str, text: str) -> Iterator[tuple[Policy, dict[str, Any]]]:
     """Each policy of one file with its tree in Cedar's JSON form, or ConfigError."""
+    unfit = policy_text.too_much(file, text)
+    if unfit is not None:
+        raise unfit
     try:
         whole = msgspec.json.decode(cedarpy.policies_to_json_str(text))
+    except RecursionError as error:
+        raise ConfigError(
+            "a policy of this file chains too many conditions",
+            file=file,
+            way_out=_FEWER,
+        ) from error
     except ValueError as error:
         line = _broken_at(text)
         raise ConfigError(
@@ -235,12 +230,13 @@ def _unknown_names(
     """A misspelt group, target or word matches nobody, silently: refuse it."""
     try:
         nodes = _handle({policy.id: tree}).to_pst()
-    except ValueError as error:
-        yield _problem(policy, f"it cannot be read: {error}", "nest its conditions less deeply")
+        words, uids = list(misspelt(nodes)), sorted(pst.entity_uids(nodes), key=str)
+    except (ConfigError, ValueError, RecursionError) as error:
+        yield _problem(policy, f"it is too deep to be checked: {error}", _FEWER)
         return
-    for attribute, word, known in misspelt(nodes):
+    for attribute, word, known in words:
         yield _problem(policy, f'{attribute} is never "{word}"', f"one of {_spelled(known)}")
-    for uid in sorted(pst.entity_uids(nodes), key=str):
+    for uid in uids:
         found = names.get(str(uid.type))
         if found is not None and uid.id not in found:
             yield _problem(
