@@ -51,7 +51,7 @@ FIELDS: dict[str, st.SearchStrategy[typing.Any]] = {
     "opens": some(OPENINGS),
     "ttl": SPANS,
     "approval": st.builds(
-        ApprovalRule, quorum=st.integers(1, 3), approvers=some(SUBJECTS), within=SPANS
+        ApprovalRule, quorum=st.integers(0, 3), approvers=some(SUBJECTS), within=SPANS
     ),
     "budget": st.builds(BudgetRule, incidents=st.integers(1, 3), per=SPANS),
     "review": st.builds(ReviewRule, by=some(SUBJECTS), triage=SPANS, close=SPANS),
@@ -223,7 +223,7 @@ facts = st.builds(
 
 def voters_needed_met(c: Configuration, e: Eligibility, asks: Principal, votes: set[str]) -> bool:
     able = c.persons_in(e.approval.approvers) - set(asks.persons)
-    return len(votes & able) >= e.approval.quorum
+    return e.approval.quorum >= 1 and len(votes & able) >= e.approval.quorum
 
 
 def is_allowed(e: Eligibility, asks: Principal, opening: Opening, f: Facts) -> bool:

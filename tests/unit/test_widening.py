@@ -163,6 +163,23 @@ def test_an_incident_rule_appears_or_goes():
     )
 
 
+def rule_with(**fields: object) -> Configuration:
+    full = orders.configuration()
+    rule = msgspec.structs.replace(full.eligibilities["orders-repair"], **fields)
+    return replaced(eligibilities={**full.eligibilities, "orders-repair": rule})
+
+
+def test_what_lets_nobody_in_cannot_be_tightened():
+    """Break-glass without an incident rule, or a quorum of zero, is never met: a rule opens it."""
+    approval = orders.configuration().eligibilities["orders-repair"].approval
+    for shut in (
+        rule_with(incident=None),
+        rule_with(approval=msgspec.structs.replace(approval, quorum=0)),
+    ):
+        (change,) = compare(shut, orders.configuration(), {}, {})
+        assert change.widens
+
+
 def test_the_other_lane_widens():
     """The lanes have different limits and policies, so neither is the tighter one."""
     edits = (

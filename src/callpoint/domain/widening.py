@@ -20,7 +20,7 @@ from callpoint.domain.configuration import (
     Target,
     TargetRole,
 )
-from callpoint.domain.eligibility import Eligibility, IncidentRule, Mode
+from callpoint.domain.eligibility import Eligibility, IncidentRule, Lane, Mode
 from callpoint.domain.principal import Person, Principal
 from callpoint.domain.span import format_span
 from callpoint.domain.widening_policies import compare_policies, is_mentioned
@@ -268,13 +268,16 @@ def _eligibility(key: str, old: Eligibility, new: Eligibility) -> Iterator[Chang
         new.accept_residual,
         widens=new.accept_residual,
     )
-    yield from _incident(f"{key}.incident", old.incident, new.incident)
+    needed = Lane.BREAK_GLASS in {old.lane, new.lane}
+    yield from _incident(f"{key}.incident", old.incident, new.incident, needed=needed)
     yield from _approval_budget_review(key, old, new)
 
 
 def _approval_budget_review(key: str, old: Eligibility, new: Eligibility) -> Iterator[Change]:
     before, after = old.approval, new.approval
-    yield from _size(f"{key}.approval.quorum", before.quorum, after.quorum, more_is_wider=False)
+    # A quorum below one is never met (I9), so raising it to one lets somebody in.
+    fewer = after.quorum < before.quorum or before.quorum < 1
+    yield from _step(f"{key}.approval.quorum", before.quorum, after.quorum, widens=fewer)
     yield from _set(f"{key}.approval.from", before.approvers, after.approvers)
     yield from _size(f"{key}.approval.within", before.within, after.within, more_is_wider=True)
     yield from _size(
@@ -295,10 +298,14 @@ def _idle(key: str, old: timedelta | None, new: timedelta | None) -> Iterator[Ch
         yield from _size(key, old, new, more_is_wider=True)
 
 
-def _incident(key: str, old: IncidentRule | None, new: IncidentRule | None) -> Iterator[Change]:
+def _incident(
+    key: str, old: IncidentRule | None, new: IncidentRule | None, *, needed: bool
+) -> Iterator[Change]:
+    """A new rule tightens, unless none at all meant that nobody got in (``needed``)."""
     if old is None or new is None:
         if old != new:
-            yield Change(key, widens=new is None, text="removed" if new is None else "added")
+            how = "removed" if new is None else "added"
+            yield Change(key, widens=new is None or needed, text=how)
         return
     yield from _set(f"{key}.severity", old.severity, new.severity)
     yield from _step(
