@@ -5,10 +5,12 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from callpoint.config.soundness import as_document, verify_sound
+from callpoint.config.default_policies import default_pack
+from callpoint.config.soundness import as_document, check_bundle, verify_sound
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Eligibility
 from callpoint.domain.errors import ConfigError, ConfigErrors
+from callpoint.domain.governance import Bundle
 from tests.fakes import orders
 
 REPAIR = orders.configuration().eligibilities["orders-repair"]
@@ -103,3 +105,22 @@ def test_what_no_file_can_say_is_refused(bent: Configuration):
     """An entry under another name, or a person too many, does not slip through."""
     with pytest.raises(ConfigError):
         verify_sound(bent)
+
+
+def bundle(configuration: Configuration, policies: dict[str, str]) -> Bundle:
+    return Bundle(
+        installation="a1b2c3",
+        number=1,
+        previous="",
+        configuration=configuration,
+        policies=policies,
+    )
+
+
+def test_a_bundle_is_checked_whole():
+    """Configuration and policies of a bundle are both held to their rules."""
+    check_bundle(bundle(orders.configuration(), default_pack()))
+    with pytest.raises(ConfigErrors, match=r"governance\.quorum"):
+        check_bundle(bundle(with_(governance=replace(GOVERNANCE, quorum=4)), default_pack()))
+    with pytest.raises(ConfigErrors, match=r"a\.cedar"):
+        check_bundle(bundle(orders.configuration(), {"a.cedar": "permit ("}))

@@ -30,11 +30,11 @@ def directory(root: Path, *edits: tuple[str, str]) -> Path:
     return root
 
 
-def bundle_of(text: str, number: int = 1) -> Bundle:
+def bundle_of(text: str, after: Bundle | None = None) -> Bundle:
     return Bundle(
         installation="a1b2c3",
-        number=number,
-        previous="",
+        number=after.number + 1 if after else 1,
+        previous=after.digest() if after else "",
         configuration=orders.read(text),
         policies=default_pack(),
     )
@@ -169,13 +169,36 @@ def test_a_governor_reads_what_is_signed(tmp_path: Path):
     run(keygen, "dave", "--out", tmp_path / "key.json")
     public = load_principal_key(tmp_path / "key.json").public_key
     mine = (orders.configuration().governance.governors["dave"], public)
-    old = bundle_file(tmp_path / "old.json", bundle_of(orders.changed(mine)))
-    longer = bundle_of(orders.changed(mine, ('"30m"', '"40m"')), number=2)
+    first = bundle_of(orders.changed(mine))
+    old = bundle_file(tmp_path / "old.json", first)
+    longer = bundle_of(orders.changed(mine, ('"30m"', '"40m"')), after=first)
     new = bundle_file(tmp_path / "new.json", longer)
     told = run(sign, new, "--key", tmp_path / "key.json", "--against", old)
     assert told.exit_code == 0
     assert "WIDENS    eligibilities.orders-repair.for: 30m -> 40m" in told.stderr
     assert msgspec.json.decode(told.stdout, type=SignatureRecord).key == public
+
+
+def test_a_bundle_that_does_not_follow_is_not_signed(tmp_path: Path):
+    """A proposal that was made before another one came into force is told as a conflict."""
+    run(keygen, "dave", "--out", tmp_path / "key.json")
+    file = bundle_file(tmp_path / "bundle.json", bundle_of(orders.text()))
+    told = run(sign, file, "--key", tmp_path / "key.json", "--against", file)
+    assert (told.exit_code, told.stdout) == (4, "")
+    assert "bundle 1 does not follow bundle 1" in told.stderr
+
+
+def test_an_unsound_bundle_is_not_signed(tmp_path: Path):
+    """What the server would refuse is refused before a governor's key touches it."""
+    run(keygen, "dave", "--out", tmp_path / "key.json")
+    sound = orders.configuration()
+    governance = msgspec.structs.replace(sound.governance, quorum=4)
+    bent = msgspec.structs.replace(sound, governance=governance)
+    bundle = msgspec.structs.replace(bundle_of(orders.text()), configuration=bent)
+    file = bundle_file(tmp_path / "bundle.json", bundle)
+    told = run(sign, file, "--key", tmp_path / "key.json")
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert "4 governors must sign, and there are 3" in told.stderr
 
 
 @pytest.mark.parametrize("content", [b"{}", b"\xff", b"not json", b'{"installation": 1}'])

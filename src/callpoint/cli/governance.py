@@ -12,7 +12,7 @@ import click
 
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
-from callpoint.domain.errors import ConfigError, ConfigErrors, DeniedError
+from callpoint.domain.errors import ConfigError, ConfigErrors, ConflictError, DeniedError
 
 if TYPE_CHECKING:  # these take a tenth of a second to import, which `--help` need not pay
     from collections.abc import Mapping
@@ -122,20 +122,24 @@ def sign(
     """Sign a proposed configuration as a governor; the signature is printed as JSON.
 
     What you sign is said first, on stderr. With --against it says what the bundle changes, and
-    refuses a key that does not govern there.
+    refuses a key that does not govern there. An unsound bundle is not signed.
     """
     import base64
 
     import msgspec
 
     from callpoint.cli.keyring import load_principal_key
+    from callpoint.config.soundness import check_bundle
     from callpoint.domain.event import SignatureRecord
 
     bundle = read_bundle(bundle_file)
+    check_bundle(bundle)
     key = load_principal_key(key_file)
     governor = person or key.principal
     _say_what_is_signed(bundle, governor)
     if against is not None:
+        if not against.is_dir():
+            _must_follow(bundle, read_bundle(against))
         old, old_policies = _in_force(against)
         _must_govern(old, governor, key.public_key)
         comparison = _compare(old, old_policies, bundle.configuration, bundle.policies)
@@ -241,6 +245,20 @@ def _words(comparison: dict[str, object]) -> list[str]:
     if comparison["trial"]:
         lines.append("TRIAL: one governor alone rules; name two or more before you depend on it")
     return lines
+
+
+def _must_follow(bundle: "Bundle", old: "Bundle") -> None:
+    """A signature over a bundle that follows another one would be refused by the server."""
+    if (bundle.installation, bundle.number, bundle.previous) != (
+        old.installation,
+        old.number + 1,
+        old.digest(),
+    ):
+        raise ConflictError(
+            f"bundle {bundle.number} does not follow bundle {old.number}",
+            way_out="fetch what is in force (`callpoint publish show --out FILE`); if it still "
+            "does not follow, have it proposed again",
+        )
 
 
 def _must_govern(old: "Configuration", governor: str, public_key: str) -> None:

@@ -20,9 +20,11 @@ from callpoint.config.reader import read_configuration
 from callpoint.config.shape import Key, Shape
 from callpoint.domain.configuration import Configuration, Target
 from callpoint.domain.eligibility import Opening
-from callpoint.domain.errors import ConfigError
+from callpoint.domain.errors import ConfigError, ConfigErrors
+from callpoint.domain.governance import Bundle
 from callpoint.domain.principal import Principal, PrincipalKind
 from callpoint.domain.span import format_span
+from callpoint.policy import pap
 
 FILE = "bundle"
 
@@ -41,6 +43,17 @@ def verify_sound(configuration: Configuration) -> None:
             file=FILE,
             way_out="make the bundle from files with `callpoint publish`",
         )
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """Check all of a bundle before it may be published: configuration, then policies.
+
+    Raises:
+        ConfigError: What is wrong; ConfigErrors when it is more than one thing.
+    """
+    verify_sound(bundle.configuration)
+    if problems := pap.check(bundle.policies, bundle.configuration):
+        raise ConfigErrors(tuple(problems))
 
 
 def as_document(configuration: Configuration) -> dict[str, object]:
