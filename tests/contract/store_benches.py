@@ -1,5 +1,6 @@
 """Stores to test: each bench makes one, and does to it from outside what a bad day does."""
 
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from typing import Protocol
 
 import msgspec
 import psycopg
-from psycopg import sql
 
 from callpoint.adapters.stores.postgresql import PostgresStore
 from callpoint.adapters.stores.sqlite import SqliteStore
@@ -189,13 +189,13 @@ class SqliteBench:
 
 
 class PostgresBench:
-    """A database of a real server."""
+    """A schema on a real server."""
 
     def __init__(self, folder: Path, database: FreshDatabase) -> None:
         self.signer = FragileSigner()
         self.checkpoint_file = folder / "checkpoint"
         self.database = database
-        self._copy = f"{database.name}_copy"
+        self.schema = f"s_{secrets.token_hex(6)}"
         self._offset = timedelta(0)
 
     async def open(
@@ -207,6 +207,7 @@ class PostgresBench:
             checkpoint_file=checkpoint_file or self.checkpoint_file,
             origin=ORIGIN,
             installation=INSTALLATION,
+            schema=self.schema,
             number_within=timedelta(seconds=2),
             clock_offset=lambda: self._offset,
         )
@@ -219,33 +220,30 @@ class PostgresBench:
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self.database.owner_url, autocommit=True) as owner:
-            owner.execute("SET search_path = callpoint")
+            owner.execute(f"SET search_path = {self.schema}")
             cursor = owner.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
     def back_up(self) -> None:
-        self._copy_database(self.database.name, self._copy)
+        self.execute(f"DROP SCHEMA IF EXISTS {self.schema}_copy CASCADE")
+        self.execute(f"CREATE SCHEMA {self.schema}_copy")
+        for table in self._tables():
+            self.execute(f"CREATE TABLE {self.schema}_copy.{table} AS TABLE {table}")
 
     def restore(self) -> None:
-        self._drop(self.database.name)
-        self._copy_database(self._copy, self.database.name)
+        # Roles that restore backups pass over triggers too.
+        for table in self._tables():
+            self.execute(
+                f"SET session_replication_role = replica; TRUNCATE {table}; INSERT INTO {table} "
+                f"OVERRIDING SYSTEM VALUE TABLE {self.schema}_copy.{table}"
+            )
 
-    def clean_up(self) -> None:
-        """Drop the copy."""
-        self._drop(self._copy)
-
-    def _copy_database(self, source: str, target: str) -> None:
-        make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self._administer(make.format(sql.Identifier(target), sql.Identifier(source)))
-
-    def _drop(self, name: str) -> None:
-        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-        self._administer(drop.format(sql.Identifier(name)))
-
-    def _administer(self, statement: sql.Composed) -> None:
-        url = self.database.server.superuser_url()
-        with psycopg.connect(url, autocommit=True) as owner:
-            owner.execute(statement)
+    def _tables(self) -> list[str]:
+        query = (
+            f"SELECT table_name FROM information_schema.tables "
+            f"WHERE table_schema = '{self.schema}' AND table_name <> 'writer'"
+        )
+        return [str(row[0]) for row in self.execute(query)]
 
 
 def issued(lease: str = "abc123abcdefghijkl00") -> ev.AnyEvent:

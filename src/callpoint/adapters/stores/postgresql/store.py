@@ -80,7 +80,7 @@ class PostgresStore(SqlStore):
             numberings = Numberings(connect, number_within.total_seconds())
             remote = RemoteLog()
             writer = Writer(connect, remote, "postgres-writer", numberings.await_number)
-            return cls(writer, readers, remote, numberings)
+            return await cls(writer, readers, remote, numberings).begin()
         ledger = Ledger(
             origin=origin,
             installation=installation,
@@ -90,7 +90,7 @@ class PostgresStore(SqlStore):
         )
         writer = Writer(connect, ledger, "postgres-writer")
         sequencer = Sequencer(connect, writer.submit, ledger.try_signer)
-        return cls(writer, readers, ledger, sequencer)
+        return await cls(writer, readers, ledger, sequencer).begin()
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)

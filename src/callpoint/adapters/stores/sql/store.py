@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from callpoint.adapters.stores.sql.batch import Job
 from callpoint.adapters.stores.sql.connection import Connection
@@ -24,6 +24,15 @@ class SqlStore:
         self._ledger = ledger
         self._writer = writer
         self._readers = readers
+
+    async def begin(self) -> Self:
+        """Look at the log once, so that an empty one has its checkpoint file from the start."""
+        try:
+            await self.log_works()
+        except BaseException:
+            await self.close()
+            raise
+        return self
 
     async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
         done = self._writer.submit(Job(work, urgent))

@@ -75,7 +75,7 @@ class SqliteStore(SqlStore):
         readers = Readers(
             lambda: SqliteConnection(path, clock, is_writer=False), _READERS, "sqlite-reader"
         )
-        return cls(writer, readers, ledger, lock)
+        return await cls(writer, readers, ledger, lock).begin()
 
     async def close(self) -> None:
         await super().close()
