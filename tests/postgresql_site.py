@@ -16,7 +16,7 @@ import msgspec
 from callpoint.adapters.clock.system import SystemClock, SystemRandom
 from callpoint.adapters.targets.postgresql import owner_script
 from callpoint.adapters.targets.postgresql.connector import PostgresqlConnector
-from callpoint.adapters.targets.postgresql.settings import PostgresqlSettings, RoleSettings
+from callpoint.adapters.targets.postgresql.settings import Mode, PostgresqlSettings, RoleSettings
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.targets import Credential, MintRequest
 from tests.servers import FreshDatabase
@@ -119,7 +119,7 @@ def connector_for(settings: PostgresqlSettings) -> PostgresqlConnector:
 
 
 @asynccontextmanager
-async def open_site(database: FreshDatabase) -> AsyncIterator[Site]:
+async def open_site(database: FreshDatabase, mode: Mode = Mode.FUNCTIONS) -> AsyncIterator[Site]:
     """Prepare a target as its owner would, and remove every role of it afterwards."""
     installation = "t" + secrets.token_hex(3)[:5]
     broker, parent = f"broker_{installation}", f"repair_{installation}"
@@ -136,9 +136,15 @@ async def open_site(database: FreshDatabase) -> AsyncIterator[Site]:
         dsn=database.url(broker, BROKER_PASSWORD),
         roles={"repair": RoleSettings(parent)},
         databases=(database.name,),
+        mode=mode,
     )
-    await owner.execute(owner_script.render_home(settings))
-    site = Site(database, owner, settings, connector_for(settings), parent, [broker, parent])
+    made = [broker, parent]
+    if mode is Mode.FUNCTIONS:
+        await owner.execute(owner_script.render_home(settings))
+    else:
+        await owner.execute(owner_script.render_createrole(settings))
+        made.append(settings.powers)
+    site = Site(database, owner, settings, connector_for(settings), parent, made)
     try:
         yield site
     finally:

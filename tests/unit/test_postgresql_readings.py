@@ -7,7 +7,10 @@ import pytest
 
 from callpoint.adapters.targets.postgresql.attempt import door_of, read
 from callpoint.adapters.targets.postgresql.persistence import collect, difference
-from callpoint.adapters.targets.postgresql.selftest import read_access_rules, reaper_residual
+from callpoint.adapters.targets.postgresql.selftest_functions import (
+    read_access_rules,
+    reaper_residual,
+)
 from callpoint.adapters.targets.postgresql.server import translated, unanswered
 from callpoint.domain.errors import TargetRefusedError, TargetUnknownError
 from callpoint.ports.targets import Attempt, Persistence

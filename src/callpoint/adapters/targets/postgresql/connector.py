@@ -222,7 +222,13 @@ class PostgresqlConnector:
 
     async def selftest(self) -> SelfTest:
         return await selftest.run(
-            self._settings, self, self._primary, self._standbys, self._clock, self._random
+            self._settings,
+            connector=self,
+            authority=self._authority,
+            primary=self._primary,
+            standbys=self._standbys,
+            clock=self._clock,
+            random=self._random,
         )
 
     async def residual(self) -> Residual:

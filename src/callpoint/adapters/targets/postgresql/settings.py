@@ -140,7 +140,7 @@ class PostgresqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     @property
     def powers(self) -> str:
         """7b: the NOLOGIN role with CREATEROLE that the broker's login acts as."""
-        return f"{self.broker[:50]}_powers"
+        return f"callpoint_{self.installation}_powers"
 
     @property
     def advertised(self) -> "Address":
