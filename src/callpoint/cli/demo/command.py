@@ -1,0 +1,28 @@
+"""The verb: sets the stage, plays, and says ``demo: ok``, or what failed."""
+
+import sys
+
+import click
+
+from callpoint.cli.exit_codes import ExitCode
+
+
+@click.command("demo")
+@click.option("--keep", is_flag=True, help="Keep the demo's folder and say where it is.")
+def demo(*, keep: bool) -> None:
+    """Play a whole emergency on a throwaway database, then try six misuses.
+
+    It needs no server and no configuration, takes about half a minute, and leaves nothing behind.
+    """
+    # Here, not at the top: `callpoint --help` loads none of it.
+    from callpoint.cli.demo.narrator import Narrator
+    from callpoint.cli.demo.play import play
+    from callpoint.domain.errors import CallpointError
+
+    narrator = Narrator()
+    try:
+        play(narrator, keep=keep)
+    except CallpointError as error:
+        narrator.failed(str(error))
+        sys.exit(ExitCode.DEFECT)
+    narrator.line("demo: ok", bold=True)

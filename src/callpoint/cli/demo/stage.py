@@ -1,0 +1,216 @@
+"""The stage: a throwaway PostgreSQL with an owner, an installation, and ``callpoint serve``.
+
+What an operator does once, in the order of the documents.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from callpoint.cli.demo import cast
+from callpoint.cli.demo.errors import UnexpectedError, expect
+from callpoint.cli.demo.narrator import Narrator
+from callpoint.cli.demo.shell import Shell
+from callpoint.cli.postgres_server import choose_server, find_servers
+from callpoint.cli.throwaway import ThrowawayPostgres
+
+_READY_WITHIN_SECONDS = 30.0
+_REAP_EVERY_SECONDS = 1.0
+_RUNS_THAT_PROVE_A_TIMER = 3
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the acts are played on.
+
+    Attributes:
+        shell: The terminals of the people.
+        folder: Everything of the demo.
+        owner_url: The database as its owner, to look from the outside.
+        server: The address of ``callpoint serve``.
+        has_psql: Whether ``callpoint connect`` can run psql.
+    """
+
+    narrator: Narrator
+    shell: Shell
+    folder: Path
+    owner_url: str
+    server: str
+    has_psql: bool
+
+    @property
+    def configuration(self) -> Path:
+        """The governed files."""
+        return self.folder / "configuration"
+
+    @property
+    def installation(self) -> Path:
+        """The installation's public file: what an outsider trusts."""
+        return self.folder / "home" / "installation.json"
+
+
+@contextlib.contextmanager
+def stage(narrator: Narrator, folder: Path) -> Iterator[Stage]:
+    """Set it, and clear it away."""
+    narrator.act("The stage")
+    chosen = choose_server(find_servers())
+    narrator.line(f"A throwaway PostgreSQL {chosen.version} ({chosen.origin.value}).")
+    with ThrowawayPostgres(chosen) as postgres, contextlib.ExitStack() as ends:
+        password = secrets.token_urlsafe(18)
+        owner_url = _orders_database(postgres, password)
+        address = f"127.0.0.1:{_free_port()}"
+        psql = shutil.which("psql") or _bundled_psql(chosen.bindir)
+        shell = Shell(
+            narrator,
+            folder,
+            {
+                "CALLPOINT_SERVER": f"http://{address}",
+                cast.DSN_VARIABLE: postgres.url("orders", "orders_broker", password),
+                "PATH": os.pathsep.join([os.environ.get("PATH", ""), str(chosen.bindir)]),
+            },
+        )
+        made = Stage(narrator, shell, folder, owner_url, f"http://{address}", bool(psql))
+        _install(made)
+        _prepare_target(made)
+        ends.enter_context(_reaper(owner_url))
+        ends.enter_context(_serving(made, address))
+        yield made
+
+
+def _orders_database(postgres: ThrowawayPostgres, password: str) -> str:
+    """The database that will need repair, as its owner has it."""
+    with psycopg.connect(postgres.superuser_url(), autocommit=True) as owner:
+        owner.execute("CREATE DATABASE orders")
+    url = postgres.superuser_url("orders")
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(cast.ORDERS.format(password=password).encode())
+    return url
+
+
+def _bundled_psql(bindir: Path) -> str | None:
+    found = bindir / "psql"
+    return str(found) if found.exists() else None
+
+
+def _install(made: Stage) -> None:
+    """Keys for everybody, a configuration, and an installation that two governors sign."""
+    made.narrator.line("Eight people make their keys; two of them govern. They sign the rules.")
+    keys: dict[str, str] = {}
+    for who in cast.PEOPLE:
+        (made.folder / who).mkdir(mode=0o700)
+        facts = made.shell.json(who, "keygen", who, "--out", str(made.shell.key_file(who)))
+        keys[who] = facts["key"]
+    made.configuration.mkdir()
+    (made.configuration / "callpoint.toml").write_text(cast.configuration(keys))
+    signs = [word for g in cast.GOVERNORS for word in ("--sign", str(made.shell.key_file(g)))]
+    home = str(made.folder / "home")
+    made.shell.run(
+        "gina", "init", "--home", home, "--config", str(made.configuration), *signs, show=False
+    )
+    made.narrator.good("genesis and configuration 1 are in the log")
+
+
+def _prepare_target(made: Stage) -> None:
+    """The owner of the database reads and runs the script that Callpoint prints."""
+    installation = json.loads(made.installation.read_text())["id"]
+    script = made.shell.run(
+        "gina",
+        *("target", "prepare", cast.TARGET, "--config", str(made.configuration)),
+        *("--installation", installation),
+        show=False,
+    )
+    with psycopg.connect(made.owner_url, autocommit=True) as owner:
+        owner.execute(script.encode())
+    made.narrator.good(
+        "the database's owner ran the script of `callpoint target prepare orders-db`:"
+        " Callpoint's own account may only call its functions"
+    )
+
+
+@contextlib.contextmanager
+def _reaper(owner_url: str) -> Iterator[None]:
+    """The owner's timer: ends what is over, also when Callpoint is dead."""
+    stop = threading.Event()
+    ran = threading.Semaphore(0)
+
+    def tick() -> None:
+        with psycopg.connect(owner_url, autocommit=True) as owner:
+            while not stop.is_set():
+                owner.execute("SELECT callpoint.reap()")
+                ran.release()
+                stop.wait(_REAP_EVERY_SECONDS)
+
+    timer = threading.Thread(target=tick, name="owner's reaper", daemon=True)
+    timer.start()
+    for _ in range(_RUNS_THAT_PROVE_A_TIMER):
+        expect(ran.acquire(timeout=_READY_WITHIN_SECONDS), "the owner's reaper runs")
+    try:
+        yield
+    finally:
+        stop.set()
+        timer.join()
+
+
+@contextlib.contextmanager
+def _serving(made: Stage, address: str) -> Iterator[None]:
+    """``callpoint serve`` as a process of its own."""
+    log = made.folder / "serve.log"
+    with log.open("wb") as written:
+        words = ["serve", "--home", str(made.folder / "home"), "--listen", address]
+        process = subprocess.Popen(  # noqa: S603 -- our own program
+            [sys.executable, "-m", "callpoint", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            env=made.shell.environment_of("gina"),
+        )
+        try:
+            _await_ready(made.server, process, log)
+            made.narrator.good(f"`callpoint serve` answers at {made.server}")
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=_READY_WITHIN_SECONDS)
+
+
+def _await_ready(server: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _READY_WITHIN_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{server}/healthz", trust_env=False).is_success:
+                return
+        time.sleep(0.05)  # noqa: TID251 -- real time passes for a real process
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+    raise UnexpectedError(f"`callpoint serve` does not answer:\n{tail}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def folder(*, keep: bool) -> Iterator[Path]:
+    """The demo's own folder, deleted afterwards unless it is to be kept."""
+    path = Path(tempfile.mkdtemp(prefix="callpoint-demo-"))
+    try:
+        yield path
+    finally:
+        if not keep:
+            shutil.rmtree(path, ignore_errors=True)

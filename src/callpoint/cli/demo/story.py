@@ -1,0 +1,123 @@
+"""The emergency: alert, request, approvals, dedicated credential, work, return, proof, review."""
+
+import json
+
+import psycopg
+
+from callpoint.cli.demo import cast
+from callpoint.cli.demo.actor import Actor
+from callpoint.cli.demo.alert import alert
+from callpoint.cli.demo.errors import UnexpectedError, expect
+from callpoint.cli.demo.stage import Stage
+
+_BECAUSE = "orders are stuck since the deploy; resetting their state cannot wait for morning"
+
+
+def emergency(made: Stage) -> str:
+    """Play it; returns the activation, reviewed and closed."""
+    incident = _alarm(made)
+    activation = _ask(made, incident)
+    _approve(made, activation)
+    actor = _work(made, activation)
+    _give_back(made, activation, actor)
+    _is_dead(made, activation, incident, actor)
+    _review(made, activation)
+    return activation
+
+
+def _alarm(made: Stage) -> str:
+    made.narrator.act("03:07. The alarm")
+    incident = alert(made.server, "OrdersStuck", "00deadbeef00cafe")
+    made.narrator.line(f"Alertmanager posts a critical alert. It is incident {incident}, sev1,")
+    made.narrator.line("and it names orders-db. Alice is on call.")
+    return incident
+
+
+def _ask(made: Stage, incident: str) -> str:
+    made.narrator.act("1 request")
+    words = ("request", cast.ELIGIBILITY, "--incident", incident, "--because", _BECAUSE)
+    made.narrator.typed("alice", ["callpoint", *words])
+    view = made.shell.json("alice", *words)
+    activation: str = view["id"]
+    made.narrator.seen(f"activation {activation} is {view['state']}\n{view['next']}")
+    return activation
+
+
+def _approve(made: Stage, activation: str) -> None:
+    made.narrator.act("2 approve: two other persons sign exactly this request")
+    made.shell.run("carol", "approve", activation, "--yes")
+    made.shell.run("dave", "approve", activation, "--yes")
+    expect(
+        made.shell.json("alice", "status", activation)["state"] == "approved",
+        "two distinct persons complete the quorum",
+    )
+
+
+def _work(made: Stage, activation: str) -> Actor:
+    made.narrator.act("3 issue, 4 use: a credential for Alice, this incident, this role")
+    made.shell.run("alice", "request", "--resume", activation, "--wait")
+    actor = Actor(made, "alice", activation)
+    actor.works("UPDATE orders SET state = 'paid' WHERE id <= 50")
+    made.narrator.good("the repair works")
+    made.narrator.line("Out of scope, the database itself says no:")
+    actor.is_refused("SELECT card FROM customers")
+    made.narrator.good("customers stay closed")
+    return actor
+
+
+def _give_back(made: Stage, activation: str, actor: Actor) -> None:
+    made.narrator.act("5 return: revoked now, while the incident is open")
+    with actor.session() as session:
+        made.narrator.line(
+            "Alice forgets to close a session. It is still open when she returns it."
+        )
+        made.shell.run("alice", "return", activation, "--used")
+        try:
+            session.execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            made.narrator.seen(f"the forgotten session: {str(error).splitlines()[0]}")
+        else:
+            raise UnexpectedError("the forgotten session is still alive")
+    made.narrator.good("the live session was cut")
+
+
+def _is_dead(made: Stage, activation: str, incident: str, actor: Actor) -> None:
+    try:
+        actor.session().close()
+    except psycopg.OperationalError as error:
+        made.narrator.seen(f"the old password: {str(error).strip().splitlines()[-1]}")
+    else:
+        raise UnexpectedError("the old credential still logs in")
+    with psycopg.connect(made.owner_url) as owner:
+        left = owner.execute(
+            "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'cp\\_%%' AND rolcanlogin"
+        ).fetchone()
+    expect(left == (0,), "no account is left on the database")
+    (lease,) = made.shell.json("alice", "status", activation)["leases"]
+    expect(lease["evidence"] == "absent, refused", "the evidence says: absent, refused")
+    open_ones = made.shell.json("alice", "incident", "list")["incidents"]
+    states = {found["id"]: found["state"] for found in open_ones}
+    expect(states[incident] == "open", "the incident is still open")
+    made.narrator.good(
+        "gone from the catalogue, refused when tried, and the incident is still open"
+    )
+
+
+def _review(made: Stage, activation: str) -> None:
+    made.narrator.act("6 review: by somebody who neither used nor approved it")
+    made.shell.run(
+        "erin",
+        *("review", activation, "--verdict", "justified"),
+        *("--finding", "the deploy had no rollback", "--follow-up", "add a rollback step"),
+        *("--installation", str(made.installation)),
+    )
+    made.narrator.act("The evidence, verified offline by somebody who trusts nobody")
+    file = made.folder / "evidence.json"
+    made.shell.run("erin", "evidence", activation, "--out", str(file), show=False)
+    made.shell.run(
+        "an outsider",
+        *("verify", "bundle", str(file), "--installation", str(made.installation)),
+        "--expect-closed",
+    )
+    entries = len(json.loads(file.read_text())["entries"])
+    made.narrator.good(f"{entries} entries, from request to verdict, none missing")
