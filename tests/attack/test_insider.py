@@ -31,6 +31,7 @@ class Database:
 
     def change(self, kind: type, key: str, **changes: object) -> None:
         record, first_at = self.state.records[kind, key]
+        assert isinstance(record, msgspec.Struct)
         self.state.records[kind, key] = (msgspec.structs.replace(record, **changes), first_at)
 
     def change_request(self, key: str, **changes: object) -> None:

@@ -9,10 +9,12 @@ from callpoint.domain.approval import Verdict
 from callpoint.domain.decision import Decision, DecisionRequest, Effect
 from callpoint.domain.eligibility import Severity
 from callpoint.domain.errors import DeniedError
+from callpoint.domain.event import AccessRefused
 from callpoint.domain.governance import Bundle
 from callpoint.domain.ids import REFUSALS_STREAM
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import LeaseState
+from callpoint.domain.review import ReviewVerdict
 from callpoint.lifecycle import give_back, incidents, issue, kill, review, sweep, use
 from callpoint.lifecycle.proof import proven
 from callpoint.ports.decider import Decider
@@ -89,7 +91,7 @@ async def act_triage(world: World, ids: dict[str, str]) -> object:
 
 
 async def act_review(world: World, ids: dict[str, str]) -> object:
-    said = review.Judgement("justified", "1 root")
+    said = review.Judgement(ReviewVerdict.JUSTIFIED, "1 root")
     return await review.close(world.services, world.caller("erin"), ids["ended"], said)
 
 
@@ -118,7 +120,8 @@ async def test_what_gives_is_refused_on_record(act: Act, build: Callable[[Bundle
     events = await world.store.read(
         lambda view: proven(view, world.services.installation, [REFUSALS_STREAM])
     )
-    assert [item.event.decision.effect for item in events[REFUSALS_STREAM]] == [Effect.DENY]
+    refused = [e.event for e in events[REFUSALS_STREAM] if isinstance(e.event, AccessRefused)]
+    assert [event.decision.effect for event in refused] == [Effect.DENY]
 
 
 async def test_deny_never_asks_the_pdp():
