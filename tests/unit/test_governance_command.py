@@ -50,7 +50,7 @@ def test_check_says_that_it_is_sound():
     told = run(check, "--config", orders.DIRECTORY)
     assert (told.exit_code, told.stdout) == (
         0,
-        "the configuration is sound: 3 eligibilities, 1 targets, 8 principals, 7 persons\n",
+        "the configuration is sound: 3 eligibilities, 1 target, 8 principals, 7 persons\n",
     )
     assert json.loads(run(check, "--config", orders.DIRECTORY, "-o", "json").stdout)["sound"]
 

@@ -12,6 +12,7 @@ import click
 
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
+from callpoint.cli.words import plural
 from callpoint.domain.errors import ConfigError, ConfigErrors, ConflictError, DeniedError
 
 if TYPE_CHECKING:  # these take a tenth of a second to import, which `--help` need not pay
@@ -290,8 +291,14 @@ def _counts(configuration: "Configuration") -> dict[str, object]:
 
 
 def _sound(configuration: "Configuration") -> str:
-    counts = ", ".join(f"{count} {name}" for name, count in _counts(configuration).items())
-    return f"the configuration is sound: {counts}"
+    c = configuration
+    counts = (
+        plural(len(c.eligibilities), "eligibility", "eligibilities"),
+        plural(len(c.targets), "target"),
+        plural(len(c.principals), "principal"),
+        plural(len(c.persons), "person"),
+    )
+    return f"the configuration is sound: {', '.join(counts)}"
 
 
 def _toml_key(name: str) -> str:
