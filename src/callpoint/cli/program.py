@@ -160,7 +160,7 @@ def _asks_for_json(given: Sequence[str]) -> bool:
     return bool(spelled or {"-ojson", "--output=json"} & set(given))
 
 
-@click.group(cls=Program, context_settings=_CONTEXT)
+@click.group("callpoint", cls=Program, context_settings=_CONTEXT)
 @click.option(
     "--server",
     metavar="URL",

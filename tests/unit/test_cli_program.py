@@ -1,0 +1,141 @@
+"""`callpoint` itself: what it lists, what it loads, and how it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from callpoint.cli import program as program_module
+from callpoint.cli.program import program
+from tests.fakes.canned_api import CannedApi, view
+from tests.fakes.machine import Shell
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("httpx", "rich", "msgspec", "cryptography", "pyrage", "cedarpy", "litestar", "asyncio")
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Every verb and every verb below one, as typed."""
+    found: list[tuple[str, ...]] = []
+    ctx = click.Context(program)
+    for name in program.list_commands(ctx):
+        command = program.get_command(ctx, name)
+        found.append((name,))
+        if isinstance(command, click.Group):
+            found += [(name, below) for below in command.list_commands(ctx)]
+    return found
+
+
+def test_help_lists_every_verb():
+    """`callpoint --help` names each verb that is installed, with a sentence."""
+    told = CliRunner().invoke(program, ["--help"])
+    assert told.exit_code == 0
+    for name in program.list_commands(click.Context(program)):
+        assert f"  {name} " in told.output
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_every_verb_has_help(path: tuple[str, ...]):
+    """Each verb explains itself, and each of its options has words."""
+    told = CliRunner().invoke(program, [*path, "--help"])
+    assert told.exit_code == 0, told.output
+    assert told.output.startswith("Usage: ")
+    assert "\x08" not in told.output
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+def test_help_loads_nothing_heavy():
+    """`callpoint --help` imports neither the verbs nor what they need, so that it is fast."""
+    code = (
+        "import sys\nfrom callpoint.cli import main\nsys.argv = ['callpoint', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as e:\n    assert e.code == 0, e.code\n"
+        f"print('LOADED', [m for m in {HEAVY!r} if m in sys.modules])\n"
+        "print('VERBS', [m for m in sys.modules if m.startswith('callpoint.cli.')])\n"
+    )
+    done = run_python(code)
+    assert "LOADED []" in done.stdout, done.stdout + done.stderr
+    verbs = "VERBS ['callpoint.cli.exit_codes', 'callpoint.cli.program']"
+    assert verbs in done.stdout
+
+
+def test_offline_verify_needs_no_http():
+    """`callpoint verify` loads no HTTP client: it must work where there is no network."""
+    code = (
+        "import sys, callpoint.cli.verify\n"
+        "print([m for m in ('httpx', 'rich') if m in sys.modules])"
+    )
+    assert run_python(code).stdout == "[]\n"
+
+
+def test_a_verb_that_is_not_installed_breaks_no_other(monkeypatch: pytest.MonkeyPatch):
+    """A verb whose module is missing is not listed, and the others go on."""
+    missing = program_module._Verb("not_there", "Never.")
+    monkeypatch.setitem(program_module._VERBS, "never", missing)
+    assert "never" not in program.list_commands(click.Context(program))
+    told = CliRunner().invoke(program, ["never"])
+    assert (told.exit_code, "there is no verb 'never'" in told.output) == (2, True)
+
+
+@pytest.mark.parametrize("typed,meant", [("aprove", "approve"), ("stauts", "status")])
+def test_a_mistyped_verb_is_guessed(typed: str, meant: str):
+    """Wrong verbs say which one was probably meant, with the code of bad input."""
+    told = CliRunner().invoke(program, [typed])
+    assert told.exit_code == 2
+    assert f"did you mean `callpoint {meant}`?" in told.output
+
+
+@pytest.mark.parametrize("options", [["-o", "json"], ["-ojson"], ["--output=json"]])
+def test_wrong_usage_is_json_too(options: list[str]):
+    """With -o json wrong usage is one JSON document on stderr."""
+    told = CliRunner().invoke(program, [*options, "kill", "nothing"])
+    assert told.exit_code == 2
+    error = json.loads(told.stderr)
+    assert error["exit_code"] == 2
+    assert error["error"]["way_out"] == "run `callpoint kill --help`"
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_options_mean_the_same_before_and_after_the_verb(tmp_path: Path, before: bool):
+    """-o, --server and --key may stand on either side of the verb."""
+    api = CannedApi()
+    api.lay(f"GET /v1/activations/{view().id}", view())
+    shell = Shell(tmp_path, "alice", api)
+    options = ["-o", "json", "--server", "https://other.example"]
+    verb = ["status", view().id]
+    told = shell.run(*(options + verb if before else verb + options))
+    assert json.loads(told.stdout)["id"] == view().id
+    assert api.asked[-1].url.host == "other.example"
+
+
+def test_options_before_a_group_reach_its_verbs(tmp_path: Path):
+    """`callpoint -o json incident list` speaks JSON."""
+    api = CannedApi()
+    api.lay("GET /v1/incidents", {"incidents": []})
+    assert (
+        json.loads(Shell(tmp_path, "alice", api).run("-o", "json", "incident", "list").stdout) == []
+    )
+
+
+def test_an_interrupt_has_its_own_code():
+    """Ctrl-C is told from every error."""
+
+    @click.command("wait")
+    def wait() -> None:
+        raise KeyboardInterrupt
+
+    class Waiting(program_module.Program):
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+            return wait
+
+    assert CliRunner().invoke(Waiting("callpoint"), ["wait"]).exit_code == 130
