@@ -258,7 +258,7 @@ def _check_listen(listen: Values, problems: Problems) -> None:
             "is missing, and behind a proxy it cannot be guessed",
             'write public = ["https://callpoint.example"], as clients call it',
         )
-    if not listen["behind_proxy"] and not _is_loopback(listen["host"]):
+    if not listen["behind_proxy"] and not is_loopback(listen["host"]):
         problems.add(
             ("listen", "host"),
             "is not a loopback address, and Callpoint itself speaks no TLS",
@@ -266,7 +266,8 @@ def _check_listen(listen: Values, problems: Problems) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,0 +1,176 @@
+"""Connectors of the configured targets: built by name, and rebuilt when a bundle is published."""
+
+from collections.abc import Callable, ItemsView, Iterator, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from callpoint.adapters.targets.postgresql.connector import PostgresqlConnector
+from callpoint.adapters.targets.postgresql.settings import (
+    Endpoint,
+    EndpointKind,
+    Mode,
+    PostgresqlSettings,
+    RoleSettings,
+)
+from callpoint.bootstrap.retired import RetiredConnector
+from callpoint.domain.configuration import Configuration, Target
+from callpoint.domain.errors import CallpointError, ConfigError, UnavailableError
+from callpoint.ports.clock import Clock, Random
+from callpoint.ports.targets import Connector
+
+_RETIRED = "it is no longer configured"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a builder knows besides the target: whose accounts, which secrets, whose time."""
+
+    installation: str
+    environment: Mapping[str, str]
+    clock: Clock
+    random: Random
+
+
+Build = Callable[[Target, Site], Connector]
+
+
+def postgresql_settings(target: Target, site: Site) -> PostgresqlSettings:
+    """The settings of a PostgreSQL target, with its secrets from the environment.
+
+    Raises:
+        UnavailableError: A variable is not set.
+        ConfigError: A DSN, or another value, cannot be used.
+    """
+    given = dict(target.settings)
+    variable = given.pop("dsn_env")
+    endpoints = given.pop("endpoints_env", ())
+    return PostgresqlSettings(
+        name=target.id,
+        installation=site.installation,
+        dsn=_secret(site, str(variable), target.id),
+        roles={role.id: RoleSettings(parent=role.settings["parent"]) for role in target.roles},
+        endpoints=tuple(_endpoint(line, site, target.id) for line in _lines(endpoints)),
+        mode=Mode(str(given.pop("mode", Mode.FUNCTIONS))),
+        **given,  # type: ignore[arg-type]  # the configuration's reader held each to its type
+    )
+
+
+def build_postgresql(target: Target, site: Site) -> Connector:
+    """A connector; it opens no connection yet."""
+    return PostgresqlConnector(postgresql_settings(target, site), site.clock, site.random)
+
+
+REGISTRY: Mapping[str, Build] = {"postgresql": build_postgresql}
+
+
+class Connectors(Mapping[str, Connector]):
+    """The connectors by target: what ``Services.targets`` is. It is replaced as a whole.
+
+    Attributes:
+        unusable: Configured targets without a usable connector, and why.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        logger: structlog.typing.FilteringBoundLogger,
+        registry: Mapping[str, Build] = REGISTRY,
+    ) -> None:
+        self.unusable: Mapping[str, str] = {}
+        self._site = site
+        self._logger = logger
+        self._registry = registry
+        self._current: Mapping[str, Connector] = {}
+        self._built: dict[str, tuple[Target, Connector]] = {}
+
+    def __getitem__(self, name: str) -> Connector:
+        return self._current[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._current)
+
+    def __len__(self) -> int:
+        return len(self._current)
+
+    def items(self) -> ItemsView[str, Connector]:
+        """Of one moment, so that a bundle may be published while somebody goes through them."""
+        return self._current.items()
+
+    def follow(self, configuration: Configuration) -> None:
+        """Build what is new or changed, and retire what is gone or cannot be built.
+
+        A target that cannot be used is said aloud and leaves the others alone.
+        """
+        current: dict[str, Connector] = {}
+        unusable: dict[str, str] = {}
+        for name, target in configuration.targets.items():
+            built = self._built.get(name)
+            if built is not None and built[0] == target:
+                current[name] = built[1]
+                continue
+            made, why = self._attempt(target)
+            if made is not None:
+                self._built[name] = (target, made)
+                current[name] = made
+                continue
+            unusable[name] = why
+            self._logger.error("target_unusable", target=name, why=why)
+            if built is not None:
+                current[name] = RetiredConnector(built[1], why)
+        for name, (_, connector) in self._built.items():
+            current.setdefault(name, RetiredConnector(connector, _RETIRED))
+        self._current, self.unusable = current, unusable
+
+    def adopt(self, target: Target) -> None:
+        """A target of an earlier bundle, on which leases are still open: only to take away."""
+        if target.id in self._current:
+            return
+        made, why = self._attempt(target)
+        if made is None:
+            self._logger.error("former_target_unusable", target=target.id, why=why)
+            return
+        self._logger.warning("former_target_adopted", target=target.id)
+        self._current = {**self._current, target.id: RetiredConnector(made, _RETIRED)}
+
+    def _attempt(self, target: Target) -> tuple[Connector | None, str]:
+        """A connector, or why there is none."""
+        try:
+            return self._build(target), ""
+        except CallpointError as error:
+            return None, str(error)
+
+    def _build(self, target: Target) -> Connector:
+        build = self._registry.get(target.connector)
+        if build is None:
+            raise UnavailableError(
+                f"this program has no connector {target.connector!r}",
+                way_out=f"it has: {', '.join(sorted(self._registry))}",
+            )
+        return build(target, self._site)
+
+
+def _secret(site: Site, variable: str, target: str) -> str:
+    value = site.environment.get(variable, "")
+    if not value:
+        raise UnavailableError(
+            f"the environment variable {variable} is not set",
+            way_out=f"set it to the DSN of the broker on {target} and start again",
+        )
+    return value
+
+
+def _lines(value: object) -> tuple[str, ...]:
+    return tuple(str(line) for line in value) if isinstance(value, tuple | list) else ()
+
+
+def _endpoint(line: str, site: Site, target: str) -> Endpoint:
+    """``NAME KIND VARIABLE``, as ``config.connectors`` writes it."""
+    parts = line.split(" ")
+    try:
+        name, kind, variable = parts
+        return Endpoint(name=name, dsn=_secret(site, variable, target), kind=EndpointKind(kind))
+    except ValueError as error:
+        raise ConfigError(
+            f"endpoint {line[:80]!r} cannot be read", key=f"targets.{target}.endpoints"
+        ) from error

@@ -1,0 +1,242 @@
+"""Building what a process works with, from a home folder and the environment."""
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TextIO
+
+import httpx
+import structlog
+
+from callpoint.adapters.clock.system import SystemClock, SystemRandom
+from callpoint.adapters.identity.nonces import StoreNonceBook
+from callpoint.adapters.identity.signatures import SignatureAuthenticator
+from callpoint.adapters.incidents.alertmanager import AlertmanagerFeed
+from callpoint.adapters.incidents.tokens import authenticate_source
+from callpoint.adapters.keys.files import AgeSealer, Ed25519Verifier, FileLogSigner, FileVault
+from callpoint.adapters.notifiers.fan_out import FanOut
+from callpoint.adapters.notifiers.log import LogNotifier
+from callpoint.adapters.notifiers.webhook import WebhookNotifier
+from callpoint.adapters.stores.postgresql.store import PostgresStore
+from callpoint.adapters.stores.sql.store import SqlStore
+from callpoint.adapters.stores.sqlite.store import SqliteStore
+from callpoint.api.surface import Surface
+from callpoint.bootstrap.connectors import REGISTRY, Build, Connectors, Site
+from callpoint.bootstrap.former import former_targets
+from callpoint.bootstrap.home import Home
+from callpoint.bootstrap.journal import make_logger
+from callpoint.config.settings import Settings, StoreKind
+from callpoint.config.soundness import verify_sound
+from callpoint.domain.errors import ConfigErrors, UnavailableError
+from callpoint.domain.governance import Bundle, Installation
+from callpoint.lifecycle.pep import Pep
+from callpoint.lifecycle.rules import RuleBook
+from callpoint.lifecycle.services import Limits, Services
+from callpoint.policy import pap
+from callpoint.policy.pdp import Pdp
+from callpoint.policy.policy_set import PolicySet
+from callpoint.ports.clock import Clock, Random
+from callpoint.ports.decider import Decider
+from callpoint.ports.notifiers import Notifier
+from callpoint.workers.crew import Crew, Rhythm
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a process gets from the machine; a test hands over something else.
+
+    Attributes:
+        environment: Where secrets are: DSNs by the names that the configuration gives.
+        registry: Builders of connectors by name.
+        stream: Where the log goes.
+    """
+
+    environment: Mapping[str, str]
+    clock: Clock = field(default_factory=SystemClock)
+    random: Random = field(default_factory=SystemRandom)
+    registry: Mapping[str, Build] = field(default_factory=lambda: REGISTRY)
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+
+    def secret(self, variable: str, what: str) -> str:
+        """A variable's value.
+
+        Raises:
+            UnavailableError: It is not set.
+        """
+        value = self.environment.get(variable, "")
+        if not value:
+            raise UnavailableError(
+                f"the environment variable {variable} is not set", way_out=f"set it to {what}"
+            )
+        return value
+
+
+@dataclass(frozen=True)
+class Process:
+    """Everything that runs, not yet running. ``open_process`` makes and closes it."""
+
+    settings: Settings
+    services: Services
+    connectors: Connectors
+    nonces: StoreNonceBook
+    webhook: WebhookNotifier | None
+    logger: structlog.typing.FilteringBoundLogger
+
+    def surface(self, origins: tuple[str, ...]) -> Surface:
+        """The API's surroundings; ``origins`` are the addresses that clients sign for."""
+        services = self.services
+        return Surface(
+            services=services,
+            authenticator=SignatureAuthenticator(
+                lambda: services.rules.last_proven, self.nonces, services.clock, origins=origins
+            ),
+            authenticate_source=authenticate_source,
+            feeds={feed.kind: feed for feed in (AlertmanagerFeed(self.logger),)},
+            check=check_bundle,
+            unusable=lambda: self.connectors.unusable,
+            logger=self.logger,
+            version=version("callpoint"),
+        )
+
+    def crew(self) -> Crew:
+        """The background loops."""
+        settings = self.settings
+        return Crew(
+            self.services,
+            self.logger,
+            forget_nonces=self.nonces.sweep,
+            follow=self.follow,
+            rhythm=Rhythm(
+                sweep=settings.sweep_for,
+                reconcile=settings.reconcile_for,
+                grace=settings.stop_for,
+            ),
+        )
+
+    async def follow(self) -> None:
+        """Bring rules and connectors up to what is in force; targets that were left as well."""
+        rules = await self.services.rules.current()
+        store = self.services.store
+        for target in await store.read(lambda view: former_targets(view, rules.bundle)):
+            self.connectors.adopt(target)
+
+
+@contextlib.asynccontextmanager
+async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Process]:
+    """Build everything; close the store at the end.
+
+    Raises:
+        ConfigError: The home folder holds no installation, or a key cannot be used.
+        StoreUnavailableError: The store cannot be opened.
+        TamperError: What is pinned in the home folder was changed by hand.
+    """
+    home = Home(settings.home)
+    installation = home.installation()
+    logger = make_logger(outside.clock, outside.stream)
+    async with contextlib.AsyncExitStack() as stack:
+        notifier, webhook = await _notifier(stack, settings, outside, logger)
+        store = await open_store(settings, installation, outside)
+        stack.push_async_callback(store.close)
+        site = Site(installation.id, outside.environment, outside.clock, outside.random)
+        connectors = Connectors(site, logger, outside.registry)
+        pinned = home.pinned()
+        if pinned is not None:
+            # What takes away works from here on, whatever the database says.
+            connectors.follow(pinned.configuration)
+
+        def on_load(bundle: Bundle) -> None:
+            home.pin(bundle)
+            connectors.follow(bundle.configuration)
+
+        yield Process(
+            settings=settings,
+            services=Services(
+                installation=installation,
+                store=store,
+                rules=RuleBook(installation, store, build_decider, pinned=pinned, on_load=on_load),
+                pep=Pep(store),
+                clock=outside.clock,
+                random=outside.random,
+                notifier=notifier,
+                sealer=AgeSealer(),
+                vault=FileVault(home.keys),
+                verifier=Ed25519Verifier(),
+                targets=connectors,
+                limits=Limits(claim_for=settings.claim_for),
+            ),
+            connectors=connectors,
+            nonces=StoreNonceBook(store, outside.clock),
+            webhook=webhook,
+            logger=logger,
+        )
+
+
+async def open_store(settings: Settings, installation: Installation, outside: Outside) -> SqlStore:
+    """The store that the settings name, with the log key of the home folder.
+
+    Raises:
+        UnavailableError: Its DSN's variable is not set.
+        StoreUnavailableError: It cannot be opened.
+    """
+    signer = FileLogSigner(Home(settings.home).keys)
+    # A recovery adds to the origin; the store begins with the installation's own.
+    origin = f"callpoint/{installation.id}"
+    match settings.store:
+        case StoreKind.SQLITE:
+            return await SqliteStore.open(
+                settings.sqlite_path,
+                signer=signer,
+                clock=outside.clock,
+                checkpoint_file=settings.checkpoint_file,
+                origin=origin,
+                installation=installation.id,
+                former_log_keys=installation.former_log_keys,
+            )
+        case StoreKind.POSTGRESQL:
+            return await PostgresStore.open(
+                outside.secret(settings.store_dsn_env, "the DSN of Callpoint's own database"),
+                signer=signer,
+                checkpoint_file=settings.checkpoint_file,
+                origin=origin,
+                installation=installation.id,
+                former_log_keys=installation.former_log_keys,
+            )
+
+
+def build_decider(bundle: Bundle) -> Decider:
+    """The PDP over a bundle's policies. Raises ConfigErrors."""
+    return Pdp(PolicySet.load(bundle.policies, bundle.configuration), bundle.configuration)
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """Refuse a bundle that no file could have said, or whose policies do not hold.
+
+    Raises:
+        ConfigError: With every reason.
+    """
+    verify_sound(bundle.configuration)
+    problems = pap.check(bundle.policies, bundle.configuration)
+    if problems:
+        raise ConfigErrors(tuple(problems))
+
+
+async def _notifier(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    outside: Outside,
+    logger: structlog.typing.FilteringBoundLogger,
+) -> tuple[Notifier, WebhookNotifier | None]:
+    """The log always, and the webhook where one is set."""
+    log = LogNotifier(outside.clock, outside.stream)
+    if not settings.notify_env:
+        return log, None
+    webhook = WebhookNotifier(
+        outside.secret(settings.notify_env, "the address that notices are posted to"),
+        client=await stack.enter_async_context(httpx.AsyncClient()),
+        clock=outside.clock,
+        random=outside.random,
+        logger=logger,
+    )
+    return FanOut((log, webhook)), webhook

@@ -1,0 +1,214 @@
+"""``callpoint serve``: API, workers and sequencer in one process."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import uvicorn
+
+from callpoint.api.app import make_app
+from callpoint.bootstrap.process import Outside, Process, open_process
+from callpoint.config.settings import Settings, is_loopback
+from callpoint.domain.errors import CallpointError, RequestError, UnavailableError
+
+_BACKLOG = 512
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The server answers.
+
+    Attributes:
+        address: Where, for clients on this machine.
+        trial: One governor alone rules.
+        trouble: What is not as it should be, one line each; empty is good.
+    """
+
+    address: str
+    installation: str
+    trial: bool
+    trouble: tuple[str, ...]
+
+
+async def serve(
+    settings: Settings, outside: Outside, say: Callable[[Ready], None], *, stop: asyncio.Event
+) -> None:
+    """Serve until ``stop`` is set or the process is asked to end (SIGTERM, SIGINT).
+
+    What is under way may finish within ``settings.stop_for``.
+
+    Raises:
+        UnavailableError: The address cannot be listened on.
+        CallpointError: The process cannot be built; see ``open_process``.
+    """
+    with _listening(settings.host, settings.port) as listener:
+        address = _address(listener)
+        async with open_process(settings, outside) as process:
+            origins = settings.public or _loopback_origins(address)
+            server = _Server(process, origins, settings)
+            with _signals(stop):
+                await _run(
+                    process, server, listener, stop, lambda: say(_ready(process, address, server))
+                )
+
+
+async def _run(
+    process: Process,
+    server: "_Server",
+    listener: socket.socket,
+    stop: asyncio.Event,
+    say: Callable[[], None],
+) -> None:
+    """First rules and connectors, then everything at once; the last to stop is the webhook."""
+    await server.prepare()
+    async with asyncio.TaskGroup() as group:
+        posting = group.create_task(process.webhook.run()) if process.webhook else None
+        async with asyncio.TaskGroup() as inner:
+            inner.create_task(process.crew().run(stop))
+            inner.create_task(server.answer(listener, stop, say))
+            await stop.wait()
+            server.should_exit = True
+        if posting is not None:
+            posting.cancel()
+    process.logger.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: stopping is this process's business."""
+
+    def __init__(self, process: Process, origins: tuple[str, ...], settings: Settings) -> None:
+        self._process = process
+        self._said: Callable[[], None] = _nothing
+        self.trouble: tuple[str, ...] = ()
+        super().__init__(
+            uvicorn.Config(
+                make_app(process.surface(origins)),
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # Nothing here reads who the peer is, so nobody can forge it either.
+                proxy_headers=False,
+                timeout_graceful_shutdown=max(1, int(settings.stop_for.total_seconds())),
+            )
+        )
+
+    async def prepare(self) -> None:
+        """Load the rules; a bundle that cannot be believed stops what gives, not the server."""
+        try:
+            await self._process.follow()
+        except CallpointError as error:
+            self._process.logger.exception("rules_not_loaded", detail=str(error))
+            self.trouble = (str(error),)
+            await self._process.services.rules.refresh()  # without any, nobody is authenticated
+
+    async def answer(
+        self, listener: socket.socket, stop: asyncio.Event, say: Callable[[], None]
+    ) -> None:
+        """Serve; whatever ends it ends the process."""
+        self._said = say
+        try:
+            await self.serve(sockets=[listener])
+        finally:
+            stop.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._said()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: see ``_signals``."""
+        yield
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT stop cleanly; a second one does what it does without us."""
+    loop = asyncio.get_running_loop()
+
+    def ask(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, ask, number)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A bound socket, so that the address is known before anything else is built."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _not_listening(host, port, error) from error
+    with listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(place)
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            raise _not_listening(host, port, error) from error
+        yield listener
+
+
+def _not_listening(host: str, port: int, error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"{host}:{port} cannot be listened on: {error.strerror}",
+        way_out="stop what listens there, or name another address with --listen",
+    )
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _loopback_origins(address: str) -> tuple[str, ...]:
+    """The address as people write it on this machine."""
+    port = address.rpartition(":")[2]
+    return tuple(dict.fromkeys((address, f"http://127.0.0.1:{port}", f"http://localhost:{port}")))
+
+
+def _ready(process: Process, address: str, server: _Server) -> Ready:
+    unusable = (f"target {name}: {why}" for name, why in process.connectors.unusable.items())
+    installation = process.services.installation
+    return Ready(
+        address=address,
+        installation=installation.id,
+        trial=installation.trial,
+        trouble=(*server.trouble, *unusable),
+    )
+
+
+def with_listen(settings: Settings, host: str, port: int) -> Settings:
+    """The same settings on another address (``--listen``).
+
+    Raises:
+        RequestError: Not a loopback address, and no proxy in front ends TLS.
+    """
+    if not settings.behind_proxy and not is_loopback(host):
+        raise RequestError(
+            f"{host} is not a loopback address, and Callpoint itself speaks no TLS",
+            way_out="end TLS in a proxy and write behind_proxy = true in server.toml",
+        )
+    return replace(settings, host=host, port=port)
+
+
+def _nothing() -> None:
+    """Nobody waits."""
