@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TextIO
 
 import httpx
@@ -97,7 +97,7 @@ class Process:
             check=check_bundle,
             unusable=lambda: self.connectors.unusable,
             logger=self.logger,
-            version=version("callpoint"),
+            version=program_version(),
         )
 
     def crew(self) -> Crew:
@@ -203,6 +203,14 @@ async def open_store(settings: Settings, installation: Installation, outside: Ou
                 installation=installation.id,
                 former_log_keys=installation.former_log_keys,
             )
+
+
+def program_version() -> str:
+    """As the package says; a source tree that was never installed has none."""
+    try:
+        return version("callpoint")
+    except PackageNotFoundError:
+        return "source tree"
 
 
 def build_decider(bundle: Bundle) -> Decider:
