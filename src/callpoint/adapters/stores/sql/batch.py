@@ -36,7 +36,7 @@ class Job:
     urgent: bool
     future: "Future[Any]" = field(default_factory=Future)
     value: Any = None
-    error: Exception | None = None
+    error: BaseException | None = None
     is_logged: bool = False
     spooled: list[int] = field(default_factory=list)
 
@@ -138,7 +138,7 @@ class Batch:
         try:
             value = job.work(transaction)
             spooled = self._settle(transaction)
-        except Exception as error:
+        except BaseException as error:
             # Whatever the caller's work raises is the caller's, and must not fail the others.
             if not self._connection.in_transaction:
                 job.error = error

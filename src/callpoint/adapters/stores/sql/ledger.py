@@ -122,7 +122,7 @@ class Ledger:
 
     def try_signer(self, connection: Connection) -> None:
         """Sign what is signed already, to see whether the log works. Raises LogUnavailableError."""
-        self._signer.sign(self.load(connection).checkpoint().format())
+        self._sign(self.load(connection).checkpoint())
 
     def seal(
         self, connection: Connection, before: Head, after: Head, entries: Sequence[Numbered]
@@ -135,7 +135,7 @@ class Ledger:
             LogUnavailableError: It could not be signed or kept; the transaction must not commit.
         """
         checkpoint = after.checkpoint()
-        signed = self._signer.sign(checkpoint.format())
+        signed = self._sign(checkpoint)
         connection.run_many(_INSERT_ENTRY, [_entry_row(entry) for entry in entries])
         personal = [
             (entry.index, name, value.salt, value.value.encode())
@@ -159,6 +159,15 @@ class Ledger:
         self._known = after.checkpoint()
         self.file.publish()
 
+    def _sign(self, checkpoint: Checkpoint) -> str:
+        try:
+            return self._signer.sign(checkpoint.format())
+        except LogUnavailableError:
+            raise
+        except Exception as error:
+            # Whatever a key's holder meets, what takes away must go on without it (I2).
+            raise LogUnavailableError(f"the log key failed: {type(error).__name__}") from error
+
     def _catch_up(self, connection: Connection, current: Checkpoint) -> None:
         if not generation(self.origin, current.origin):
             raise halted(f"the database is of the log {current.origin}, not of {self.origin}")
@@ -175,9 +184,9 @@ class Ledger:
                     "if it is lost, run `callpoint log recover`",
                 )
             # A file from the very beginning: its absence later always means something.
-            signed = self._signer.sign(current.format())
+            signed = self._sign(current)
         if kept != current:
-            self.file.prepare(signed or self._signer.sign(current.format()))
+            self.file.prepare(signed or self._sign(current))
             self.file.publish()
         self._known = current
 

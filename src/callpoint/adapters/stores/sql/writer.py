@@ -110,7 +110,7 @@ class Writer:
         """Whatever goes wrong, every caller is answered and the thread goes on."""
         try:
             run()
-        except Exception as error:  # noqa: BLE001 -- a dead writer would leave all callers waiting
+        except BaseException as error:  # noqa: BLE001 -- a dead writer would leave all callers waiting
             self._disconnect()
             for task in tasks:
                 if not task.future.done():
