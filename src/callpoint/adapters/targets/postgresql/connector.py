@@ -172,10 +172,10 @@ class PostgresqlConnector:
                     f"sessions of {account} do not end", target=self.target, code="55006"
                 )
             await roll_back_prepared(self._primary, self._authority, account, self._random)
-            for database in await self._authority.databases(account):
+            # The home database always: what all databases share hangs on none of them.
+            owning = await self._authority.databases(account)
+            for database in sorted({self._settings.database, *owning}):
                 await self._authority.sweep(account, database)
-            # What all databases share (grants on databases, settings) hangs on none of them.
-            await self._authority.sweep(account, "")
             await self._authority.drop(account)
             # A login that was under way while we disabled it would be a session without a role.
             await self._kill(account, self._primary)
