@@ -1,5 +1,6 @@
 """A server that answers what a test has laid out, and remembers what it was asked."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import httpx
@@ -168,12 +169,12 @@ def ballot(
     principal: str,
     shown: ActivationView | None = None,
     verdict: Verdict = Verdict.APPROVE,
-    **changes: object,
+    lie: Mapping[str, object] | None = None,
 ) -> StatementView:
-    """The statement that this principal would sign; ``changes`` are a lying server's."""
+    """The statement that this principal would sign; ``lie`` is what a lying server changes."""
     shown = shown or view()
     activation = Activation(request=shown.request, digest=shown.request.digest())
     made = statement_for(
         activation, configuration().principals[principal], verdict, "7 " + "A" * 43 + "="
     )
-    return StatementView(msgspec.structs.replace(made, **changes).body(), shown)
+    return StatementView(msgspec.structs.replace(made, **(lie or {})).body(), shown)

@@ -104,7 +104,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_a_statement_about_something_else_is_not_signed(tmp_path: Path, lie: dict[str, str]):
     """A server that shows one thing and wants another signed is found out before signing."""
-    shell, api = carol(tmp_path, ballot("carol", **lie))
+    shell, api = carol(tmp_path, ballot("carol", lie=lie))
     told = shell.run("approve", ID, "--yes")
     assert told.exit_code == 7
     assert "not what you would sign" in told.stderr
