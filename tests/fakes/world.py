@@ -100,7 +100,7 @@ def configuration(*eligibilities: Eligibility, targets: tuple[str, ...] = ()) ->
         "commanders": ("bob", "carol", "dave"),
         "security": ("erin", "frank"),
     }
-    roles = (TargetRole("repair"), TargetRole("read"))
+    roles = (TargetRole("read"), TargetRole("repair"))  # in the order of a file
     return Configuration(
         governance=Governance(
             {g: Signer(g).public for g in ("gina", "hugo")}, 2, ("group:security",)

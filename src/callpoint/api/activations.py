@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Controller, MediaType, Response, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from callpoint.api.answers import PROBLEMS
 from callpoint.api.authentication import GivenCaller, signed
@@ -33,7 +33,7 @@ from callpoint.ports.stores import View, Where
 
 _ALL = 1_000_000
 
-States = Annotated[list[ActivationState] | None, Parameter(query="state")]
+States = Annotated[list[ActivationState] | None, QueryParameter(name="state")]
 
 
 class ActivationController(Controller):
@@ -45,7 +45,7 @@ class ActivationController(Controller):
 
     @post(responses=PROBLEMS, summary="1 Ask for an activation")
     async def request(
-        self, surface: GivenSurface, caller: GivenCaller, data: Ask
+        self, surface: GivenSurface, caller: GivenCaller, data: JSONBody[Ask]
     ) -> ActivationView:
         """It grants nothing: it opens a vote."""
         made = await request.request(surface.services, caller, data)
@@ -57,7 +57,7 @@ class ActivationController(Controller):
         surface: GivenSurface,
         caller: GivenCaller,
         states: States = None,
-        mine: bool = False,  # noqa: FBT001, FBT002 -- a query parameter
+        mine: FromQuery[bool] = False,  # noqa: FBT002 -- a query parameter
     ) -> ActivationList:
         """Newest first."""
         services = surface.services
@@ -75,7 +75,7 @@ class ActivationController(Controller):
 
     @get("/{activation:str}", responses=PROBLEMS, summary="One activation")
     async def read(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str
+        self, surface: GivenSurface, caller: GivenCaller, activation: FromPath[str]
     ) -> ActivationView:
         """What happened, what happens next, and whose turn it is."""
         await _enforce(surface.services, caller, activation, Action.ACTIVATION_VIEW)
@@ -83,7 +83,11 @@ class ActivationController(Controller):
 
     @get("/{activation:str}/statement", responses=PROBLEMS, summary="What the caller would sign")
     async def statement(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str, verdict: Verdict
+        self,
+        surface: GivenSurface,
+        caller: GivenCaller,
+        activation: FromPath[str],
+        verdict: FromQuery[Verdict],
     ) -> StatementView:
         """For those who can vote. A no takes away, so policy is asked for a yes alone (I11)."""
         parse_activation(activation)
@@ -95,7 +99,11 @@ class ActivationController(Controller):
 
     @post("/{activation:str}/approve", status_code=200, responses=PROBLEMS, summary="2 Approve")
     async def approve(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str, data: Vote
+        self,
+        surface: GivenSurface,
+        caller: GivenCaller,
+        activation: FromPath[str],
+        data: JSONBody[Vote],
     ) -> ActivationView:
         """A signed yes of a distinct natural person."""
         parse_activation(activation)
@@ -104,7 +112,11 @@ class ActivationController(Controller):
 
     @post("/{activation:str}/deny", status_code=200, responses=PROBLEMS, summary="2 Deny")
     async def deny(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str, data: Vote
+        self,
+        surface: GivenSurface,
+        caller: GivenCaller,
+        activation: FromPath[str],
+        data: JSONBody[Vote],
     ) -> ActivationView:
         """A signed no; one is enough."""
         parse_activation(activation)
@@ -118,7 +130,7 @@ class ActivationController(Controller):
         summary="Take a request back",
     )
     async def withdraw(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str
+        self, surface: GivenSurface, caller: GivenCaller, activation: FromPath[str]
     ) -> ActivationView:
         """Before it began."""
         parse_activation(activation)
@@ -132,7 +144,7 @@ class ActivationController(Controller):
         summary="3 Take up what was approved",
     )
     async def issue(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str
+        self, surface: GivenSurface, caller: GivenCaller, activation: FromPath[str]
     ) -> ActivationView:
         """Mints one dedicated credential for each target role."""
         parse_activation(activation)
@@ -146,7 +158,7 @@ class ActivationController(Controller):
         summary="4 Fetch the sealed boxes",
     )
     async def credentials(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str
+        self, surface: GivenSurface, caller: GivenCaller, activation: FromPath[str]
     ) -> Credentials:
         """As often as needed while it is active; only the requester's one-time key opens them."""
         parse_activation(activation)
@@ -154,7 +166,11 @@ class ActivationController(Controller):
 
     @post("/{activation:str}/return", status_code=200, responses=PROBLEMS, summary="5 Give it back")
     async def give_back(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str, data: Return
+        self,
+        surface: GivenSurface,
+        caller: GivenCaller,
+        activation: FromPath[str],
+        data: JSONBody[Return],
     ) -> ActivationView:
         """Ends it and revokes before answering; the incident may still be open."""
         parse_activation(activation)
@@ -168,7 +184,7 @@ class ActivationController(Controller):
         summary="6 Take a first look",
     )
     async def triage(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str
+        self, surface: GivenSurface, caller: GivenCaller, activation: FromPath[str]
     ) -> ActivationView:
         """By somebody who neither used nor approved it."""
         parse_activation(activation)
@@ -182,7 +198,11 @@ class ActivationController(Controller):
         summary="6 Give the verdict",
     )
     async def review(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str, data: Judgement
+        self,
+        surface: GivenSurface,
+        caller: GivenCaller,
+        activation: FromPath[str],
+        data: JSONBody[Judgement],
     ) -> ActivationView:
         """Possible once every credential is proven dead."""
         parse_activation(activation)
@@ -196,7 +216,7 @@ class ActivationController(Controller):
         media_type=MediaType.JSON,
     )
     async def bundle(
-        self, surface: GivenSurface, caller: GivenCaller, activation: str
+        self, surface: GivenSurface, caller: GivenCaller, activation: FromPath[str]
     ) -> Response[bytes]:
         """For auditors, and for those who may review it; `callpoint verify bundle` reads it."""
         services = surface.services

@@ -1,6 +1,6 @@
 """The one place where errors become HTTP answers."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -20,7 +20,7 @@ PROBLEMS = {
         data_container=Problem,
         generate_examples=False,
         description="An error, with any status from 400 on; `type` says which",
-        media_type=MediaType.JSON,
+        media_type=cast("MediaType", MEDIA_TYPE),
     )
 }
 """How every route documents its errors."""
@@ -61,7 +61,10 @@ class Answers:
             method=request.method,
             path=printable(request.scope["path"]),
             error=type(error).__name__,
-            detail=printable(str(error), _DETAIL_LIMIT),
+            # A library's message may quote a secret (I14); the logger writes where it happened.
+            detail=printable(error.message, _DETAIL_LIMIT)
+            if isinstance(error, CallpointError)
+            else "",
             exc_info=error,
         )
 

@@ -4,17 +4,21 @@ Authentication needs the configuration and nothing else: neither the PDP nor a b
 so that what takes away goes on when those are broken (I11).
 """
 
-from typing import Annotated, Any, TypeAlias
+import contextlib
+from typing import Any, TypeAlias
 
+import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Dependency
+from litestar.params import SkipValidation
 
 from callpoint.api.surface import Surface
+from callpoint.domain.errors import RequestError
 from callpoint.ports.identity import Caller, SignedRequest
 
-GivenCaller: TypeAlias = Annotated[Caller, Dependency(skip_validation=True)]
+GivenCaller: TypeAlias = NamedDependency[SkipValidation[Caller]]
 
 # Only path and query count: the address that a signature is for is the configured one.
 _PLACE = "http://callpoint"
@@ -29,9 +33,9 @@ async def signed(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHan
     """
     surface: Surface = connection.app.state.surface
     await surface.services.rules.refresh()
-    connection.state.caller = await surface.authenticator.authenticate(
-        await _signed_request(Request(connection.scope, connection.receive))
-    )
+    request = await _signed_request(Request(connection.scope, connection.receive))
+    connection.state.caller = await surface.authenticator.authenticate(request)
+    _must_be_shallow(request.body)
 
 
 def provide_caller(request: Request[Any, Any, Any]) -> Caller:
@@ -50,6 +54,15 @@ async def _signed_request(request: Request[Any, Any, Any]) -> SignedRequest:
         headers=_joined(scope["headers"]),
         body=await request.body(),
     )
+
+
+def _must_be_shallow(body: bytes) -> None:
+    """Refuse what would exhaust the stack; whatever else is wrong is told by who reads the body."""
+    with contextlib.suppress(msgspec.DecodeError):
+        try:
+            msgspec.json.decode(body, type=msgspec.Raw)
+        except RecursionError as error:
+            raise RequestError("the body is nested too deeply") from error
 
 
 def _joined(fields: Any) -> dict[str, str]:  # noqa: ANN401 -- ASGI's own raw pairs

@@ -1,6 +1,7 @@
 """The rules in force, and how they change: signed by governors, whoever brings them."""
 
 from litestar import Controller, get, post
+from litestar.params import JSONBody
 
 from callpoint.api.answers import PROBLEMS
 from callpoint.api.authentication import GivenCaller, signed
@@ -35,7 +36,7 @@ class ConfigurationController(Controller):
 
     @post(status_code=200, responses=PROBLEMS, summary="Put a signed bundle in force")
     async def publish(
-        self, surface: GivenSurface, caller: GivenCaller, data: Publication
+        self, surface: GivenSurface, caller: GivenCaller, data: JSONBody[Publication]
     ) -> Published:
         """Widening needs the governors' quorum; tightening one of them, and applies at once."""
         services = surface.services

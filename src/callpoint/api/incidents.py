@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Controller, Request, get, post
+from litestar.params import FromPath, JSONBody
 
 from callpoint.api.answers import PROBLEMS
 from callpoint.api.authentication import GivenCaller, signed
@@ -32,7 +33,7 @@ class IncidentController(Controller):
 
     @post(responses=PROBLEMS, summary="Declare an incident")
     async def declare(
-        self, surface: GivenSurface, caller: GivenCaller, data: incidents.Declaration
+        self, surface: GivenSurface, caller: GivenCaller, data: JSONBody[incidents.Declaration]
     ) -> IncidentView:
         """It opens nothing before another person confirms it."""
         made = await incidents.declare(surface.services, caller, data)
@@ -45,7 +46,7 @@ class IncidentController(Controller):
         summary="Confirm an incident",
     )
     async def confirm(
-        self, surface: GivenSurface, caller: GivenCaller, incident: str
+        self, surface: GivenSurface, caller: GivenCaller, incident: FromPath[str]
     ) -> IncidentView:
         """Another person than the one who declared it."""
         made = await incidents.confirm(surface.services, caller, incident)
@@ -58,7 +59,7 @@ class IncidentController(Controller):
         summary="Resolve an incident",
     )
     async def resolve(
-        self, surface: GivenSurface, caller: GivenCaller, incident: str
+        self, surface: GivenSurface, caller: GivenCaller, incident: FromPath[str]
     ) -> IncidentView:
         """Every activation that it justified ends now; policy is not asked."""
         made = await incidents.resolve(surface.services, caller, incident)
@@ -78,7 +79,7 @@ class WebhookController(Controller):
         summary="A delivery of an incident source",
     )
     async def receive(
-        self, surface: GivenSurface, request: Request[Any, Any, Any], source: str
+        self, surface: GivenSurface, request: Request[Any, Any, Any], source: FromPath[str]
     ) -> Received:
         """Firing ones open, the others resolve; members that are not ours are passed over."""
         configuration = await surface.services.rules.refresh()

@@ -1,6 +1,7 @@
 """The kill switch. It asks no policy and needs no bundle that loads (I11)."""
 
 from litestar import Controller, post
+from litestar.params import JSONBody
 
 from callpoint.api.answers import PROBLEMS
 from callpoint.api.authentication import GivenCaller, signed
@@ -21,6 +22,8 @@ class KillController(Controller):
         responses=PROBLEMS,
         summary="End an activation, a principal, a target, an incident, or all",
     )
-    async def kill(self, surface: GivenSurface, caller: GivenCaller, data: KillOrder) -> Killed:
+    async def kill(
+        self, surface: GivenSurface, caller: GivenCaller, data: JSONBody[KillOrder]
+    ) -> Killed:
         """Ends and revokes before answering; names what is not yet proven dead."""
         return await kill(surface.services, caller, data.scope, data.about)

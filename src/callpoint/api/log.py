@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Controller, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from callpoint.api.answers import PROBLEMS
 from callpoint.api.authentication import GivenCaller, signed
@@ -14,8 +14,8 @@ from callpoint.lifecycle import facts
 from callpoint.lifecycle.proof import newest_checkpoint
 from callpoint.ports.stores import View
 
-Start = Annotated[int, Parameter(ge=0, description="Index of the first entry.")]
-Limit = Annotated[int, Parameter(ge=1, le=PAGE, description="At most so many entries.")]
+Start = Annotated[int, QueryParameter(ge=0, description="Index of the first entry.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=PAGE, description="At most so many entries.")]
 
 
 class LogController(Controller):

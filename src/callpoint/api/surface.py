@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import structlog
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from callpoint.domain.configuration import Configuration, IncidentSource
 from callpoint.domain.governance import Bundle
@@ -42,4 +43,4 @@ class Surface:
 
 
 # Not validated: it is ours, and holds what no schema describes.
-GivenSurface: TypeAlias = Annotated[Surface, Dependency(skip_validation=True)]
+GivenSurface: TypeAlias = NamedDependency[SkipValidation[Surface]]

@@ -115,7 +115,8 @@ class Connectors(Mapping[str, Connector]):
                 current[name] = made
                 continue
             unusable[name] = why
-            self._logger.error("target_unusable", target=name, why=why)
+            if self.unusable.get(name) != why:
+                self._logger.error("target_unusable", target=name, why=why)
             if built is not None:
                 current[name] = RetiredConnector(built[1], why)
         for name, (_, connector) in self._built.items():
