@@ -22,7 +22,8 @@ def wire_time(moment: datetime) -> str:
     """RFC 3339 in UTC with exactly six digits, so that text order is time order."""
     if moment.utcoffset() != timedelta(0):
         raise ValueError("times are UTC")
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: it writes the years before 1000 with fewer digits.
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def plain(value: object) -> Plain:

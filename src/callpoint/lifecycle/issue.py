@@ -36,7 +36,7 @@ from callpoint.domain.undo_plan import UndoPlan
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import budget
 from callpoint.lifecycle.announce import announce, standing
-from callpoint.lifecycle.ending import end, end_lease, leases
+from callpoint.lifecycle.ending import end, leases
 from callpoint.lifecycle.gate import enforce_on
 from callpoint.lifecycle.proof import must_agree, proven
 from callpoint.lifecycle.refusal import on_record
@@ -316,7 +316,7 @@ def _sealed_text(minted: _Minted, found: Activation) -> bytes:
 
 
 async def _fail(services: Services, lease: Lease, error: BaseException) -> None:
-    """The account may exist: the lease ends at once and is revoked by its plan.
+    """The account may exist: the activation ends at once and is revoked by its plans.
 
     When somebody ended it while the target worked, its revocation may have looked before the
     account was there. So whoever made it removes it too; should that fail, reconciliation finds it.
@@ -335,7 +335,7 @@ async def _fail(services: Services, lease: Lease, error: BaseException) -> None:
             code=code,
         )
         tx.append(activation_stream(lease.activation), event)
-        end_lease(tx, found, EndReason.ISSUE_FAILED)
+        end(tx, tx.get(Activation, lease.activation), EndReason.ISSUE_FAILED)
         return True
 
     if not await asyncio.shield(services.store.transact(work, urgent=True)):

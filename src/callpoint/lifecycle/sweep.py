@@ -7,6 +7,7 @@ that looks again at the store's clock. Nothing here asks the PDP or waits for th
 import asyncio
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
@@ -25,7 +26,7 @@ from callpoint.lifecycle.services import Services
 from callpoint.ports.stores import Transaction, View, Where
 
 _BATCH = 1000
-_OPEN_LEASES = (LeaseState.PLANNED, LeaseState.LIVE, LeaseState.ENDING)
+_NOT_YET_ENDING = (LeaseState.PLANNED, LeaseState.LIVE)
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -47,16 +48,21 @@ class Swept(msgspec.Struct, frozen=True):
 async def sweep(services: Services) -> Swept:
     """One pass over everything that is due now."""
     errors: list[str] = []
-    due = await services.store.read(_due_activations)
     moved = 0
-    for activation in due:
+    for activation in await services.store.read(_due_activations):
         try:
             moved += await _move(services, activation.id)
         except CallpointError as error:
             errors.append(f"{activation.id}: {error.message}")
-    late = await services.store.read(_due_leases)
+    for lease in await services.store.read(lambda view: _due_leases(view, *_NOT_YET_ENDING)):
+        try:
+            await services.store.transact(partial(_expire, lease=lease.id), urgent=True)
+        except CallpointError as error:
+            errors.append(f"{lease.id}: {error.message}")
+    # Only now: what ended above takes other leases of its activation along.
+    late = await services.store.read(lambda view: _due_leases(view, LeaseState.ENDING))
     results = await asyncio.gather(
-        *(_work_on(services, lease) for lease in late), return_exceptions=True
+        *(revoke(services, lease.id) for lease in late), return_exceptions=True
     )
     for lease, result in zip(late, results, strict=True):
         if isinstance(result, CallpointError):
@@ -83,9 +89,9 @@ def _due_activations(view: View) -> tuple[Activation, ...]:
     return (*due, *over)
 
 
-def _due_leases(view: View) -> tuple[Lease, ...]:
+def _due_leases(view: View, *states: LeaseState) -> tuple[Lease, ...]:
     """Oldest first (I7)."""
-    return view.select(Lease, Where(states=_OPEN_LEASES, due_before=view.now(), limit=_BATCH))
+    return view.select(Lease, Where(states=states, due_before=view.now(), limit=_BATCH))
 
 
 def _incident_over(view: View, found: Activation) -> bool:
@@ -142,16 +148,9 @@ def _escalate(tx: Transaction, found: Activation, late: Iterable[datetime]) -> A
     return tx.put(after) if after is not found else None
 
 
-async def _work_on(services: Services, lease: Lease) -> bool:
-    """A planned or live lease past its time starts ending; an ending one is revoked."""
-    if lease.state is not LeaseState.ENDING:
-        await services.store.transact(lambda tx: _expire(tx, lease), urgent=True)
-    return await revoke(services, lease.id)
-
-
-def _expire(tx: Transaction, lease: Lease) -> None:
+def _expire(tx: Transaction, lease: str) -> None:
     """Planned too long (the node that issued it died), or live past ``not_after``."""
-    found = tx.get(Lease, lease.id)
+    found = tx.get(Lease, lease)
     if found.due_at is None or tx.now() < found.due_at:
         return
     activation = tx.get(Activation, found.activation)
@@ -162,6 +161,6 @@ def _expire(tx: Transaction, lease: Lease) -> None:
             end(tx, activation, EndReason.EXPIRED)
         case _:
             return
-    again = tx.get(Lease, lease.id)
+    again = tx.get(Lease, lease)
     if again.state in (LeaseState.PLANNED, LeaseState.LIVE):
         end_lease(tx, again, EndReason.EXPIRED)
