@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from callpoint.adapters.clock.system import SystemRandom
 from callpoint.adapters.targets.postgresql import owner_script, scram
 from callpoint.adapters.targets.postgresql.settings import RoleSettings
 from tests.postgresql_site import open_site
@@ -53,34 +52,37 @@ async def test_the_broker_makes_an_account_through_the_function_only(site, broke
             await broker.execute(statement)
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT * FROM callpoint.account",
-        "SELECT * FROM callpoint.pepper",
-        "INSERT INTO callpoint.parent VALUES ('postgres')",
-        "DELETE FROM callpoint.account",
-        "INSERT INTO callpoint.reaper_run (ended, failed) VALUES (0, 0)",
-        "SELECT callpoint.reap()",
-        "SELECT callpoint.mark('x')",
-        "SELECT callpoint.made('x')",
-        "SELECT callpoint.revoke_as_grantor('x')",
-        "SELECT rolpassword FROM pg_authid",
-        "CREATE FUNCTION callpoint.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "DROP FUNCTION callpoint.disable(text)",
-        "ALTER FUNCTION callpoint.disable(text) RESET ALL",
-        "SELECT * FROM orders",
-        "SELECT pg_read_file('postgresql.conf')",
-        "COPY (SELECT 1) TO PROGRAM 'true'",
-        "COMMENT ON ROLE postgres IS 'callpoint 1 abc123 0 x'",
-        "CREATE TABLE public.mine (id int)",
-        "CREATE SCHEMA mine",
-    ],
-)
-async def test_the_broker_can_do_nothing_else(broker, statement):
+_FORBIDDEN = [
+    "SELECT * FROM callpoint.account",
+    "SELECT * FROM callpoint.pepper",
+    "INSERT INTO callpoint.parent VALUES ('postgres')",
+    "DELETE FROM callpoint.account",
+    "INSERT INTO callpoint.reaper_run (ended, failed) VALUES (0, 0)",
+    "SELECT callpoint.reap()",
+    "SELECT callpoint.mark('x')",
+    "SELECT callpoint.made('x')",
+    "SELECT callpoint.revoke_as_grantor('x')",
+    "SELECT rolpassword FROM pg_authid",
+    "CREATE FUNCTION callpoint.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "DROP FUNCTION callpoint.disable(text)",
+    "ALTER FUNCTION callpoint.disable(text) RESET ALL",
+    "SELECT * FROM orders",
+    "SELECT pg_read_file('postgresql.conf')",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "COMMENT ON ROLE postgres IS 'callpoint 1 abc123 0 x'",
+    "CREATE TABLE public.mine (id int)",
+    "CREATE SCHEMA mine",
+]
+
+
+async def test_the_broker_can_do_nothing_else(broker):
     """Tables, inner functions, other objects and the server itself are closed to the broker."""
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await broker.execute(statement)
+    for statement in _FORBIDDEN:
+        try:
+            await broker.execute(statement)
+        except asyncpg.InsufficientPrivilegeError:
+            continue
+        pytest.fail(f"the broker may: {statement}")
 
 
 async def test_nobody_else_may_execute_a_function(site):
@@ -131,44 +133,47 @@ async def test_planted_functions_are_never_called(site):
     assert await site.owner.fetchval("SELECT rolpassword IS NOT NULL FROM pg_authid WHERE oid = 10")
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"account": "cp_zzz999trial"},
-        {"account": "postgres"},
-        {"account": "cp_lost"},
-        {"account": None},
-        {"account": "cp_{id}"},
-        {"account": "cp_{id}UPPER"},
-        {"account": "cp_{id}x; DROP ROLE x"},
-        {"account": "cp_{id}x\n"},
-        {"account": "cp_{id}" + "x" * 19},
-        {"verifier": "plaintext"},
-        {"verifier": None},
-        {"verifier": VERIFIER[:-2]},
-        {"verifier": "md5" + "0" * 32},
-        {"parent": "postgres"},
-        {"parent": "pg_read_all_data"},
-        {"parent": None},
-        {"not_after": datetime(2001, 1, 1, tzinfo=UTC)},
-        {"not_after": None},
-        {"not_after": datetime(2999, 1, 1, tzinfo=UTC)},
-        {"connections": 0},
-        {"connections": -1},
-        {"connections": 6},
-        {"connections": None},
-    ],
-    ids=lambda changes: repr(changes)[:50],
-)
-async def test_what_is_out_of_bounds_is_refused(site, broker, changes):
+_OUT_OF_BOUNDS: list[dict[str, object]] = [
+    {"account": "cp_zzz999trial"},
+    {"account": "postgres"},
+    {"account": "cp_lost"},
+    {"account": None},
+    {"account": "cp_{id}"},
+    {"account": "cp_{id}UPPER"},
+    {"account": "cp_{id}x; DROP ROLE x"},
+    {"account": "cp_{id}x\n"},
+    {"account": "cp_{id}" + "x" * 19},
+    {"verifier": "plaintext"},
+    {"verifier": None},
+    {"verifier": VERIFIER[:-2]},
+    {"verifier": "md5" + "0" * 32},
+    {"parent": "postgres"},
+    {"parent": "pg_read_all_data"},
+    {"parent": None},
+    {"not_after": datetime(2001, 1, 1, tzinfo=UTC)},
+    {"not_after": None},
+    {"not_after": datetime(2999, 1, 1, tzinfo=UTC)},
+    {"connections": 0},
+    {"connections": -1},
+    {"connections": 6},
+    {"connections": None},
+]
+
+
+async def test_what_is_out_of_bounds_is_refused(site, broker):
     """Form, verifier, parent, lifetime and limit are checked inside, also for NULL."""
-    for key, value in changes.items():
-        if key == "account" and value is not None:
-            changes = {key: value.replace("{id}", site.installation)}
-    with pytest.raises(asyncpg.PostgresError) as refused:
-        await broker.execute(CREATE, *_arguments(site, **changes))
-    assert refused.value.sqlstate in {"42501", "22023"}
-    assert not await site.exists(f"cp_{site.installation}trial")
+    for changes in _OUT_OF_BOUNDS:
+        given = {
+            key: value.replace("{id}", site.installation) if isinstance(value, str) else value
+            for key, value in changes.items()
+        }
+        try:
+            await broker.execute(CREATE, *_arguments(site, **given))
+        except asyncpg.PostgresError as refused:
+            assert refused.sqlstate in {"42501", "22023"}, changes
+        else:
+            pytest.fail(f"accepted: {changes}")
+    assert await site.connector.list_managed() == ()
 
 
 async def test_eight_hours_are_the_longest_life(site, broker):
@@ -333,8 +338,3 @@ async def test_the_broker_cannot_lend_itself_an_account(site, broker):
     assert rows == []
     (listed,) = await site.connector.list_managed()
     assert not listed.enabled
-
-
-def test_random_idents_fit_the_functions_form():
-    """What the connector uses for trial handles is what the functions accept."""
-    assert SystemRandom().ident(12).isalnum()

@@ -282,6 +282,32 @@ async def test_8_no_password_reaches_the_servers_log(site):
     assert issued.credential.secret not in log
 
 
+async def test_4_a_flood_of_large_objects_does_not_stop_the_end(site):
+    """More than one call can move: several calls do, and the difference counts, not lists, them."""
+    plan = site.plan()
+    issued = await site.connector.issue(plan)
+    session = await site.login(issued.credential)
+    flood = owner_script.BATCH * 6 + 1
+    await session.execute("SET ROLE NONE")
+    await session.execute(f"SELECT count(lo_create(0)) FROM generate_series(1, {flood})")
+    await session.execute("RESET ROLE")
+    await session.execute(
+        "DO $$ DECLARE made oid := lo_create(0); BEGIN "
+        f"EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO {plan.account}', made); END $$"
+    )
+    await site.connector.disable(plan)
+    assert await site.connector.kill_sessions(plan) == 0
+    found = await site.connector.diff_persistence(plan, issued.baseline)
+    assert f"{flood} large objects" in [item.name for item in found]
+    assert len(found) == 3
+    await site.connector.revoke(plan)
+    assert (await site.connector.verify_absent(plan, issued.credential)).dead
+    kept = await site.owner.fetchval(
+        "SELECT count(*) FROM pg_largeobject_metadata WHERE lomowner = 'cp_lost'::regrole"
+    )
+    assert kept == flood
+
+
 async def test_10_activations_at_once_do_not_disturb_each_other(site):
     """Eight lives at once end proven dead, and none shows in another's difference."""
 

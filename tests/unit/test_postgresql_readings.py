@@ -93,6 +93,14 @@ def test_without_a_baseline_only_own_things_are_found():
     assert [item.name for item in difference(now, own, None, [])] == ["g"]
 
 
+def test_a_flood_is_counted_not_listed():
+    """A thousand new things of a kind become a hundred names and a number."""
+    now, own = collect([_row("grant", f"g{n:04}", concerns=True) for n in range(1000)], {})
+    found = difference(now, own, {}, [])
+    assert len(found) == 101
+    assert found[-1] == Persistence("grant", "and 900 more")
+
+
 def test_access_rules_that_ask_for_no_secret_fail():
     """A trust line that reaches the accounts is a failed check that names the line."""
     rule = _rule(users=["all"], method="trust")

@@ -29,8 +29,11 @@ class Authority(Protocol):
         """Databases that hold something of the account."""
         ...
 
-    async def sweep(self, account: str, database: str) -> None:
-        """Give what it owns there to the custodian, take back what it was granted there."""
+    async def sweep(self, account: str, database: str) -> bool:
+        """Give what it owns there to the custodian, take back what it was granted there.
+
+        False: some of it is done, and there is more.
+        """
         ...
 
     async def drop(self, account: str) -> None:

@@ -175,7 +175,9 @@ class PostgresqlConnector:
             # The home database always: what all databases share hangs on none of them.
             owning = await self._authority.databases(account)
             for database in sorted({self._settings.database, *owning}):
-                await self._authority.sweep(account, database)
+                while not await self._authority.sweep(account, database):
+                    # Each round has committed: a retry after our time limit goes on from here.
+                    pass
             await self._authority.drop(account)
             # A login that was under way while we disabled it would be a session without a role.
             await self._kill(account, self._primary)

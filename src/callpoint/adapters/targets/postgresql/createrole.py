@@ -86,13 +86,14 @@ class CreateRole:
         )
         return [str(row["name"]) for row in rows]
 
-    async def sweep(self, account: str, database: str) -> None:
+    async def sweep(self, account: str, database: str) -> bool:
         if await self._exists(account):
             await self._join(account)
             await self._primary.execute(
                 f'REASSIGN OWNED BY "{account}" TO {CUSTODIAN}; DROP OWNED BY "{account}"',
                 database=database,
             )
+        return True
 
     async def drop(self, account: str) -> None:
         if not await self._exists(account):

@@ -41,8 +41,8 @@ class OwnerFunctions:
         rows = await self._primary.rows(self._call("databases($1) AS name"), account)
         return [str(row["name"]) for row in rows]
 
-    async def sweep(self, account: str, database: str) -> None:
-        await self._primary.value(self._call("sweep($1)"), account, database=database)
+    async def sweep(self, account: str, database: str) -> bool:
+        return bool(await self._primary.value(self._call("sweep($1)"), account, database=database))
 
     async def drop(self, account: str) -> None:
         await self._primary.value(self._call("drop_account($1)"), account)

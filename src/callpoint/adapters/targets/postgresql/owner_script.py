@@ -18,6 +18,10 @@ VERSION = "1"
 LONGEST = timedelta(hours=8)
 """No account lives longer, whatever Callpoint asks: a constant of the owner's, not of ours."""
 
+BATCH = 2_000
+"""Large objects that one call of ``sweep`` moves. Each takes a lock, of which a server with default
+settings has some 6,400 for everybody."""
+
 _HEADING = """\
 -- Callpoint: what the owner of the target {name} installs.
 -- For installation {installation}, broker role {broker}. Read it, then run it as a superuser:
@@ -99,6 +103,7 @@ def _filled(template: str, settings: PostgresqlSettings, parents_array: str = "p
         "database": settings.database,
         "parents": ", ".join(f"'{parent}'" for parent in settings.parents),
         "longest": f"{LONGEST // timedelta(hours=1)} hours",
+        "batch": str(BATCH),
         "connections": str(settings.connection_limit),
     }
     for key, value in values.items():

@@ -12,6 +12,7 @@ from callpoint.domain.untrusted import printable
 from callpoint.ports.targets import Persistence
 
 _NAME_LIMIT = 300
+_LISTED = 100
 _OWN = "concerns the account"
 _UNEXAMINED = "database not examined"
 
@@ -46,11 +47,14 @@ def difference(
     for kind, names in sorted((own if baseline is None else now).items()):
         known = set() if baseline is None else set(baseline.get(kind, []))
         mine = set(own.get(kind, []))
+        new = [name for name in names if name not in known]
         found.extend(
             Persistence(kind=kind, name=name, detail=_OWN if name in mine else "")
-            for name in names
-            if name not in known
+            for name in new[:_LISTED]
         )
+        if len(new) > _LISTED:
+            # Evidence stays readable, whatever an actor makes thousands of.
+            found.append(Persistence(kind=kind, name=f"and {len(new) - _LISTED} more"))
     return tuple(found)
 
 

@@ -16,7 +16,23 @@ WITH who AS (
     FROM pg_shdepend d, LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) i
     WHERE d.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
       AND d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o'
+      AND d.classid <> 'pg_largeobject'::regclass
       AND d.refobjid IN (SELECT a.oid FROM acting a)
+  UNION ALL
+  -- Anybody can make a million large objects: they are counted, not listed.
+  SELECT format('object of %s', l.lomowner::regrole), format('%s large objects', count(*)),
+         ARRAY[l.lomowner]
+    FROM pg_largeobject_metadata l WHERE l.lomowner IN (SELECT a.oid FROM acting a)
+    GROUP BY l.lomowner
+  UNION ALL
+  SELECT 'grant', format('%s on %s large objects to %s by %s', x.privilege_type, count(*),
+                         CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END,
+                         x.grantor::regrole),
+         ARRAY[x.grantee, x.grantor]
+    FROM pg_largeobject_metadata l, LATERAL aclexplode(l.lomacl) x
+    WHERE x.grantee <> x.grantor
+      AND (x.grantor IN (SELECT a.oid FROM acting a) OR x.grantee = (SELECT w.oid FROM who w))
+    GROUP BY x.privilege_type, x.grantee, x.grantor
   UNION ALL
   SELECT CASE WHEN p.prosecdef THEN 'security definer function' ELSE 'function' END,
          format('%s of %s %s', p.oid::regprocedure, p.proowner::regrole,
@@ -82,8 +98,6 @@ WITH who AS (
       SELECT 'pg_namespace'::regclass, n.oid, 0, n.nspacl FROM pg_namespace n
       UNION ALL
       SELECT 'pg_type'::regclass, t.oid, 0, t.typacl FROM pg_type t
-      UNION ALL
-      SELECT 'pg_largeobject'::regclass, l.oid, 0, l.lomacl FROM pg_largeobject_metadata l
       UNION ALL
       SELECT 'pg_foreign_server'::regclass, s.oid, 0, s.srvacl FROM pg_foreign_server s
       UNION ALL

@@ -117,16 +117,40 @@ END
 $callpoint$;
 
 -- What the account owns in this database goes to the custodian, what it was granted goes away.
-CREATE OR REPLACE FUNCTION {{schema}}.sweep(account text) RETURNS void
+-- False: there is more, call it again. Anybody can make a million large objects, and one call that
+-- moves them all would never end within anybody's time limit.
+CREATE OR REPLACE FUNCTION {{schema}}.sweep(account text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
+DECLARE
+  who oid := {{schema}}.made(account);
+  item record;
+  moved integer := 0;
 BEGIN
-  IF {{schema}}.made(account) IS NULL THEN
-    RETURN;
+  IF who IS NULL THEN
+    RETURN true;
+  END IF;
+  FOR item IN
+    SELECT l.oid, l.lomowner = who AS own FROM pg_shdepend d
+    JOIN pg_largeobject_metadata l ON l.oid = d.objid
+    WHERE d.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
+      AND d.classid = 'pg_largeobject'::regclass
+      AND d.refclassid = 'pg_authid'::regclass AND d.refobjid = who
+      AND (l.lomowner = who OR EXISTS (SELECT FROM aclexplode(l.lomacl) x
+                                       WHERE x.grantee = who AND x.grantor = l.lomowner))
+    LIMIT {{batch}}
+  LOOP
+    EXECUTE format(CASE WHEN item.own THEN 'ALTER LARGE OBJECT %s OWNER TO {{custodian}}'
+                        ELSE 'REVOKE ALL ON LARGE OBJECT %s FROM %I CASCADE' END, item.oid, account);
+    moved := moved + 1;
+  END LOOP;
+  IF moved = {{batch}} THEN
+    RETURN false;
   END IF;
   PERFORM {{schema}}.revoke_as_grantor(account);
   EXECUTE format('REASSIGN OWNED BY %I TO {{custodian}}', account);
   EXECUTE format('DROP OWNED BY %I', account);
+  RETURN true;
 END
 $callpoint$;
 
