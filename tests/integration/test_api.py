@@ -4,6 +4,7 @@ import base64
 import hashlib
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from callpoint.domain.eligibility import Severity
 from callpoint.domain.event_form import Private
 from callpoint.domain.governance import Bundle
 from callpoint.lifecycle.issue import SealedCredential
+from callpoint.lifecycle.rules import RuleBook
 from callpoint.ports.decider import Decider
 from tests.fakes.clock import SimulatedClock
 from tests.fakes.face import ADDRESS, Face, kind_of, open_sqlite
@@ -401,9 +403,9 @@ async def test_a_kill_works_with_a_tampered_bundle(face: Face, world: World, tmp
     first = await active(face)
     store = tmp_path / "store.db"
     damage(store)
-    restarted = world.with_decider(broken)  # a fresh rule book, as after a restart
-    restarted.services.rules._newest = world.bundle
-    restarted.services.rules._newest_digest = world.bundle.digest()
+    services = world.services
+    rules = RuleBook(services.installation, services.store, broken, pinned=world.bundle)
+    restarted = replace(world, services=replace(services, rules=rules))
     async with Face(restarted) as lame:
         refused = await lame.call("alice", "POST", "/v1/activations", ask())
         assert kind_of(refused) == (500, "tamper")
