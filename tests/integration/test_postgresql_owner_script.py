@@ -167,12 +167,9 @@ async def test_what_is_out_of_bounds_is_refused(site, broker):
             key: value.replace("{id}", site.installation) if isinstance(value, str) else value
             for key, value in changes.items()
         }
-        try:
+        with pytest.raises(asyncpg.PostgresError) as refused:
             await broker.execute(CREATE, *_arguments(site, **given))
-        except asyncpg.PostgresError as refused:
-            assert refused.sqlstate in {"42501", "22023"}, changes
-        else:
-            pytest.fail(f"accepted: {changes}")
+        assert refused.value.sqlstate in {"42501", "22023"}, changes
     assert await site.connector.list_managed() == ()
 
 
@@ -315,6 +312,32 @@ async def test_the_selftest_names_the_databases_without_the_script(site):
     assert failed == ["owner's script"]
     (check,) = [check for check in report.checks if not check.ok]
     assert "postgres" in check.detail
+    assert "template1" in check.detail
+
+
+async def test_a_database_that_accounts_cannot_enter_needs_no_script(site):
+    """Without CONNECT for PUBLIC and parents, a database is neither looked at nor asked for."""
+    everywhere = site.with_settings(databases=())
+    with fresh_database(site.database.server) as closed:
+        plan = everywhere.plan()
+        name = closed.name
+        found = await everywhere.connector.diff_persistence(plan, {})
+        unexamined = {item.name for item in found if item.kind == "database not examined"}
+        assert {name, "postgres", "template1"} <= unexamined
+        await site.owner.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+        found = await everywhere.connector.diff_persistence(plan, {})
+        assert name not in {item.name for item in found}
+        await site.owner.execute(f"GRANT CONNECT ON DATABASE {name} TO {site.parent}")
+        found = await everywhere.connector.diff_persistence(plan, {})
+        assert name in {item.name for item in found}
+
+
+async def test_the_selftest_names_open_databases_that_are_not_listed(site):
+    """With a list of databases, those outside it that accounts may enter are named."""
+    report = await site.connector.selftest()
+    (check,) = [check for check in report.checks if check.name == "owner's script"]
+    assert check.ok
+    assert "postgres, template1" in check.detail
 
 
 async def test_an_account_whose_mark_was_removed_is_refused_aloud(site):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
+from callpoint.adapters.targets.postgresql.databases import examined, open_databases
 from callpoint.adapters.targets.postgresql.owner_script import VERSION
 from callpoint.adapters.targets.postgresql.server import Row, Server
 from callpoint.adapters.targets.postgresql.settings import PostgresqlSettings
@@ -63,13 +64,8 @@ def reaper_residual(runs: int, longest_silence: timedelta | None) -> Residual:
 
 async def _scripts(settings: PostgresqlSettings, primary: Server) -> Check:
     lacking = []
-    names = await primary.rows(
-        "SELECT datname::text AS name FROM pg_catalog.pg_database WHERE datallowconn "
-        "AND datname <> 'template1' AND (cardinality($1::text[]) = 0 OR datname = ANY ($1))",
-        sorted({settings.database, *settings.databases}) if settings.databases else [],
-    )
-    for row in names:
-        name = str(row["name"])
+    names = await examined(settings, primary)
+    for name in names:
         try:
             found = await primary.value(f"SELECT {settings.schema}.version()", database=name)
         except TargetError as error:
@@ -77,10 +73,14 @@ async def _scripts(settings: PostgresqlSettings, primary: Server) -> Check:
         else:
             if found != VERSION:
                 lacking.append(f"{name} (version {found}, wanted {VERSION})")
+    unseen = [name for name in await open_databases(settings, primary) if name not in names]
+    seen = f"in {', '.join(names)}" + (
+        f"; not looked at, though accounts may connect: {', '.join(unseen)}" if unseen else ""
+    )
     return Check(
         name="owner's script",
         ok=not lacking,
-        detail=f"lacking in: {'; '.join(lacking)}" if lacking else f"{len(names)} databases",
+        detail=f"lacking in: {'; '.join(lacking)}" if lacking else seen,
         way_out=f"run what `{_PREPARE} {settings.name}` prints there, or list `databases`",
     )
 
