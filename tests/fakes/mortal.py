@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 from callpoint.ports.clock import Clock, Random
@@ -70,6 +70,7 @@ class MortalTarget(SimulatedTarget):
 
     Attributes:
         delays: How many turns a method waits before it acts.
+        around: What surrounds the act of a method.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class MortalTarget(SimulatedTarget):
     ) -> None:
         super().__init__(name, clock, random, installation)
         self.delays: dict[str, int] = {}
+        self.around: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
         self._fuse = fuse
 
     def forget_faults(self) -> None:
@@ -87,10 +89,10 @@ class MortalTarget(SimulatedTarget):
         self._fuse.burn()
         for _ in range(self.delays.get(method, 0)):
             await asyncio.sleep(0)
-        return self._mortal(await super()._call(method, account))
+        return self._mortal(method, await super()._call(method, account))
 
     @contextmanager
-    def _mortal(self, act: AbstractContextManager[None]) -> Iterator[None]:
-        with act:
+    def _mortal(self, method: str, act: AbstractContextManager[None]) -> Iterator[None]:
+        with self.around(method), act:
             yield
         self._fuse.burn()

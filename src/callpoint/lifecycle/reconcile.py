@@ -16,7 +16,7 @@ from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.review import Finding
 from callpoint.lifecycle.ending import end
 from callpoint.lifecycle.removal import remove
-from callpoint.lifecycle.revoke import revoke
+from callpoint.lifecycle.revoke import revoke_all
 from callpoint.lifecycle.services import Services
 from callpoint.ports.notifiers import Notice
 from callpoint.ports.stores import Transaction, View, Where
@@ -102,21 +102,22 @@ async def _remove(services: Services, port: Connector, account: ManagedAccount) 
 
 
 async def _close_missing(services: Services, handle: str) -> None:
-    """Known but missing: a finding, and revocation, which closes it with proof."""
+    """Known but missing: a finding, and revocation of all it has, which closes it with proof."""
 
-    def work(tx: Transaction) -> bool:
+    def work(tx: Transaction) -> str | None:
         lease = tx.find(Lease, handle)
         if lease is None or lease.state is not LeaseState.LIVE:
-            return False
+            return None
         activation = tx.get(Activation, lease.activation)
         if tx.now() >= lease.plan.not_after:
             end(tx, activation, EndReason.EXPIRED)  # the target's own reaper came first (I3)
-            return True
+            return activation.id
         text = f"{lease.plan.account} was removed from {lease.plan.target} by somebody else"
         event = ev.FindingRaised(finding=Finding(kind="account_missing", text=text), lease=handle)
         tx.append(activation_stream(activation.id), event)
         end(tx, tx.put(activation.apply(event, tx.now())), EndReason.POLICY_VIOLATION)
-        return True
+        return activation.id
 
-    if await services.store.transact(work, urgent=True):
-        await revoke(services, handle)
+    ended = await services.store.transact(work, urgent=True)
+    if ended is not None:
+        await revoke_all(services, ended)
