@@ -1,6 +1,7 @@
 """One emergency, typed by everybody at their own shell, through the real application."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,24 +90,39 @@ def test_a_whole_emergency(team: Team, tmp_path: Path):
     team("alice", "credentials", activation, code=4)
     assert "INC-7".lower() in team("alice", "status", activation).stdout
 
-    team("erin", "review", activation, "--triage")
+    looked = team("erin", "review", activation, "--triage").stdout
+    for proven in (
+        f"activation:requested by alice: justification '{WORDS}'",
+        "approval:recorded by carol: approver carol; person carol; verdict approve",
+        "activation:ended by alice: ",
+        "reason used",
+        "evidence refused",
+    ):
+        assert proven in looked
     closed = team(
         "erin", "review", activation, "--verdict", "justified", "--follow-up", "more disk"
     )
     assert "evidence" in closed.stdout
     assert "verify: ok" in closed.stdout
+    review = team.running.do(team.world.get(activation)).review
+    assert review is not None
+    assert re.fullmatch(r"\d+ [A-Za-z0-9+/]{43}=", review.checkpoint)
+    assert (review.closed_by, review.follow_ups) == ("erin", ("more disk",))
 
-    pinned = tmp_path / "installation.json"
+    _verify_offline(team, activation, tmp_path)
+
+
+def _verify_offline(team: Team, activation: str, folder: Path) -> None:
+    """Bob, who asks no server, is convinced by files and the installation's key."""
     installation = team.world.services.installation
+    pinned, bundle, log = (folder / name for name in ("installation.json", "bundle.json", "log"))
     pinned.write_text(json.dumps({"id": installation.id, "log_key": installation.log_key}))
-    bundle = tmp_path / "bundle.json"
     team("erin", "evidence", activation, "--out", bundle)
     team("bob", "verify", "bundle", bundle, "--installation", pinned, "--expect-closed")
-    folder = tmp_path / "log"
-    team("erin", "log", "export", folder)
-    team("bob", "verify", "log", folder, "--log-key", installation.log_key)
-    team("erin", "log", "checkpoint", "--out", tmp_path / "kept")
-    team("bob", "verify", "log", folder, "--installation", pinned, "--earlier", tmp_path / "kept")
+    team("erin", "log", "export", log)
+    team("bob", "verify", "log", log, "--log-key", installation.log_key)
+    team("erin", "log", "checkpoint", "--out", folder / "kept")
+    team("bob", "verify", "log", log, "--installation", pinned, "--earlier", folder / "kept")
 
 
 def test_nobody_approves_alone_or_their_own(team: Team):

@@ -235,7 +235,7 @@ def test_the_installations_file_counts_more_than_the_first_contact(tmp_path: Pat
 def test_a_damaged_memory_of_first_contacts_is_not_passed_over(tmp_path: Path):
     """What is trusted is not forgotten silently when its file is broken."""
     shell, api = carol(tmp_path, ballot("carol"))
-    (shell.home / "installations.json").write_text("{")
+    (shell.home / "known-servers.json").write_text("{")
     told = shell.run("approve", ID, "--yes")
     assert (told.exit_code, api.bodies(APPROVE)) == (2, [])
     assert "damaged" in told.stderr

@@ -53,7 +53,7 @@ def verify_ballot(
             "verdict": (statement.verdict, verdict),
         }
     )
-    _must_have_said(view)
+    verify_words(view)
     return statement
 
 
@@ -70,15 +70,19 @@ def _must_equal(pairs: dict[str, tuple[str, str]]) -> None:
         )
 
 
-def _must_have_said(view: ActivationView) -> None:
-    """The words shown are those that the request commits to; erased ones cannot be checked."""
+def verify_words(view: ActivationView) -> None:
+    """The words shown are those that the request commits to; erased ones cannot be checked.
+
+    Raises:
+        TamperError: They are others.
+    """
     if not view.justification and not view.justification_salt:
         return
     words = Private(salt=view.justification_salt, value=view.justification)
     if words.commitment() != view.request.justification:
         raise TamperError(
             "the justification shown is not the one that the request commits to",
-            way_out="sign nothing; tell the governors",
+            way_out="sign and record nothing; tell the governors",
         )
 
 

@@ -40,8 +40,8 @@ def _open(run: Invocation, view: ActivationView, box: Box) -> SealedCredential:
     except (binascii.Error, msgspec.DecodeError):
         # Without the cause, which could quote the secret.
         raise TamperError(f"the box of {box.lease} holds no credential") from None
-    found = (inside.activation, inside.lease, inside.target, inside.role)
-    if found != (view.id, box.lease, box.target, box.role):
+    found = (inside.installation, inside.activation, inside.lease, inside.target, inside.role)
+    if found != (view.request.installation, view.id, box.lease, box.target, box.role):
         raise TamperError(
             f"the box of {box.lease} on {box.target} holds the credential of {inside.lease} on"
             f" {inside.target}",

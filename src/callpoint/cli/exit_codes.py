@@ -10,7 +10,7 @@
 | 5 | TargetError | the target's side |
 | 6 | UnavailableError | a part of Callpoint itself: wait, or repair it |
 | 7 | TamperError | stop, and investigate |
-| 130 | | nobody's: it was interrupted, and said what is left |
+| 130 | | nobody's: it was interrupted, or a question was answered with no |
 
 Codes are an interface: scripts branch on them, so none ever changes its meaning.
 """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from callpoint.cli.exit_codes import reporting
+from callpoint.cli.exit_codes import ExitCode, reporting
 from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.words import shown
 from callpoint.domain.errors import ConfigError, RequestError
@@ -105,7 +105,7 @@ class Invocation:
 
         Raises:
             RequestError: Nobody is there to answer, and ``--yes`` was not given.
-            click.Abort: The answer was no.
+            SystemExit: The answer was no, which is no error and leaves all as it was.
         """
         if yes:
             return
@@ -114,7 +114,9 @@ class Invocation:
                 "this asks for confirmation, and there is no terminal",
                 way_out="add --yes once you have read what it says",
             )
-        click.confirm(shown(question), abort=True, err=True)
+        if not click.confirm(shown(question), err=True):
+            self.note("nothing was done")
+            raise SystemExit(ExitCode.INTERRUPTED)
 
 
 def _client_options(function: Callable[..., None]) -> Callable[..., None]:

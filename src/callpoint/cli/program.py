@@ -122,7 +122,7 @@ class Program(click.Group):
         except click.ClickException as error:
             _wrong_usage(error, given)
         except click.Abort:
-            click.echo("interrupted", err=True)
+            click.echo("interrupted; `callpoint status` says how things stand", err=True)
             sys.exit(ExitCode.INTERRUPTED)
         sys.exit(done if isinstance(done, int) else ExitCode.OK)
 

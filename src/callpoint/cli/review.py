@@ -1,17 +1,16 @@
 """`callpoint review ID`: look at proven evidence, then say what it was (R6)."""
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import msgspec
 
 from callpoint.api.messages import ActivationView
 from callpoint.audit.note import MalformedNoteError
 from callpoint.audit.verify import Report, verify_bundle
-from callpoint.cli.activation_text import life
+from callpoint.cli.activation_text import asked
 from callpoint.cli.evidence import keep
+from callpoint.cli.evidence_text import checkpoint_line, events, must_agree, parse_evidence
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.trust import Known, known_installation
 from callpoint.cli.verify import report_lines
@@ -53,7 +52,8 @@ def review(
 ) -> None:
     """Verify the evidence of the activation ID on this machine and show it.
 
-    Without --triage or --verdict nothing is recorded. A verdict names the checkpoint of the
+    What is listed as proven comes from the evidence, and from no answer of the server. Without
+    --triage or --verdict nothing is recorded. A verdict names the checkpoint of the
     evidence that was verified here.
     """
     if triage and verdict:
@@ -69,10 +69,10 @@ def review(
 
 
 def _examine(run: Invocation, activation: str, out: Path | None, installation: Path | None) -> str:
-    """Fetch and verify the bundle, and show what it is about; the ``<size> <root>`` it holds under.
+    """Fetch the bundle, verify it, show what it proves; the ``<size> <root>`` it is under.
 
     Raises:
-        TamperError: The evidence does not hold; nothing is recorded.
+        TamperError: The evidence does not hold, or is about something else; nothing is recorded.
     """
     known, first = known_installation(run.client, run.state, installation)
     if first:
@@ -81,14 +81,17 @@ def _examine(run: Invocation, activation: str, out: Path | None, installation: P
     if out is not None:
         keep(out, content)
     report = _verified(content, known)
-    view = run.client.activation(activation)
-    run.progress(*life(view), "", *report_lines(report, "evidence"))
     if not report.ok:
+        run.progress(*report_lines(report, "evidence"))
         raise TamperError(
             f"the evidence of {activation} does not hold: {report.findings[0].message}",
             way_out="record nothing; keep the bundle (--out FILE) and tell the governors",
         )
-    return _checkpoint_line(content, activation, known)
+    bundle, view = parse_evidence(content), run.client.activation(activation)
+    must_agree(bundle, view, known.id)
+    run.progress(*asked(view), "", "proven:", *events(bundle), *report_lines(report, "evidence"))
+    run.progress(f"{view.state}: {view.next}")
+    return checkpoint_line(bundle)
 
 
 def _verified(content: bytes, known: Known) -> Report:
@@ -96,27 +99,6 @@ def _verified(content: bytes, known: Known) -> Report:
         return verify_bundle(content, known.log_key, known.origin or None)
     except MalformedNoteError as error:
         raise TamperError(f"the log's key is none: {error}") from error
-
-
-class _Head(msgspec.Struct, frozen=True):
-    """The members of a bundle that name what it is about."""
-
-    checkpoint: str
-    activation: str
-    installation: str
-
-
-def _checkpoint_line(content: bytes, activation: str, known: Known) -> str:
-    """``<size> <root>`` of a bundle that was verified, if it is the one that was asked for."""
-    head = msgspec.json.decode(content, type=_Head)
-    if (head.activation, head.installation) != (activation, known.id):
-        raise TamperError(
-            f"the server gave the evidence of {head.activation} of {head.installation} instead",
-            way_out="record nothing; tell the governors",
-        )
-    _, size, root = head.checkpoint.splitlines()[:3]
-    base64.b64decode(root, validate=True)
-    return f"{size} {root}"
 
 
 def _done(run: Invocation, view: ActivationView) -> None:

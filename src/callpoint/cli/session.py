@@ -13,6 +13,8 @@ _VARIABLES = {
     "options": "PGOPTIONS",
     "sslmode": "PGSSLMODE",
 }
+_KEPT = frozenset({"PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR", "PGCLIENTENCODING", "PGTZ"})
+"""What says nothing about where to connect: whom to trust there, and how to show it."""
 
 
 def run_psql(run: Invocation, sealed: SealedCredential, arguments: Sequence[str]) -> int:
@@ -48,7 +50,7 @@ def environment(sealed: SealedCredential, around: Mapping[str, str]) -> dict[str
     What the caller's own environment says about PostgreSQL is left out: a PGHOSTADDR or PGSERVICE
     of another day would send this secret to another server.
     """
-    kept = {name: value for name, value in around.items() if not name.startswith("PG")}
+    kept = {n: value for n, value in around.items() if n in _KEPT or not n.startswith("PG")}
     for key, value in sealed.credential.endpoint.items():
         if key in _VARIABLES:
             kept[_VARIABLES[key]] = value

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # `callpoint verify` reads an installation's file and needs n
     from callpoint.api.messages import InstallationView
     from callpoint.cli.client import Client
 
-KNOWN_FILE = "installations.json"
+KNOWN_FILE = "known-servers.json"
 
 _MAX_FILE = 1_000_000
 

@@ -1,0 +1,88 @@
+"""A verified evidence bundle in words: the reviewer reads what was proven, not what a server says.
+
+Only for a bundle that `callpoint.audit.verify` found nothing in.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from callpoint.api.messages import ActivationView
+from callpoint.audit.entry import Entry, parse_entry
+from callpoint.audit.verify.bundle import Bundle, BundleEntry
+from callpoint.cli.ballot import verify_words
+from callpoint.domain.errors import TamperError
+
+# What a machine needs and a person does not: bytes, and what stands in the request already.
+_UNREAD = frozenset(
+    {
+        "actor",
+        "statement",
+        "signature",
+        "key",
+        "digest",
+        "box_sha256",
+        "stream_length",
+        "request",
+        "plans",
+    }
+    | {"decisions", "decision"}
+)
+
+
+def parse_evidence(content: bytes) -> Bundle:
+    """The bundle that was verified."""
+    return msgspec.json.decode(content, type=Bundle)
+
+
+def must_agree(bundle: Bundle, view: ActivationView, installation: str) -> None:
+    """The server's answer is about the very request that the evidence holds.
+
+    Raises:
+        TamperError: It is about something else, so none of its words can be believed.
+    """
+    first = parse_entry(bundle.entries[0].leaf)
+    digest = view.request.digest()
+    pairs = (
+        (bundle.activation, view.id),
+        (bundle.installation, installation),
+        (first.data.get("digest"), digest),
+        (view.digest, digest),
+    )
+    if any(proven != said for proven, said in pairs):
+        raise TamperError(
+            f"the server gave the evidence of {bundle.activation} of {bundle.installation}, and it"
+            f" is not about {view.id} as the server shows it",
+            way_out="record nothing; tell the governors",
+        )
+    verify_words(view)
+
+
+def checkpoint_line(bundle: Bundle) -> str:
+    """``<size> <root>`` of the checkpoint that all of it is under."""
+    _, size, root = bundle.checkpoint.split("\n")[:3]
+    return f"{size} {root}"
+
+
+def events(bundle: Bundle) -> Iterator[str]:
+    """One line for each event, with all that it says and every personal value that is revealed."""
+    for item in bundle.entries:
+        entry = parse_entry(item.leaf)
+        actor = entry.data.get("actor")
+        what = f"{entry.type} by {actor}" if actor else entry.type
+        said = "; ".join([*_personal(item), *_facts(entry)])
+        at = entry.at[:19].replace("T", " ")
+        yield f"  {at} UTC  {what}{': ' if said else ''}{said}"
+
+
+def _facts(entry: Entry) -> Iterator[str]:
+    for name, value in entry.data.items():
+        if name in _UNREAD or value in ("", None, [], {}):
+            continue
+        words = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        yield f"{name} {words}"
+
+
+def _personal(item: BundleEntry) -> Iterator[str]:
+    for name, revealed in item.personal.items():
+        yield f"{name} {revealed.value!r}"
