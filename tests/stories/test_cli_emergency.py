@@ -96,7 +96,7 @@ def test_a_whole_emergency(team: Team, tmp_path: Path):
         "approval:recorded by carol: approver carol; person carol; verdict approve",
         "activation:ended by alice: ",
         "reason used",
-        "evidence refused",
+        "evidence absent, refused",
     ):
         assert proven in looked
     closed = team(
