@@ -7,18 +7,16 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import httpx
-import structlog
 from litestar import Litestar
 
 from callpoint.adapters.identity.signatures import SignatureAuthenticator
-from callpoint.adapters.incidents.tokens import authenticate_source
 from callpoint.api.app import make_app
 from callpoint.api.surface import Surface
-from callpoint.domain.governance import Bundle
-from callpoint.policy.policy_set import PolicySet
+from tests.fakes.face import Face
 from tests.fakes.machine import SERVER
 from tests.fakes.nonces import FakeNonceBook
 from tests.fakes.world import World, make_world
@@ -84,20 +82,9 @@ def running_world(
 
 
 def _surface(world: World) -> Surface:
+    """The usual one, reached under the address that the shells use."""
     services = world.services
-
-    def check(bundle: Bundle) -> None:
-        PolicySet.load(bundle.policies, bundle.configuration)
-
-    return Surface(
-        services=services,
-        authenticator=SignatureAuthenticator(
-            lambda: services.rules.last_proven, FakeNonceBook(), services.clock, origins=(SERVER,)
-        ),
-        authenticate_source=authenticate_source,
-        feeds={},
-        check=check,
-        unusable=dict,
-        logger=structlog.get_logger(),
-        version="0",
+    authenticator = SignatureAuthenticator(
+        lambda: services.rules.last_proven, FakeNonceBook(), services.clock, origins=(SERVER,)
     )
+    return replace(Face(world).surface, authenticator=authenticator)
