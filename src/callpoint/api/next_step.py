@@ -22,7 +22,7 @@ def next_step(
         case ActivationState.APPROVED:
             return (
                 f"{found.request.principal} takes it up before {_clock(found.lapse_at())}"
-                f" (`callpoint issue {found.id}`)"
+                f" (`callpoint connect {found.id}`)"
             )
         case ActivationState.ACTIVE:
             return _active(found)

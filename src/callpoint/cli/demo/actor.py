@@ -63,7 +63,8 @@ class Actor:
 
 def _parameters(file: Path) -> dict[str, Any]:
     """Connection parameters out of the file that ``callpoint credentials --file`` wrote."""
-    (found,) = json.loads(file.read_text())["credentials"]
+    (sealed,) = json.loads(file.read_text())
+    found = sealed["credential"]
     endpoint: dict[str, str] = found["endpoint"]
     wanted = ("host", "port", "dbname", "options")
     kept: dict[str, Any] = {k: endpoint[k] for k in wanted if k in endpoint}

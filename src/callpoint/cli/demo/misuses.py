@@ -1,5 +1,6 @@
 """Six misuses; each is refused, or found."""
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from callpoint.cli.client import Client
 from callpoint.cli.demo import cast
 from callpoint.cli.demo.alert import alert
 from callpoint.cli.demo.errors import UnexpectedError, expect
-from callpoint.cli.demo.stage import Stage
+from callpoint.cli.demo.stage import INSTALLATION_FILE, Stage
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.keyring import load_principal_key
 from callpoint.cli.machine import ThisMachine
@@ -94,13 +95,10 @@ def one_governor(made: Stage) -> None:
     shutil.copytree(made.configuration, wider)
     file = wider / "callpoint.toml"
     file.write_text(file.read_text().replace("approval = { quorum = 2", "approval = { quorum = 1"))
-    bundle, signature = made.folder / "wider.bundle.json", made.folder / "gina.signature.json"
-    made.shell.run("gina", "publish", "propose", "--config", str(wider), "--out", str(bundle))
-    signed = made.shell.run(
-        "gina", "sign", str(bundle), "--key", str(made.shell.key_file("gina")), show=False
-    )
-    signature.write_text(signed[signed.index("{") :])
-    made.shell.run("gina", "publish", "submit", str(bundle), str(signature), code=ExitCode.DENIED)
+    made.shell.run("gina", "publish", "propose", "--config", wider.name, "--out", "wider.json")
+    signature = made.shell.json("gina", "sign", "wider.json", "--key", "gina/key.json")
+    (made.folder / "gina.sig").write_text(json.dumps(signature))
+    made.shell.run("gina", "publish", "submit", "wider.json", "gina.sig", code=ExitCode.DENIED)
     made.narrator.good("refused: what widens access needs both governors, and the line is named")
 
 
@@ -108,28 +106,32 @@ def tampered_log(made: Stage) -> None:
     """One bit of the exported log is flipped, as an administrator of the database might."""
     made.narrator.act("Misuse 6: a tampered log")
     export = made.folder / "log"
-    made.shell.run("erin", "log", "export", str(export), show=False)
-    trusted = ("--installation", str(made.installation))
-    made.shell.run("an outsider", "verify", "log", str(export), *trusted)
+    made.shell.run("erin", "log", "export", export.name, show=False)
+    words = ("verify", "log", export.name, "--installation", INSTALLATION_FILE)
+    made.shell.run("an outsider", *words)
     where = _flip_a_bit(export)
-    made.narrator.line(f"One bit of entry {where} is flipped.")
-    out = made.shell.run("an outsider", "verify", "log", str(export), *trusted, code=1)
+    made.narrator.line(f"One bit is flipped: entry {where} now says that `davd` approved.")
+    out = made.shell.run("an outsider", *words, code=ExitCode.TAMPER)
     expect(str(where) in out, "the verifier names the entry that was changed")
     made.narrator.good("found, and named")
 
 
 def _flip_a_bit(export: Path) -> int:
-    """Change one letter inside the data of an entry in the middle; returns its index."""
+    """Make another person of an approver: ``dave`` and ``davd`` differ by one bit.
+
+    Returns:
+        The index of the entry.
+    """
     (file,) = sorted(export.glob("*.jsonl"))
-    lines = file.read_text().splitlines()
-    middle = len(lines) // 2
-    entry = json.loads(lines[middle])
-    leaf = bytearray(entry["leaf"], "ascii")
-    leaf[len(leaf) // 2] ^= 1
-    entry["leaf"] = leaf.decode()
-    lines[middle] = json.dumps(entry)
-    file.write_text("\n".join(lines) + "\n")
-    return int(entry["index"])
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    for entry in entries:
+        leaf = base64.b64decode(entry["leaf"])
+        changed = leaf.replace(b'"person":"dave"', b'"person":"davd"')
+        if changed != leaf:
+            entry["leaf"] = base64.b64encode(changed).decode()
+            file.write_text("".join(json.dumps(e) + "\n" for e in entries))
+            return int(entry["index"])
+    raise UnexpectedError("no vote of dave is in the log")
 
 
 def _asked(made: Stage, who: str, incident: str, *more: str) -> str:

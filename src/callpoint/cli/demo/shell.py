@@ -46,14 +46,13 @@ class Shell:
             )
         return out
 
-    def json(self, who: str, *words: str) -> dict[str, Any]:
+    def json(self, who: str, *words: str) -> Any:  # noqa: ANN401 -- whatever JSON the verb prints
         """The same without showing it, as data."""
         done = self.start(who, *words, "-o", "json", stderr=subprocess.PIPE)
         out, err = done.communicate(timeout=_LIMIT_SECONDS)
         if done.returncode != 0:
             raise UnexpectedError(f"`callpoint {' '.join(words)}`: {err or out}")
-        facts: dict[str, Any] = json.loads(out)
-        return facts
+        return json.loads(out)
 
     def start(
         self, who: str, *words: str, stderr: int = subprocess.STDOUT
@@ -65,6 +64,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            cwd=self.home,
             env=self.environment_of(who),
         )
 

@@ -28,6 +28,9 @@ from callpoint.cli.demo.shell import Shell
 from callpoint.cli.postgres_server import choose_server, find_servers
 from callpoint.cli.throwaway import ThrowawayPostgres
 
+INSTALLATION_FILE = "home/installation.json"
+"""Below the demo's folder, where everybody's terminal is."""
+
 _READY_WITHIN_SECONDS = 30.0
 _REAP_EVERY_SECONDS = 1.0
 _RUNS_THAT_PROVE_A_TIMER = 3
@@ -60,7 +63,7 @@ class Stage:
     @property
     def installation(self) -> Path:
         """The installation's public file: what an outsider trusts."""
-        return self.folder / "home" / "installation.json"
+        return self.folder / INSTALLATION_FILE
 
 
 @contextlib.contextmanager
@@ -68,7 +71,8 @@ def stage(narrator: Narrator, folder: Path) -> Iterator[Stage]:
     """Set it, and clear it away."""
     narrator.act("The stage")
     chosen = choose_server(find_servers())
-    narrator.line(f"A throwaway PostgreSQL {chosen.version} ({chosen.origin.value}).")
+    major, minor = chosen.version
+    narrator.line(f"A throwaway PostgreSQL {major}.{minor} ({chosen.origin}) is the target.")
     with ThrowawayPostgres(chosen) as postgres, contextlib.ExitStack() as ends:
         password = secrets.token_urlsafe(18)
         owner_url = _orders_database(postgres, password)
@@ -113,7 +117,7 @@ def _install(made: Stage) -> None:
     for who in cast.PEOPLE:
         (made.folder / who).mkdir(mode=0o700)
         facts = made.shell.json(who, "keygen", who, "--out", str(made.shell.key_file(who)))
-        keys[who] = facts["key"]
+        keys[who] = facts["public_key"]
     made.configuration.mkdir()
     (made.configuration / "callpoint.toml").write_text(cast.configuration(keys))
     signs = [word for g in cast.GOVERNORS for word in ("--sign", str(made.shell.key_file(g)))]

@@ -8,7 +8,7 @@ from callpoint.cli.demo import cast
 from callpoint.cli.demo.actor import Actor
 from callpoint.cli.demo.alert import alert
 from callpoint.cli.demo.errors import UnexpectedError, expect
-from callpoint.cli.demo.stage import Stage
+from callpoint.cli.demo.stage import INSTALLATION_FILE, Stage
 
 _BECAUSE = "orders are stuck since the deploy; resetting their state cannot wait for morning"
 
@@ -95,8 +95,7 @@ def _is_dead(made: Stage, activation: str, incident: str, actor: Actor) -> None:
     expect(left == (0,), "no account is left on the database")
     (lease,) = made.shell.json("alice", "status", activation)["leases"]
     expect(lease["evidence"] == "absent, refused", "the evidence says: absent, refused")
-    open_ones = made.shell.json("alice", "incident", "list")["incidents"]
-    states = {found["id"]: found["state"] for found in open_ones}
+    states = {i["id"]: i["state"] for i in made.shell.json("alice", "incident", "list")}
     expect(states[incident] == "open", "the incident is still open")
     made.narrator.good(
         "gone from the catalogue, refused when tried, and the incident is still open"
@@ -109,15 +108,14 @@ def _review(made: Stage, activation: str) -> None:
         "erin",
         *("review", activation, "--verdict", "justified"),
         *("--finding", "the deploy had no rollback", "--follow-up", "add a rollback step"),
-        *("--installation", str(made.installation)),
+        *("--installation", INSTALLATION_FILE),
     )
     made.narrator.act("The evidence, verified offline by somebody who trusts nobody")
     file = made.folder / "evidence.json"
-    made.shell.run("erin", "evidence", activation, "--out", str(file), show=False)
+    made.shell.run("erin", "evidence", activation, "--out", file.name, show=False)
     made.shell.run(
         "an outsider",
-        *("verify", "bundle", str(file), "--installation", str(made.installation)),
-        "--expect-closed",
+        *("verify", "bundle", file.name, "--installation", INSTALLATION_FILE, "--expect-closed"),
     )
     entries = len(json.loads(file.read_text())["entries"])
     made.narrator.good(f"{entries} entries, from request to verdict, none missing")
