@@ -238,7 +238,8 @@ async def _mint_all(services: Services, found: Activation, planned: tuple[Lease,
     if not errors:
         return
     await _give_up(services, found.id)
-    raise errors[0]
+    # Rather the cause than that the others were ended because of it.
+    raise next((e for e in errors if not isinstance(e, ConflictError)), errors[0])
 
 
 async def _mint(services: Services, found: Activation, lease: Lease) -> None:

@@ -6,48 +6,73 @@ the *old* log key, and only then put into use: whoever trusts the old key can fo
 
 from collections.abc import Sequence
 
-from callpoint.domain import event as ev
+from callpoint.audit.note import NoteError, Verifier, parse_note, verify_note
 from callpoint.domain.event import KeyRotated, SignatureRecord
-from callpoint.domain.governance import Rotation
+from callpoint.domain.governance import Installation, Rotation
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.publication import counting, verify_signatures
 from callpoint.lifecycle.proof import proven
-from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.rules import RuleBook
+from callpoint.ports.keys import Verifier as SignatureVerifier
+from callpoint.ports.stores import Store, View
+
+LOG = "log"
 
 
 async def rotate(
-    services: Services, rotation: Rotation, signatures: Sequence[SignatureRecord]
+    installation: Installation,
+    store: Store,
+    rules: RuleBook,
+    verifier: SignatureVerifier,
+    change: tuple[Rotation, Sequence[SignatureRecord]],
 ) -> None:
-    """Record the change; doing it again after a crash records nothing new.
+    """Record the change; doing it again after a crash records nothing that is there already.
+
+    A new log key must have signed the newest checkpoint, or nothing could be proven with it alone:
+    the store's signer holds both keys meanwhile. If a server went on under the old key after a
+    crash, the change is recorded once more, and handed over there.
+
+    Args:
+        change: The rotation, with the governors' signatures over it.
 
     Raises:
         DeniedError: Too few governors signed: a new key can widen everything.
+        TamperError, LogUnavailableError: What is there cannot be proven, or not added to.
     """
-    rules = await services.rules.current()
-    governance = rules.configuration.governance
+    rotation, signatures = change
+    governance = (await rules.current()).configuration.governance
     signed = verify_signatures(
-        rotation, signatures, governance.governors, governance.quorum, services.verifier.is_valid
+        rotation, signatures, governance.governors, governance.quorum, verifier.is_valid
     )
-    if await _is_recorded(services, rotation):
+    if await store.read(lambda view: _is_handed_over(view, installation, rotation)):
         return
     event = KeyRotated(
         actor=signed[0],
         use=rotation.use,
         old=rotation.old,
         new=rotation.new,
-        signatures=counting(rotation, signatures, governance.governors, services.verifier.is_valid),
+        signatures=counting(rotation, signatures, governance.governors, verifier.is_valid),
     )
-    await services.store.transact(lambda tx: tx.append(INSTALLATION_STREAM, event))
+    await store.transact(lambda tx: tx.append(INSTALLATION_STREAM, event))
 
 
-async def _is_recorded(services: Services, rotation: Rotation) -> bool:
-    """A process that died between the log and the key files does this twice."""
-    events = await services.store.read(
-        lambda view: proven(view, services.installation, [INSTALLATION_STREAM])
-    )
+def rotations(view: View, installation: Installation) -> tuple[KeyRotated, ...]:
+    """Every change of a key, oldest first, proven. Raises TamperError or LogUnavailableError."""
+    events = proven(view, installation, [INSTALLATION_STREAM])[INSTALLATION_STREAM]
+    return tuple(item.event for item in events if isinstance(item.event, KeyRotated))
+
+
+def _is_handed_over(view: View, installation: Installation, rotation: Rotation) -> bool:
     facts = (rotation.use, rotation.old, rotation.new)
-    return any(
-        isinstance(item.event, ev.KeyRotated)
-        and (item.event.use, item.event.old, item.event.new) == facts
-        for item in events[INSTALLATION_STREAM]
-    )
+    known = ((e.use, e.old, e.new) for e in rotations(view, installation))
+    if facts not in known:
+        return False
+    return rotation.use != LOG or _has_signed(rotation.new, view.checkpoint())
+
+
+def _has_signed(key: str, checkpoint: str) -> bool:
+    try:
+        verify_note(parse_note(checkpoint.encode()), [Verifier.parse(key)])
+    except NoteError:
+        return False
+    return True
