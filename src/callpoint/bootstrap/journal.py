@@ -24,7 +24,7 @@ def make_logger(clock: Clock, stream: TextIO) -> structlog.typing.FilteringBound
         return {"at": clock.now().isoformat(), **line}
 
     logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        _LineLogger(stream),
         processors=[
             structlog.processors.add_log_level,
             stamp,
@@ -35,6 +35,28 @@ def make_logger(clock: Clock, stream: TextIO) -> structlog.typing.FilteringBound
         context_class=dict,
     )
     return logger
+
+
+class _LineLogger:
+    """Writes lines, and never raises: a full disk under the log must not end a revocation.
+
+    Attributes:
+        lost: Lines that could not be written. The stream being dead, there is nowhere to say so.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.lost = 0
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self.lost += 1
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def _without_messages(
