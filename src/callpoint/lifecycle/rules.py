@@ -63,6 +63,7 @@ class RuleBook:
         self._newest_digest = pinned.digest() if pinned else ""
         self._on_load = on_load
         self._loaded: Rules | None = None
+        self._refused = ""
 
     async def current(self) -> Rules:
         """The rules in force now.
@@ -80,6 +81,7 @@ class RuleBook:
                 self._on_load(fresh.bundle)
             self._newest, self._newest_digest = fresh.bundle, fresh.digest
             self._loaded = fresh
+        self._refused = ""
         return fresh
 
     def _read(self, view: View) -> Rules:
@@ -92,8 +94,12 @@ class RuleBook:
         loaded = self._loaded
         if loaded is not None and loaded.digest == pointer.digest:
             return loaded
-        self._must_not_go_back(pointer)
-        return self._load(view, pointer)
+        try:
+            self._must_not_go_back(pointer)
+            return self._load(view, pointer)
+        except CallpointError:
+            self._refused = pointer.digest
+            raise
 
     async def refresh(self) -> Configuration:
         """The configuration in force, or the last one that was proven if that cannot be told now.
@@ -105,12 +111,21 @@ class RuleBook:
             UnavailableError: None was ever proven here.
             TamperError: The same, and what is stored now is not what the log names.
         """
+        newest = self._newest
+        # Proving a bundle replays the log, and a stranger's request comes here before it is
+        # authenticated: what was refused is not proven again for it, only by who asks `current`.
+        if self._refused and newest and await self._store.read(self._is_refused):
+            return newest.configuration
         try:
             return (await self.current()).configuration
         except CallpointError:
             if self._newest is None:
                 raise
             return self._newest.configuration
+
+    def _is_refused(self, view: View) -> bool:
+        pointer = view.find(InForce, "bundle")
+        return pointer is not None and pointer.digest == self._refused
 
     @property
     def last_proven(self) -> Configuration:
