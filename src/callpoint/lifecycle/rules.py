@@ -114,8 +114,10 @@ class RuleBook:
         newest = self._newest
         # Proving a bundle replays the log, and a stranger's request comes here before it is
         # authenticated: what was refused is not proven again for it, only by who asks `current`.
-        if self._refused and newest and await self._store.read(self._is_refused):
-            return newest.configuration
+        if newest is not None and self._refused:
+            is_refused = await self._store.read(self._is_refused)
+            if is_refused:
+                return newest.configuration
         try:
             return (await self.current()).configuration
         except CallpointError:
