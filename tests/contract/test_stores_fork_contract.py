@@ -149,6 +149,7 @@ async def test_a_strange_file_halts(disk_bench):
     "change",
     [
         "UPDATE head SET size = 2",
+        "UPDATE head SET peaks = (SELECT substr(hashes, 1, 128) FROM tiles)",
         "DELETE FROM head",
         "UPDATE entries SET leaf_hash = root FROM (SELECT root FROM tiles) AS t WHERE idx = 0",
         "DELETE FROM checkpoints WHERE size = 300",
@@ -265,13 +266,35 @@ async def test_a_second_recovery_is_a_third_origin(disk_bench):
     shutil.copy(disk_bench.checkpoint_file, disk_bench.checkpoint_file.with_name("other"))
     disk_bench.back_up()
     await fill(disk_bench, 2)
-    for origin in (f"{ORIGIN}/2", f"{ORIGIN}/3"):
+    for origin, why in ((f"{ORIGIN}/2", "2 are missing"), (f"{ORIGIN}/3", "before the recovery")):
         disk_bench.restore()
         async with opened(disk_bench) as store:
-            await assert_halted(store, "halted")
+            await assert_halted(store, why)
             await store.recover("again")
             checkpoint = await store.read(lambda v: v.checkpoint())
             assert checkpoint.startswith(f"{origin}\n3\n")
+
+
+async def test_a_recovery_accounts_only_for_what_it_knew(disk_bench):
+    """A node whose checkpoint is newer than the one that the recovery named stays halted."""
+    await fill(disk_bench, 3)
+    disk_bench.back_up()
+    await fill(disk_bench, 1)
+    older = disk_bench.checkpoint_file.read_bytes()
+    await fill(disk_bench, 1)
+    newer = disk_bench.checkpoint_file.read_bytes()
+    disk_bench.restore()
+    disk_bench.checkpoint_file.write_bytes(older)
+    async with opened(disk_bench) as store:
+        await store.recover("with an old file")
+    disk_bench.checkpoint_file.write_bytes(newer)
+    async with opened(disk_bench) as store:
+        await assert_halted(store, "the recovery knew of 4")
+    disk_bench.checkpoint_file.write_bytes(older)
+    drop_triggers(disk_bench)
+    disk_bench.execute("UPDATE recoveries SET kept_size = 0")
+    async with opened(disk_bench) as store:
+        await assert_halted(store, "should be a recovery")
 
 
 async def test_a_lost_file_can_be_recovered_from(disk_bench):
@@ -327,7 +350,7 @@ async def test_migrations_are_applied_once(disk_bench):
 def drop_triggers(bench):
     """What somebody who owns the database does first."""
     if isinstance(bench, PostgresBench):
-        for table in ("entries", "checkpoints", "tiles"):
+        for table in ("entries", "checkpoints", "tiles", "recoveries"):
             bench.execute(f"DROP TRIGGER refuse_{table} ON {table}")
         return
     for (name,) in bench.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):

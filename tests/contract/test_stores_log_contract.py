@@ -147,9 +147,9 @@ async def test_without_the_log_nothing_is_given(bench, store):
         tx.put(Thing("a"))
         tx.append("a:1", issued())
 
-    for _ in range(2):
+    for refused in (work, work, lambda tx: tx.put(Thing("a"))):
         with pytest.raises(LogUnavailableError):
-            await store.transact(work)
+            await store.transact(refused)
     found = await store.read(lambda v: (v.find(Thing, "a"), len(v.entries("a:1"))))
     assert found == (None, 1)
     bench.break_log(broken=False)

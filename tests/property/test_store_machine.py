@@ -71,7 +71,8 @@ class StoreMachine(RuleBasedStateMachine):
 
         for (key, urgent, fails), result in zip(callers, self.run(all_at_once()), strict=True):
             if not urgent and (self.is_broken or self.is_halted):
-                assert isinstance(result, LogUnavailableError)
+                # With a broken signer work may run before that shows, and fail by itself.
+                assert isinstance(result, LogUnavailableError | KeyError)
             elif fails:
                 assert isinstance(result, KeyError)
             else:

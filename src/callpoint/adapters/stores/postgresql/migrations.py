@@ -76,7 +76,6 @@ _TABLES = (
     CREATE TABLE recoveries (
         origin text PRIMARY KEY,
         old_origin text NOT NULL,
-        old_size bigint NOT NULL,
         kept_size bigint NOT NULL
     )
     """,

@@ -40,6 +40,11 @@ LIMIT 1
 OpenConnection = Callable[[], PostgresConnection]
 
 
+def is_log_at_work(connection: Connection) -> bool:
+    """Whether a process with the log key, whose log works, is connected."""
+    return bool(connection.rows(_IS_HELD))
+
+
 class RemoteLog:
     """Implements ``sql.ledger.LogAccess`` for a process without the log key."""
 
@@ -50,11 +55,14 @@ class RemoteLog:
     def seal(self, *_: object) -> None:
         raise LogUnavailableError("this process has no log key")
 
+    def prove(self, *_: object) -> None:
+        raise LogUnavailableError("this process has no log key")
+
     def publish(self, *_: object) -> None:
         raise LogUnavailableError("this process has no log key")
 
     def try_signer(self, connection: Connection) -> None:
-        if not connection.rows(_IS_HELD):
+        if not is_log_at_work(connection):
             raise LogUnavailableError(
                 "no process with the log key is at work, or its log is halted",
                 way_out="look at `callpoint serve` where the log key is",

@@ -8,13 +8,19 @@ from typing import Self
 
 from callpoint.adapters.stores.postgresql.connection import PostgresConnection, no_offset
 from callpoint.adapters.stores.postgresql.migrations import LEDGER_OF_MIGRATIONS, MIGRATIONS
-from callpoint.adapters.stores.postgresql.sequencer import Numberings, RemoteLog, Sequencer
+from callpoint.adapters.stores.postgresql.sequencer import (
+    Numberings,
+    RemoteLog,
+    Sequencer,
+    is_log_at_work,
+)
 from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
 from callpoint.adapters.stores.sql.ledger import Ledger
 from callpoint.adapters.stores.sql.readers import Readers
 from callpoint.adapters.stores.sql.schema import claim, migrate
 from callpoint.adapters.stores.sql.store import SqlStore
 from callpoint.adapters.stores.sql.writer import Writer
+from callpoint.domain.errors import StoreUnavailableError
 from callpoint.ports.keys import LogSigner
 
 _READERS = 4
@@ -91,6 +97,27 @@ class PostgresStore(SqlStore):
         writer = Writer(connect, ledger, "postgres-writer")
         sequencer = Sequencer(connect, writer.submit, ledger.try_signer)
         return await cls(writer, readers, ledger, sequencer).begin()
+
+    @staticmethod
+    async def must_be_idle(dsn: str, *, schema: str = "callpoint") -> None:
+        """See that no process with a working log key is connected.
+
+        Raises:
+            StoreUnavailableError: One is, or no server answers.
+        """
+
+        def look() -> bool:
+            connection = PostgresConnection(dsn, schema=schema, offset=no_offset)
+            try:
+                return is_log_at_work(connection)
+            finally:
+                connection.close()
+
+        if await asyncio.to_thread(look):
+            raise StoreUnavailableError(
+                "another Callpoint with the log key is at work on the database",
+                way_out="stop every `callpoint serve` of this installation first",
+            )
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)

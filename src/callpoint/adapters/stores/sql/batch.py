@@ -85,6 +85,7 @@ class Batch:
         self._ends: dict[str, StreamEnd] = {}
         self._stored_ends: dict[str, StreamEnd | None] = {}
         self._must_commit = False
+        self._gives = False
 
     def run(self, jobs: Sequence[Job]) -> list[Job]:
         """Serve the jobs and commit. A job's ``value`` or ``error`` says what became of it.
@@ -151,6 +152,7 @@ class Batch:
             return True
         job.value, job.is_logged, job.spooled = value, bool(transaction.drafts), spooled
         self._must_commit = True
+        self._gives = self._gives or not job.urgent
         return True
 
     def _settle(self, transaction: SqlTransaction) -> list[int]:
@@ -182,6 +184,9 @@ class Batch:
             return
         if self._entries and self._before is not None and self._head is not None:
             self._ledger.seal(self._connection, self._before, self._head, self._entries)
+        elif self._gives and self._head is not None:
+            # State without events gives all the same, so it too needs a log that works.
+            self._ledger.prove(self._head)
         self._connection.run("UPDATE head SET high_water = ?", (format_time(moment.now),))
         self._connection.commit()
 

@@ -120,23 +120,25 @@ def _check_recovered(
         raise ForkError(f"{strange} is another log than {base}")
     if now < before:
         raise ForkError(f"the database is of {current.origin}, before the recovery {known.origin}")
-    query = "SELECT kept_size, old_size FROM recoveries WHERE old_origin = ?"
-    rows = connection.rows(query, (known.origin,))
+    rows = connection.rows("SELECT kept_size FROM recoveries WHERE old_origin = ?", (known.origin,))
     if not rows:
         raise ForkError(f"no recovery accounts for the checkpoint of {known.origin}")
-    kept_size, old_size = rows[0]
-    _check_recovery_entry(connection, kept_size)
+    kept_size: int = rows[0][0]
+    old_size = _accounted_size(connection, kept_size)
     if known.size <= kept_size:
         check_extends(current.size, StoredRows(connection), known)
     elif known.size > old_size:
         raise ForkError(f"{known.size} entries were signed, the recovery knew of {old_size}")
 
 
-def _check_recovery_entry(connection: Connection, index: int) -> None:
+def _accounted_size(connection: Connection, index: int) -> int:
+    """How many entries the recovery at `index` knew of; the log says so, the row only where."""
     rows = connection.rows("SELECT leaf FROM entries WHERE idx = ?", (index,))
     try:
         entry = parse_entry(rows[0][0]) if rows else None
-    except EntryError as error:
-        raise ForkError(f"entry {index} is damaged: {error}") from error
-    if entry is None or entry.type != RECOVERED:
-        raise ForkError(f"entry {index} should be a recovery, and is none")
+        if entry is None or entry.type != RECOVERED or entry.data["kept_size"] != index:
+            raise ForkError(f"entry {index} should be a recovery, and is none")
+        old = str(entry.data["old_checkpoint"])
+        return parse_checkpoint(note.parse_note(old.encode()).text).size if old else index
+    except (EntryError, KeyError, note.NoteError, CheckpointError) as error:
+        raise ForkError(f"the recovery in entry {index} is damaged: {error}") from error

@@ -49,6 +49,10 @@ class LogAccess(Protocol):
         """Write and sign new entries in the open transaction. Raises LogUnavailableError."""
         ...
 
+    def prove(self, head: Head) -> None:
+        """Show that the log could be signed now. Raises LogUnavailableError."""
+        ...
+
     def publish(self, after: Head) -> None:
         """Keep a committed transaction's checkpoint outside too. Raises LogUnavailableError."""
         ...
@@ -122,7 +126,11 @@ class Ledger:
 
     def try_signer(self, connection: Connection) -> None:
         """Sign what is signed already, to see whether the log works. Raises LogUnavailableError."""
-        self._sign(self.load(connection).checkpoint())
+        self.prove(self.load(connection))
+
+    def prove(self, head: Head) -> None:
+        """Sign what is signed already. Raises LogUnavailableError."""
+        self._sign(head.checkpoint())
 
     def seal(
         self, connection: Connection, before: Head, after: Head, entries: Sequence[Numbered]

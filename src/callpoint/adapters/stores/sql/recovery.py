@@ -15,7 +15,7 @@ from callpoint.domain.event import LogRecovered
 from callpoint.domain.ids import INSTALLATION_STREAM
 
 _INSERT_RECOVERY = """
-INSERT INTO recoveries (origin, old_origin, old_size, kept_size) VALUES (?, ?, ?, ?)
+INSERT INTO recoveries (origin, old_origin, kept_size) VALUES (?, ?, ?)
 """
 
 
@@ -44,8 +44,8 @@ def recover(connection: Connection, ledger: Ledger, reason: str, actor: str) -> 
         reason=reason,
     )
     after = _begin_origin(connection, ledger, head, origin, event)
-    old_origin, old_size = (head.origin, head.size) if old is None else (old.origin, old.size)
-    connection.run(_INSERT_RECOVERY, (origin, old_origin, old_size, head.size))
+    old_origin = head.origin if old is None else old.origin
+    connection.run(_INSERT_RECOVERY, (origin, old_origin, head.size))
     ledger.file.set_aside(f"lost-{generation(ledger.origin, origin) - 1}")
     connection.commit()
     ledger.publish(after)

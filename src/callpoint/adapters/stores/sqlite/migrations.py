@@ -72,7 +72,6 @@ _TABLES = (
     CREATE TABLE recoveries (
         origin TEXT PRIMARY KEY,
         old_origin TEXT NOT NULL,
-        old_size INTEGER NOT NULL,
         kept_size INTEGER NOT NULL
     ) STRICT
     """,
