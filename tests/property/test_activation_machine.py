@@ -317,10 +317,11 @@ class Machine(RuleBasedStateMachine):
             REACHED[f"killed {scope}"] += 1
             states = {a.id: a.state for a in self.stage.activations()}
             assert not {states[a] for a in result.activations} & set(UNFINISHED)
-        if found is not None and who in PEOPLE and scope is not kill.Scope.TARGET:
-            ended = self.runner.run(self.nodes[0].get(found.id)).state not in UNFINISHED
+        away = self.stage.store.dead or scope is kill.Scope.TARGET
+        if found is not None and who in PEOPLE and not away:
+            after = self.runner.run(self.nodes[0].get(found.id))
             covered = scope is not kill.Scope.INCIDENT or found.request.incident == "inc-7"
-            assert ended or not covered or self.stage.store.dead
+            assert after.state not in UNFINISHED or not covered
 
     @rule(place=places, who=everybody, closes=st.booleans())
     def judge(self, place: int, who: str, closes: bool) -> None:
