@@ -156,7 +156,10 @@ def test_a_server_that_does_not_say_its_time(tmp_path: Path):
     assert shell.run("status", ID).exit_code == 2
 
 
-@pytest.mark.parametrize("address", ["callpoint.example", "ftp://x", "http://", "http://a b/"])
+@pytest.mark.parametrize(
+    "address",
+    ["callpoint.example", "ftp://x", "http://", "http://a b/", "http://[::1", "http://x:99999"],
+)
 def test_an_address_that_is_none(tmp_path: Path, address: str):
     """A server address without scheme or host is refused before anything is sent."""
     shell, api = shell_with(tmp_path, view())

@@ -172,3 +172,16 @@ def test_credentials_show_the_secret_only_on_request(
     assert (told.exit_code, SECRET in told.output) == (0, shown)
     assert "cp_user" in told.stdout
     assert lease("live").id in told.stdout or output == "text"
+
+
+def test_credentials_in_a_file(alice: Shell):
+    """--file says where they are, and how to connect all the same."""
+    path = alice.home / "kept.json"
+    told = alice.run("credentials", ID, "--file", path)
+    assert (told.exit_code, f"written to {path}" in told.stdout) == (0, True)
+    assert json.loads(path.read_text())[0]["credential"]["secret"] == SECRET
+
+
+def test_what_psql_does_not_know_is_left_out():
+    """Other members of an endpoint are not made into variables."""
+    assert "PGHOST" not in environment(sealed(socket="/run/x"), {})

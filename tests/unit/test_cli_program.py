@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from callpoint.cli import main, words
 from callpoint.cli import program as program_module
 from callpoint.cli.program import program
 from tests.fakes.canned_api import CannedApi, view
@@ -139,3 +140,23 @@ def test_an_interrupt_has_its_own_code():
             return wait
 
     assert CliRunner().invoke(Waiting("callpoint"), ["wait"]).exit_code == 130
+
+
+def test_the_console_script_runs_the_program(monkeypatch: pytest.MonkeyPatch):
+    """`callpoint` on the command line is this program."""
+    monkeypatch.setattr(sys, "argv", ["callpoint", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+
+
+def test_other_programs_can_run_it():
+    """Without standalone mode click's own contract holds: errors are raised, nothing exits."""
+    with pytest.raises(click.UsageError):
+        program.main(["aprove"], standalone_mode=False)
+
+
+def test_a_module_without_its_verb_is_a_defect():
+    """A verb that its module does not define is our mistake, and is said by name."""
+    with pytest.raises(LookupError, match=r"callpoint\.cli\.words has no command called status"):
+        program_module._command_of(words, "status")

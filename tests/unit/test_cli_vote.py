@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from callpoint.api.messages import StatementView
+from callpoint.api.messages import StatementView, TallyView
 from callpoint.domain.approval import Quorum, Statement, Verdict, signed_message
 from callpoint.domain.errors import DeniedError
 from callpoint.lifecycle.approve import Vote
@@ -239,3 +239,41 @@ def test_a_damaged_memory_of_first_contacts_is_not_passed_over(tmp_path: Path):
     told = shell.run("approve", ID, "--yes")
     assert (told.exit_code, api.bodies(APPROVE)) == (2, [])
     assert "damaged" in told.stderr
+
+
+def test_a_state_directory_that_cannot_be_written(tmp_path: Path):
+    """First contacts must be kept: without a place for them nothing is signed."""
+    shell, api = carol(tmp_path, ballot("carol"))
+    (shell.home / "known-servers.new").mkdir()
+    told = shell.run("approve", ID, "--yes")
+    assert (told.exit_code, api.bodies(APPROVE)) == (6, [])
+    assert "CALLPOINT_STATE" in told.stderr
+
+
+def test_a_memory_of_first_contacts_that_cannot_be_read(tmp_path: Path):
+    """Unreadable is not the same as empty."""
+    shell, api = carol(tmp_path, ballot("carol"))
+    (shell.home / "known-servers.json").mkdir()
+    assert (shell.run("approve", ID, "--yes").exit_code, api.bodies(APPROVE)) == (2, [])
+
+
+def test_a_quorum_that_can_no_longer_be_met_is_said(tmp_path: Path):
+    """An approver reads when the approval would be in vain, and when it is complete already."""
+    few = TallyView(2, (), 2, 0, ("carol",), met=False)
+    shell, api = carol(tmp_path, ballot("carol", view(tally=few)))
+    assert "too few persons are left" in shell.run("approve", ID, "--yes").stdout
+    api.lay(STATEMENT, ballot("carol", view(tally=TallyView(2, ("a", "b"), 0, 0, (), met=True))))
+    assert "can approve" not in shell.run("approve", ID, "--yes").stdout
+
+
+def test_a_rotated_key_is_learnt_from_the_installations_file(tmp_path: Path):
+    """After a rotation the new file is given once; from then on it is what counts."""
+    shell, api = carol(tmp_path, ballot("carol"))
+    shell.run("approve", ID, "--yes")
+    rotated = installation_view(log_key="tstinc+00000000+AAAA")
+    api.lay("GET /v1/installation", rotated)
+    pinned = tmp_path / "installation.json"
+    pinned.write_bytes(msgspec.json.encode(rotated))
+    assert shell.run("approve", ID, "--yes").exit_code == 7
+    assert shell.run("approve", ID, "--yes", "--installation", pinned).exit_code == 0
+    assert shell.run("approve", ID, "--yes").exit_code == 0

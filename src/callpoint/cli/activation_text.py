@@ -74,7 +74,10 @@ def _needs(view: ActivationView) -> str:
 def standing(view: ActivationView) -> Iterator[str]:
     """Where the quorum stands, and who can still fill it."""
     tally = view.tally
-    yield _row("approved by", f"{listed(tally.counted)} ({len(tally.counted)} of {tally.needed})")
+    yield _row(
+        "approved by",
+        f"{listed(tally.counted, 'nobody yet')} ({len(tally.counted)} of {tally.needed})",
+    )
     if tally.met:
         return
     missing = tally.missing + tally.missing_security

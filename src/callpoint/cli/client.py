@@ -2,7 +2,7 @@
 
 import ssl
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -29,6 +29,7 @@ ANSWER_TIMEOUT = 180.0
 """Seconds for an answer: revoking waits for targets, each call up to 15 s (ports.targets)."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_MAX_PORT = 65535
 _T = TypeVar("_T")
 
 
@@ -49,22 +50,17 @@ class Client:
     """
 
     def __init__(self, server: str, key: PrincipalKey, machine: Machine) -> None:
-        parts = urlsplit(server)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise RequestError(
-                f"{server[:200]!r} is no server address",
-                way_out="write it as http://host:port, or https:// for another machine",
-            )
+        address = _parse_address(server)
         self.server = server.rstrip("/")
         self.principal = key.principal
-        self.is_in_clear = parts.scheme == "http" and parts.hostname not in _LOOPBACK
+        self.is_in_clear = address.scheme == "http" and address.host not in _LOOPBACK
         self._machine = machine
         self._http = httpx.Client(
             base_url=self.server,
             auth=SignatureAuth(key.principal, key.key, clock=machine, random=machine),
             transport=machine.transport,
             # The machine's own authorities, and SSL_CERT_FILE: a private one is common here.
-            verify=ssl.create_default_context() if parts.scheme == "https" else False,
+            verify=ssl.create_default_context() if address.scheme == "https" else False,
             timeout=httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT),
             follow_redirects=False,
             # A proxy from the environment would see, and could hold back, a kill.
@@ -172,8 +168,6 @@ class Client:
             response = self._http.request(
                 method, path, content=content, headers=headers, params=query
             )
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise RequestError(f"{self.server} is no server address: {error}") from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise unreachable(self.server, error) from error
         except httpx.HTTPError as error:
@@ -193,6 +187,20 @@ class Client:
                 f"{self.server} answered something else than Callpoint does: {error}",
                 way_out="check the address, and that client and server have one version",
             ) from error
+
+
+def _parse_address(server: str) -> httpx.URL:
+    try:
+        address = httpx.URL(server)
+    except httpx.InvalidURL:
+        address = httpx.URL("")
+    is_reachable = address.host and (address.port or 1) <= _MAX_PORT
+    if address.scheme not in {"http", "https"} or not is_reachable:
+        raise RequestError(
+            f"{server[:200]!r} is no server address",
+            way_out="write it as http://host:port, or https:// for another machine",
+        )
+    return address
 
 
 def _path(activation: str, act: str = "") -> str:

@@ -10,8 +10,7 @@ import msgspec
 
 from callpoint.api.messages import ActivationView
 from callpoint.cli.invocation import Invocation
-from callpoint.domain.activation import ActivationState
-from callpoint.domain.errors import ConflictError, RequestError, TamperError
+from callpoint.domain.errors import RequestError, TamperError
 from callpoint.lifecycle.issue import SealedCredential
 from callpoint.lifecycle.use import Box
 
@@ -19,13 +18,15 @@ from callpoint.lifecycle.use import Box
 def fetch(run: Invocation, view: ActivationView) -> tuple[SealedCredential, ...]:
     """Every live credential of an active activation, opened; it is recorded that they were fetched.
 
+    Args:
+        run: The invocation.
+        view: From ``taking_up.take_up``, so that it is active.
+
     Raises:
         NotFoundError: The one-time key is not on this machine; nothing was fetched then.
-        ConflictError: The activation is not active.
+        ConflictError: It ended meanwhile.
         TamperError: A box holds something else than the server says.
     """
-    if view.state is not ActivationState.ACTIVE:
-        raise ConflictError(f"activation {view.id} is {view.state}: {view.next}")
     # First, so that a machine without the key does not leave a reveal in the log.
     run.keyring.rename(view.request.seal_to, view.id)
     return tuple(_open(run, view, box) for box in run.client.credentials(view.id).boxes)

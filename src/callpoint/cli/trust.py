@@ -26,6 +26,7 @@ class Known(msgspec.Struct, frozen=True):
     id: str
     log_key: str
     origin: str = ""
+    former_log_keys: tuple[str, ...] = ()
 
 
 def read_installation(path: Path) -> Known:
@@ -55,7 +56,8 @@ def known_installation(
     Args:
         client: To ask what the server says it is.
         state: The client's state directory, where first contacts are kept.
-        given: The installation's file, if the caller has it.
+        given: The installation's file, if the caller has it; it is remembered, so that it need be
+            given only once, and once more after a rotation of the log's key.
 
     Raises:
         TamperError: The server is another installation, or its log has another key.
@@ -71,6 +73,8 @@ def known_installation(
             f" {says.log_key}. Compare it with the installation's file."
         )
     _must_be(pinned, says, client.server)
+    if given is not None and seen.get(client.server) != pinned:
+        _write_known(state, {**seen, client.server: pinned})
     return pinned, ""
 
 
@@ -81,7 +85,7 @@ def _must_be(pinned: Known, says: "InstallationView", server: str) -> None:
     raise TamperError(
         f"{server} has {what}: {says.id} {says.log_key}, not {pinned.id} {pinned.log_key}",
         way_out="ask the governors. If they rotated the key or moved the server, give the new file"
-        f" with --installation, or remove the server's line from {KNOWN_FILE}",
+        " once with --installation",
     )
 
 

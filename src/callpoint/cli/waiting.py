@@ -68,7 +68,8 @@ def lines(standing: Standing) -> Iterator[str]:
     if view.state is not ActivationState.REQUESTED:
         yield f"{view.id}: {view.state}"
         return
-    yield f"{view.id}: {len(tally.counted)} of {tally.needed} approved ({listed(tally.counted)})"
+    counted = listed(tally.counted, "nobody yet")
+    yield f"{view.id}: {len(tally.counted)} of {tally.needed} approved ({counted})"
     missing = tally.missing + tally.missing_security
     security = f", {tally.missing_security} from security" if tally.missing_security else ""
     who = listed(tally.can_still_approve)
