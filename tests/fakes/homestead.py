@@ -4,9 +4,11 @@ import base64
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fakes.keys import Signer
@@ -14,6 +16,7 @@ from tests.fakes.keys import Signer
 ROOT = Path(__file__).parents[2]
 PEOPLE = ("alice", "bob", "carol", "dave", "erin", "frank")
 GOVERNORS = ("erin", "frank")
+STOPS_WITHIN = 20.0
 
 _TEXT = """\
 [governance]
@@ -110,6 +113,43 @@ class Homestead:
         signers = [part for g in GOVERNORS for part in ("--sign", self.key(g))]
         done = self.run("init", "--home", self.home, "--config", self.config, *signers)
         assert done.returncode == 0, done.stderr
+
+
+class Running:
+    """A server process and the address that it said."""
+
+    def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
+        self.process = process
+        self.log = log
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert " listens on " in first, log.read_text()
+        self.address = first.split(" listens on ")[1].strip()
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(STOPS_WITHIN)
+
+
+@contextmanager
+def serving(homestead: Homestead, *more: str, **environment: str) -> Iterator[Running]:
+    log = homestead.root / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            homestead.command("serve", "--home", homestead.home, "--listen", "127.0.0.1:0", *more),
+            env=homestead.environment(environment),
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+        )
+        try:
+            yield Running(process, log)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
 
 def _key_file(person: str) -> str:

@@ -1,19 +1,15 @@
 """``callpoint serve`` as a real process: starts, answers, stops, comes back after a kill -9."""
 
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.fakes.homestead import Homestead
+from tests.fakes.homestead import Homestead, serving
 
 STARTS_WITHIN = 30.0
-STOPS_WITHIN = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -22,43 +18,6 @@ def homestead(tmp_path_factory: pytest.TempPathFactory) -> Homestead:
     made = Homestead(tmp_path_factory.mktemp("serve"))
     made.found()
     return made
-
-
-class Running:
-    """A server process and the address that it said."""
-
-    def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
-        self.process = process
-        self.log = log
-        assert process.stdout is not None
-        first = process.stdout.readline()
-        assert " listens on " in first, log.read_text()
-        self.address = first.split(" listens on ")[1].strip()
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(STOPS_WITHIN)
-
-
-@contextmanager
-def serving(homestead: Homestead, *more: str, **environment: str) -> Iterator[Running]:
-    log = homestead.root / "log"
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            homestead.command("serve", "--home", homestead.home, "--listen", "127.0.0.1:0", *more),
-            env=homestead.environment(environment),
-            stdout=subprocess.PIPE,
-            stderr=stream,
-            text=True,
-        )
-        try:
-            yield Running(process, log)
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
