@@ -25,16 +25,22 @@ def former_targets(view: View, in_force: Bundle) -> tuple[Target, ...]:
     found: list[Target] = []
     bundle = in_force
     while wanted and bundle.number > 1:
-        bundle = _before(view, bundle)
+        before = _before(view, bundle)
+        if before is None:
+            break
+        bundle = before
         here = wanted & bundle.configuration.targets.keys()
         found += [bundle.configuration.targets[name] for name in sorted(here)]
         wanted -= here
     return tuple(found)
 
 
-def _before(view: View, bundle: Bundle) -> Bundle:
+def _before(view: View, bundle: Bundle) -> Bundle | None:
+    """The bundle before, None where a recovery left a gap: then nothing vouches for older ones."""
     stored = view.find(StoredBundle, f"{bundle.number - 1:08d}")
-    if stored is None or stored.bundle.digest() != bundle.previous:
+    if stored is None:
+        return None
+    if stored.bundle.digest() != bundle.previous:
         raise TamperError(
             f"configuration {bundle.number - 1} in the database is not the one that its successor"
             " names"

@@ -27,6 +27,7 @@ from callpoint.bootstrap.connectors import REGISTRY, Build, Connectors, Site
 from callpoint.bootstrap.former import former_targets
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.journal import make_logger
+from callpoint.bootstrap.key_change import finish_rotations
 from callpoint.config.settings import Settings, StoreKind
 from callpoint.config.soundness import verify_sound
 from callpoint.domain.errors import ConfigErrors, UnavailableError
@@ -39,6 +40,7 @@ from callpoint.policy.pdp import Pdp
 from callpoint.policy.policy_set import PolicySet
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.decider import Decider
+from callpoint.ports.keys import LogSigner
 from callpoint.ports.notifiers import Notifier
 from callpoint.workers.crew import Crew, Rhythm
 
@@ -133,6 +135,7 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
         TamperError: What is pinned in the home folder was changed by hand.
     """
     home = Home(settings.home)
+    finish_rotations(home)
     installation = home.installation()
     logger = make_logger(outside.clock, outside.stream)
     async with contextlib.AsyncExitStack() as stack:
@@ -173,14 +176,28 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
         )
 
 
-async def open_store(settings: Settings, installation: Installation, outside: Outside) -> SqlStore:
-    """The store that the settings name, with the log key of the home folder.
+async def open_store(
+    settings: Settings,
+    installation: Installation,
+    outside: Outside,
+    *,
+    signer: LogSigner | None = None,
+    alone: bool = False,
+) -> SqlStore:
+    """The store that the settings name.
+
+    Args:
+        settings: Which store, and its home folder.
+        installation: Whose it must be.
+        outside: For the DSN and the clock.
+        signer: Instead of the log key of the home folder.
+        alone: No other process with the log key may be at work on it (SQLite never allows one).
 
     Raises:
         UnavailableError: Its DSN's variable is not set.
         StoreUnavailableError: It cannot be opened.
     """
-    signer = FileLogSigner(Home(settings.home).keys)
+    signer = signer or FileLogSigner(Home(settings.home).keys)
     # A recovery adds to the origin; the store begins with the installation's own.
     origin = f"callpoint/{installation.id}"
     match settings.store:
@@ -195,8 +212,11 @@ async def open_store(settings: Settings, installation: Installation, outside: Ou
                 former_log_keys=installation.former_log_keys,
             )
         case StoreKind.POSTGRESQL:
+            dsn = outside.secret(settings.store_dsn_env, "the DSN of Callpoint's own database")
+            if alone:
+                await PostgresStore.must_be_idle(dsn)
             return await PostgresStore.open(
-                outside.secret(settings.store_dsn_env, "the DSN of Callpoint's own database"),
+                dsn,
                 signer=signer,
                 checkpoint_file=settings.checkpoint_file,
                 origin=origin,

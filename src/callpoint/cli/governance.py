@@ -12,6 +12,7 @@ import click
 
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
+from callpoint.cli.signature_file import read_rotation
 from callpoint.cli.words import plural
 from callpoint.domain.errors import ConfigError, ConfigErrors, ConflictError, DeniedError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # these take a tenth of a second to import, which `--help` ne
 
     from callpoint.config.files import Sources
     from callpoint.domain.configuration import Configuration
-    from callpoint.domain.governance import Bundle
+    from callpoint.domain.governance import Bundle, Rotation
 
 MAX_BUNDLE_BYTES = 16 << 20
 KEY_FILE = "key.json"
@@ -120,7 +121,7 @@ def keygen(ctx: click.Context, name: str, out: Path | None, output: str) -> None
 def sign(
     bundle_file: Path, key_file: Path, person: str | None, against: Path | None, output: str
 ) -> None:
-    """Sign a proposed configuration as a governor; the signature is printed as JSON.
+    """Sign a proposed configuration, or a key rotation, as a governor; prints JSON.
 
     What you sign is said first, on stderr. With --against it says what the bundle changes, and
     refuses a key that does not govern there. An unsound bundle is not signed.
@@ -130,26 +131,40 @@ def sign(
     import msgspec
 
     from callpoint.cli.keyring import load_principal_key
-    from callpoint.config.soundness import check_bundle
     from callpoint.domain.event import SignatureRecord
 
-    bundle = read_bundle(bundle_file)
-    check_bundle(bundle)
     key = load_principal_key(key_file)
     governor = person or key.principal
+    rotation = read_rotation(bundle_file)
+    if rotation is not None:
+        _say_rotation(rotation, governor)
+        if against is not None:
+            _must_govern(_in_force(against)[0], governor, key.public_key)
+        message = rotation.message()
+    else:
+        message = _look_at_bundle(bundle_file, governor, key.public_key, against)
+    signature = base64.b64encode(key.key.sign(message)).decode()
+    record = SignatureRecord(governor=governor, key=key.public_key, signature=signature)
+    body = msgspec.json.encode(record)
+    click.echo(body if output == "json" else msgspec.json.format(body, indent=2))
+
+
+def _look_at_bundle(file: Path, governor: str, public_key: str, against: Path | None) -> bytes:
+    """Say what a bundle is, refuse what would not count, and give what is to be signed."""
+    from callpoint.config.soundness import check_bundle
+
+    bundle = read_bundle(file)
+    check_bundle(bundle)
     _say_what_is_signed(bundle, governor)
     if against is not None:
         if not against.is_dir():
             _must_follow(bundle, read_bundle(against))
         old, old_policies = _in_force(against)
-        _must_govern(old, governor, key.public_key)
+        _must_govern(old, governor, public_key)
         comparison = _compare(old, old_policies, bundle.configuration, bundle.policies)
         for line in _words(comparison):
             click.echo(line, err=True)
-    signature = base64.b64encode(key.key.sign(bundle.message())).decode()
-    record = SignatureRecord(governor=governor, key=key.public_key, signature=signature)
-    body = msgspec.json.encode(record)
-    click.echo(body if output == "json" else msgspec.json.format(body, indent=2))
+    return bundle.message()
 
 
 def read_bundle(path: Path) -> "Bundle":
@@ -272,6 +287,15 @@ def _must_govern(old: "Configuration", governor: str, public_key: str) -> None:
             f"this signature would not count: {known}",
             way_out=f"sign with the key in force of one of: {', '.join(sorted(governors))}",
         )
+
+
+def _say_rotation(rotation: "Rotation", governor: str) -> None:
+    for line in (
+        f"a new {rotation.use} key for installation {rotation.installation}, signed as {governor}",
+        f"in use {rotation.old}",
+        f"next   {rotation.new}",
+    ):
+        click.echo(line, err=True)
 
 
 def _say_what_is_signed(bundle: "Bundle", governor: str) -> None:

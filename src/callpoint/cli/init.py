@@ -14,7 +14,8 @@ import click
 
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
-from callpoint.domain.errors import ConfigError, RequestError
+from callpoint.cli.signature_file import read_signatures
+from callpoint.domain.errors import RequestError
 
 if TYPE_CHECKING:  # the composition root takes a second to import, which `--help` need not pay
     from callpoint.config.files import Sources
@@ -23,7 +24,6 @@ if TYPE_CHECKING:  # the composition root takes a second to import, which `--hel
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_MAX_SIGNATURES = 100_000
 
 
 @click.command("init")
@@ -105,28 +105,7 @@ def _signatures(
             way_out="add --sign KEYFILE for each, or begin with --propose",
         )
     made = sign_with(bundle, [governor(load_principal_key(path)) for path in key_files])
-    return (*made, *(record for path in signature_files for record in _read(path)))
-
-
-def _read(path: Path) -> "tuple[SignatureRecord, ...]":
-    """One signature, or a list of them."""
-    import msgspec
-
-    from callpoint.domain.event import SignatureRecord
-
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_SIGNATURES)
-        found = msgspec.json.decode(content, type=SignatureRecord | list[SignatureRecord])
-    except OSError as error:
-        raise ConfigError(f"it cannot be read: {error.strerror}", file=str(path)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"this is no signature: {error}",
-            file=str(path),
-            way_out="make one with `callpoint sign`",
-        ) from error
-    return tuple(found) if isinstance(found, list) else (found,)
+    return (*made, *read_signatures(signature_files))
 
 
 def _facts(home: Path, bundle: "Bundle", *, founded: bool) -> dict[str, object]:

@@ -1,21 +1,34 @@
-"""`callpoint log checkpoint | export`: what an outsider keeps, and what an outsider verifies."""
+"""`callpoint log checkpoint | export | recover`.
+
+What an outsider keeps, what an outsider verifies, and going on after a loss.
+"""
 
 import base64
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from callpoint.cli.exit_codes import reported
 from callpoint.cli.invocation import Invocation, verb
+from callpoint.cli.key import home_option
+from callpoint.cli.machine import Machine, ThisMachine
+from callpoint.cli.signature_file import read_signatures
 from callpoint.cli.verify import CHECKPOINT_FILE
 from callpoint.domain.errors import ConflictError, RequestError, TamperError
 
+if TYPE_CHECKING:  # the composition root takes a second to import, which `--help` need not pay
+    from callpoint.bootstrap.recovery import Recovered
+
+_MAX_REASON = 1000
 _LINES_FILE = "entries.jsonl"
 
 
 @click.group("log")
 def log() -> None:
-    """The event log: its newest checkpoint, or all of it."""
+    """The event log: its newest checkpoint, all of it, or going on after a part was lost."""
 
 
 @verb("checkpoint", log)
@@ -53,6 +66,76 @@ def export(run: Invocation, directory: Path) -> None:
             f"to check it: callpoint verify log {directory} --installation FILE",
         ],
     )
+
+
+@log.command("recover")
+@home_option
+@click.option("--reason", required=True, metavar="WORDS", help="Why; stands in the log for ever.")
+@click.option("--as", "actor", required=True, metavar="NAME", help="Who does it; in the log too.")
+@click.option(
+    "--signatures",
+    "signature_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of governors, over a configuration that was lost; one option a file.",
+)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format.")
+@click.pass_context
+@reported
+def recover(
+    ctx: click.Context,
+    home: Path | None,
+    reason: str,
+    actor: str,
+    signature_files: tuple[Path, ...],
+    output: str,
+) -> None:
+    """Go on after the database lost a part of the log, under a new origin.
+
+    On the server's machine, with the server stopped, and only when the newest backup is in place:
+    what is lost now stays lost. Whoever kept a checkpoint will see it.
+    """
+    import asyncio
+
+    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.recovery import recover_log
+    from callpoint.config.settings import home_directory
+    from callpoint.domain.ids import parse_name
+
+    machine: Machine = ctx.find_root().obj or ThisMachine()
+    place = home_directory(str(home) if home else None, machine.environment)
+    parse_name(actor, "person")
+    records = read_signatures(signature_files)
+    outside = Outside(machine.environment)
+    done = asyncio.run(recover_log(place, _words(reason), actor, records, outside))
+    facts: dict[str, object] = {
+        "origin": done.origin,
+        "kept_entries": None if done.event is None else done.event.kept_size,
+        "lost_entries": None if done.event is None else done.event.lost_size,
+        "lost_configuration": None if done.lost is None else done.lost.number,
+    }
+    click.echo(json.dumps(facts) if output == "json" else "\n".join(_told(done, place)))
+
+
+def _words(reason: str) -> str:
+    if not reason.strip() or len(reason) > _MAX_REASON:
+        raise RequestError(f"--reason takes 1 to {_MAX_REASON} characters")
+    return reason
+
+
+def _told(done: "Recovered", home: Path) -> Iterator[str]:
+    if done.event is not None:
+        kept, lost = done.event.kept_size, done.event.lost_size
+        yield f"{kept} entries are left; {lost} that were signed are lost"
+    yield f"the log goes on as {done.origin}"
+    if done.lost is None:
+        yield f"next: callpoint serve --home {home}"
+        yield f"and give {home / 'installation.json'} to everybody who verifies"
+        return
+    file = home / "lost-configuration.json"
+    yield f"LOST: configuration {done.lost.number} was in force here; nothing is given without it"
+    yield f"governors: callpoint sign {file} --key KEYFILE > NAME.signature"
+    yield "then the same command again, with --signatures NAME.signature …"
 
 
 def _entries(run: Invocation, path: Path) -> tuple[int, bytes]:

@@ -13,16 +13,15 @@ import msgspec
 from callpoint.api.messages import ConfigurationView, Publication
 from callpoint.cli.governance import read_bundle
 from callpoint.cli.invocation import Invocation, verb
+from callpoint.cli.signature_file import read_signatures
 from callpoint.cli.words import listed, plural
 from callpoint.config.default_policies import default_pack
 from callpoint.config.files import load_directory
 from callpoint.domain.change import Change
-from callpoint.domain.errors import ConfigError, RequestError
-from callpoint.domain.event import SignatureRecord
+from callpoint.domain.errors import RequestError
 from callpoint.domain.governance import Bundle
 from callpoint.domain.widening import compare, required_signatures
 
-_MAX_SIGNATURE = 100_000
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -107,8 +106,7 @@ def propose(run: Invocation, directory: Path, out: Path) -> None:
 def submit(run: Invocation, bundle_file: Path, signature_files: tuple[Path, ...]) -> None:
     """Put a signed bundle in force. Whoever brings it, only the signatures count."""
     bundle = read_bundle(bundle_file)
-    signatures = tuple(record for file in signature_files for record in _signatures(file))
-    done = run.client.publish(Publication(bundle, signatures))
+    done = run.client.publish(Publication(bundle, read_signatures(signature_files)))
     run.show(
         done,
         [
@@ -154,18 +152,3 @@ def _write(path: Path, bundle: Bundle) -> None:
         raise RequestError(f"{path} exists", way_out="name another file with --out") from error
     except OSError as error:
         raise RequestError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _signatures(path: Path) -> tuple[SignatureRecord, ...]:
-    """One signature, or a list of them."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_SIGNATURE)
-        found = msgspec.json.decode(content, type=SignatureRecord | list[SignatureRecord])
-    except OSError as error:
-        raise ConfigError(f"it cannot be read: {error.strerror}", file=str(path)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"this is no signature: {error}", file=str(path), way_out="`callpoint sign` makes one"
-        ) from error
-    return tuple(found) if isinstance(found, list) else (found,)

@@ -96,7 +96,9 @@ def _examine(run: Invocation, activation: str, out: Path | None, installation: P
 
 def _verified(content: bytes, known: Known) -> Report:
     try:
-        return verify_bundle(content, known.log_key, known.origin or None)
+        return verify_bundle(
+            content, known.log_key, known.origin or None, former=known.former_log_keys
+        )
     except MalformedNoteError as error:
         raise TamperError(f"the log's key is none: {error}") from error
 

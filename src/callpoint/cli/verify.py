@@ -14,7 +14,7 @@ from callpoint.audit.verify.export import read_export
 from callpoint.audit.verify.report import Findings
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.cli.trust import read_installation
+from callpoint.cli.trust import Known, read_installation
 from callpoint.cli.words import plural
 from callpoint.domain.errors import ConfigError, RequestError
 
@@ -38,6 +38,7 @@ def verify() -> None:
 @click.argument("bundle", type=_FILE)
 @click.option("--log-key", metavar="VKEY", help="The log's verifier key.")
 @click.option("--installation", type=_FILE, help="Or the installation's file, which holds it.")
+@click.option("--former-key", "former", multiple=True, metavar="VKEY", help="One before it.")
 @click.option("--origin", help="The log's name.  [default: its key's name]")
 @click.option("--expect-closed", is_flag=True, help="Fail while the activation is still open.")
 def bundle_(
@@ -45,20 +46,22 @@ def bundle_(
     bundle: Path,
     log_key: str | None,
     installation: Path | None,
+    former: tuple[str, ...],
     origin: str | None,
     *,
     expect_closed: bool,
 ) -> int:
     """Check the evidence of one activation."""
-    vkey = _key(log_key, installation)
+    trusted = _trusted(log_key, installation, former, origin)
     content = _read(bundle, MAX_BUNDLE_SIZE + 1)
-    return _say(run, _checked(content, vkey, origin, expect_closed=expect_closed), "bundle")
+    return _say(run, _checked(content, trusted, expect_closed=expect_closed), "bundle")
 
 
 @verb("log", verify)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--log-key", metavar="VKEY", help="The log's verifier key.")
 @click.option("--installation", type=_FILE, help="Or the installation's file, which holds it.")
+@click.option("--former-key", "former", multiple=True, metavar="VKEY", help="One before it.")
 @click.option("--origin", help="The log's name.  [default: its key's name]")
 @click.option(
     "--checkpoint", type=_FILE, help="Newest checkpoint.  [default: DIRECTORY/checkpoint]"
@@ -70,17 +73,25 @@ def log(
     directory: Path,
     log_key: str | None,
     installation: Path | None,
+    former: tuple[str, ...],
     origin: str | None,
     checkpoint: Path | None,
     earlier: Path | None,
 ) -> int:
     """Check a whole exported log: a folder of `callpoint log export`, or one .jsonl file."""
-    vkey = _key(log_key, installation)
+    trusted = _trusted(log_key, installation, former, origin)
     newest = _read(checkpoint or directory / CHECKPOINT_FILE, _MAX_SMALL_FILE)
     before = None if earlier is None else _read(earlier, _MAX_SMALL_FILE)
     findings = Findings()
     try:
-        report = verify_log(read_export(directory, findings), newest, vkey, before, origin)
+        report = verify_log(
+            read_export(directory, findings),
+            newest,
+            trusted.log_key,
+            before,
+            trusted.origin or None,
+            former=trusted.former_log_keys,
+        )
     except MalformedNoteError as error:
         raise _no_key(error) from error
     except OSError as error:
@@ -88,9 +99,15 @@ def log(
     return _say(run, replace(report, findings=findings.report(0).findings + report.findings), "log")
 
 
-def _checked(content: bytes, vkey: str, origin: str | None, *, expect_closed: bool) -> Report:
+def _checked(content: bytes, trusted: Known, *, expect_closed: bool) -> Report:
     try:
-        return verify_bundle(content, vkey, origin, expect_closed=expect_closed)
+        return verify_bundle(
+            content,
+            trusted.log_key,
+            trusted.origin or None,
+            expect_closed=expect_closed,
+            former=trusted.former_log_keys,
+        )
     except MalformedNoteError as error:
         raise _no_key(error) from error
 
@@ -101,15 +118,25 @@ def _no_key(error: MalformedNoteError) -> RequestError:
     )
 
 
-def _key(log_key: str | None, installation: Path | None) -> str:
-    """The key to trust: given, never asked of whoever made the evidence."""
+def _trusted(
+    log_key: str | None, installation: Path | None, former: tuple[str, ...], origin: str | None
+) -> Known:
+    """Whose log it must be: given, never asked of whoever made the evidence."""
     if (log_key is None) == (installation is None):
         raise RequestError(
             "say whose log it must be: --log-key VKEY or --installation FILE, one of them",
             way_out="the installation's file is public; get it from the governors, not with the"
             " evidence",
         )
-    return log_key if log_key is not None else read_installation(installation or Path()).log_key
+    if log_key is not None:
+        return Known("", log_key, origin or "", former)
+    known = read_installation(installation or Path())
+    return Known(
+        known.id,
+        known.log_key,
+        known.origin if origin is None else origin,
+        (*known.former_log_keys, *former),
+    )
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -24,7 +24,8 @@ async def rotate(
     store: Store,
     rules: RuleBook,
     verifier: SignatureVerifier,
-    change: tuple[Rotation, Sequence[SignatureRecord]],
+    rotation: Rotation,
+    signatures: Sequence[SignatureRecord],
 ) -> None:
     """Record the change; doing it again after a crash records nothing that is there already.
 
@@ -32,14 +33,10 @@ async def rotate(
     the store's signer holds both keys meanwhile. If a server went on under the old key after a
     crash, the change is recorded once more, and handed over there.
 
-    Args:
-        change: The rotation, with the governors' signatures over it.
-
     Raises:
         DeniedError: Too few governors signed: a new key can widen everything.
         TamperError, LogUnavailableError: What is there cannot be proven, or not added to.
     """
-    rotation, signatures = change
     governance = (await rules.current()).configuration.governance
     signed = verify_signatures(
         rotation, signatures, governance.governors, governance.quorum, verifier.is_valid

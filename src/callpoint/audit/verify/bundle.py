@@ -46,7 +46,12 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def verify_bundle(
-    data: bytes, vkey: str, origin: str | None = None, *, expect_closed: bool = False
+    data: bytes,
+    vkey: str,
+    origin: str | None = None,
+    *,
+    expect_closed: bool = False,
+    former: Sequence[str] = (),
 ) -> Report:
     """Check everything that one activation's evidence claims.
 
@@ -55,12 +60,13 @@ def verify_bundle(
         vkey: The log's verifier key.
         origin: The log's name; by default the name of its key.
         expect_closed: Count it as a failure that the activation's stream is still open.
+        former: Verifier keys that the log had before; a bundle of then is signed by one of them.
 
     Returns:
         The report; tampering is in it and is never raised.
 
     Raises:
-        note.MalformedNoteError: `vkey` is no verifier key.
+        note.MalformedNoteError: `vkey` or a former one is no verifier key.
     """
     verifier = Verifier.parse(vkey)
     findings = Findings()
@@ -71,7 +77,8 @@ def verify_bundle(
         return findings.report(0)
     name = verifier.name if origin is None else origin
     signed = bundle.checkpoint.encode("utf-8", "surrogatepass")
-    head = read_checkpoint(signed, verifier, name, "the bundle's checkpoint", findings)
+    before = tuple(Verifier.parse(key) for key in former)
+    head = read_checkpoint(signed, verifier, name, "the bundle's checkpoint", findings, before)
     return _BundleCheck(bundle, head, findings).run(expect_closed=expect_closed)
 
 

@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in (log, bundle):
         command.add_argument("--vkey", type=Path, required=True, help="file with the log's key")
+        command.add_argument(
+            "--former-vkey", type=Path, action="append", default=[], help="file with a former key"
+        )
         command.add_argument("--origin", help="the log's name (default: its key's name)")
         command.add_argument("--json", action="store_true", help="machine-readable output")
     return parser
@@ -62,12 +65,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verify(arguments: argparse.Namespace) -> Report:
     vkey = _read(arguments.vkey, _MAX_SMALL_FILE).decode().strip()
+    former = [_read(path, _MAX_SMALL_FILE).decode().strip() for path in arguments.former_vkey]
     if arguments.what == "bundle":
         return verify_bundle(
             _read(arguments.bundle, MAX_BUNDLE_SIZE + 1),
             vkey,
             arguments.origin,
             expect_closed=arguments.expect_closed,
+            former=former,
         )
     earlier = None
     if arguments.earlier is not None:
@@ -79,6 +84,7 @@ def _verify(arguments: argparse.Namespace) -> Report:
         vkey,
         earlier,
         arguments.origin,
+        former=former,
     )
     return replace(report, findings=findings.report(0).findings + report.findings)
 

@@ -1,5 +1,7 @@
 """Reading a checkpoint for a verification: failures become findings, and reading goes on."""
 
+from collections.abc import Sequence
+
 from callpoint.audit.checkpoint import Checkpoint, CheckpointError, parse_checkpoint
 from callpoint.audit.note import (
     BadSignatureError,
@@ -13,7 +15,12 @@ from callpoint.audit.verify.report import Code, Findings
 
 
 def read_checkpoint(
-    data: bytes, verifier: Verifier, origin: str, what: str, findings: Findings
+    data: bytes,
+    verifier: Verifier,
+    origin: str,
+    what: str,
+    findings: Findings,
+    former: Sequence[Verifier] = (),
 ) -> Checkpoint | None:
     """The checkpoint, also when its signature is not good: the comparison goes on all the same.
 
@@ -25,6 +32,7 @@ def read_checkpoint(
         origin: The log's name.
         what: What to call this checkpoint in findings.
         findings: Where failures go.
+        former: Keys that the log had before a rotation; a checkpoint of then is signed by one.
 
     Returns:
         What the checkpoint says, or None when it cannot be read at all.
@@ -36,12 +44,16 @@ def read_checkpoint(
         findings.add(Code.MALFORMED_CHECKPOINT, f"{what} cannot be read: {error}")
         return None
     try:
-        verify_note(note, (verifier,))
+        if verifier not in verify_note(note, (verifier, *former)):
+            findings.note(f"{what} is signed by a former key of the log, not by the one in use")
     except BadSignatureError:
         message = f"{what} is not what {verifier.name!a} signed: it was changed, or is forged"
         findings.add(Code.BAD_SIGNATURE, message)
     except UnknownKeyError:
-        message = f"{what} is not signed by the key {verifier.name}+{verifier.key_id.hex()}"
+        message = (
+            f"{what} is not signed by the key {verifier.name}+{verifier.key_id.hex()}"
+            " (if the log had another key when it was signed, name that one too: --former-key)"
+        )
         findings.add(Code.WRONG_KEY, message)
     if checkpoint.origin != origin:
         message = f"{what} is of the log {checkpoint.origin!a}, not of {origin!a}"

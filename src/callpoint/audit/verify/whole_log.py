@@ -1,6 +1,6 @@
 """Verification of a whole log: every leaf, against the newest checkpoint and an earlier one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from callpoint.audit.checkpoint import Checkpoint
@@ -12,6 +12,7 @@ from callpoint.audit.verify.report import Code, Findings, Report
 from callpoint.audit.verify.signed_head import read_checkpoint
 
 _MOST_NAMED = 5
+_ROTATED = "key:rotated"
 
 
 def verify_log(
@@ -20,6 +21,8 @@ def verify_log(
     vkey: str,
     earlier: bytes | None = None,
     origin: str | None = None,
+    *,
+    former: Sequence[str] = (),
 ) -> Report:
     """Recompute the tree over all leaves and compare it with what the log signed.
 
@@ -30,12 +33,14 @@ def verify_log(
         earlier: A signed checkpoint that the reader kept from before, if any. Without it nobody can
             tell that the log was not rewritten as a whole by whoever holds its key.
         origin: The log's name; by default the name of its key.
+        former: Verifier keys that the log had before; the earlier checkpoint may be signed by one.
+            The log itself must name each rotation away from one, in `key:rotated`.
 
     Returns:
         The report; tampering is in it and is never raised.
 
     Raises:
-        note.MalformedNoteError: `vkey` is no verifier key.
+        note.MalformedNoteError: `vkey` or a former one is no verifier key.
     """
     verifier = Verifier.parse(vkey)
     name = verifier.name if origin is None else origin
@@ -43,21 +48,28 @@ def verify_log(
     head = read_checkpoint(checkpoint, verifier, name, "the checkpoint", findings)
     past = None
     if earlier is not None:
-        past = read_checkpoint(earlier, verifier, name, "the earlier checkpoint", findings)
-    return _LogCheck(findings, head, past).run(entries)
+        before = tuple(Verifier.parse(key) for key in former)
+        what = "the earlier checkpoint"
+        past = read_checkpoint(earlier, verifier, name, what, findings, before)
+    return _LogCheck(findings, head, past, former).run(entries)
 
 
 class _LogCheck:
     """One pass over a log, with the roots at the sizes of both checkpoints."""
 
     def __init__(
-        self, findings: Findings, head: Checkpoint | None, past: Checkpoint | None
+        self,
+        findings: Findings,
+        head: Checkpoint | None,
+        past: Checkpoint | None,
+        former: Sequence[str],
     ) -> None:
         self._findings = findings
         self._head = head
         self._past = past
         self._chains = Chains(findings)
         self._installation: str | None = None
+        self._unexplained = set(former)
 
     def run(self, entries: Iterable[bytes]) -> Report:
         sizes = sorted({c.size for c in (self._head, self._past) if c is not None})
@@ -70,6 +82,9 @@ class _LogCheck:
         frontier = frontier.extend(leaves)
         # What the chains say comes first: they know where, the root only knows that.
         self._chains.finish()
+        for key in sorted(self._unexplained):
+            message = f"no key:rotated entry says that {key} was a key of this log"
+            self._findings.add(Code.WRONG_KEY, message)
         self._compare(frontier.size, roots)
         if open_streams := self._chains.open_streams():
             self._findings.note(
@@ -96,6 +111,8 @@ class _LogCheck:
         if entry.installation != self._installation:
             message = f"installation {entry.installation}, in the log of {self._installation}"
             self._findings.add(Code.ENTRY_FOREIGN, message, index)
+        if entry.type == _ROTATED and entry.data.get("use") == "log":
+            self._unexplained.discard(str(entry.data.get("old")))
         self._chains.add(index, digest.hex(), entry)
 
     def _compare(self, size: int, roots: dict[int, bytes]) -> None:

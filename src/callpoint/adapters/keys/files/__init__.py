@@ -15,6 +15,7 @@ from callpoint.adapters.keys.files.holders import (
     FileLogSigner,
     FileTokenSigner,
     FileVault,
+    HandoverSigner,
 )
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FileLogSigner",
     "FileTokenSigner",
     "FileVault",
+    "HandoverSigner",
     "KeyUse",
     "PublicKeys",
     "create_keys",

@@ -114,12 +114,12 @@ def stage_key(folder: Path, use: KeyUse) -> str:
     name = parse_log_key(current, key_path(folder, use)).name if use is KeyUse.LOG else ""
     text = _new_key(use, name)
     try:
-        _write_new(_next_path(folder, use), text)
+        _write_new(next_key_path(folder, use), text)
         _sync_folder(folder)
     except FileExistsError as error:
         raise ConflictError(
             f"a new {use} key is staged already",
-            way_out=f"publish it, or remove {_next_path(folder, use)}",
+            way_out=f"publish it, or remove {next_key_path(folder, use)}",
         ) from error
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -128,7 +128,7 @@ def stage_key(folder: Path, use: KeyUse) -> str:
 
 def staged_key(folder: Path, use: KeyUse) -> str | None:
     """The public half of the staged key, None when none is staged."""
-    path = _next_path(folder, use)
+    path = next_key_path(folder, use)
     return _public(use, read_key(path), path) if path.exists() else None
 
 
@@ -142,7 +142,7 @@ def promote_key(folder: Path, use: KeyUse) -> str:
         ConflictError: No key is staged.
         ConfigError: The staged key cannot be read.
     """
-    staged = _next_path(folder, use)
+    staged = next_key_path(folder, use)
     if not staged.exists():
         raise ConflictError(
             f"no new {use} key is staged", way_out=f"run `callpoint key stage {use}`"
@@ -167,6 +167,11 @@ def promote_key(folder: Path, use: KeyUse) -> str:
 def key_path(folder: Path, use: KeyUse) -> Path:
     """Where the key in use is."""
     return folder / f"{use}.key"
+
+
+def next_key_path(folder: Path, use: KeyUse) -> Path:
+    """Where the staged key is."""
+    return folder / f"{use}.next.key"
 
 
 def read_key(path: Path) -> str:
@@ -254,10 +259,6 @@ def _public(use: KeyUse, text: str, path: Path | None = None) -> str:
             return base64.b64encode(raw).decode()
         case KeyUse.SEAL:
             return str(parse_seal_keys(text, where)[0].to_public())
-
-
-def _next_path(folder: Path, use: KeyUse) -> Path:
-    return folder / f"{use}.next.key"
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ import pyrage
 from callpoint.adapters.keys.files.folder import (
     KeyUse,
     key_path,
+    next_key_path,
     parse_log_key,
     parse_seal_keys,
     parse_token_key,
@@ -41,6 +42,31 @@ class FileLogSigner:
     def sign(self, text: str) -> str:
         try:
             return note.sign_note(text, (self._signer,)).format().decode()
+        except note.NoteError as error:
+            raise LogUnavailableError(f"the checkpoint cannot be signed: {error}") from error
+
+
+class HandoverSigner:
+    """Implements ``ports.keys.LogSigner`` while the log's key changes: both keys sign.
+
+    Whoever trusts the key in use believes the checkpoint, and so does whoever trusts the staged
+    one: the chain of checkpoints has no gap in either direction.
+
+    Raises:
+        ConfigError: A key is missing or malformed, or others can read it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        paths = (key_path(folder, KeyUse.LOG), next_key_path(folder, KeyUse.LOG))
+        self._signers = tuple(parse_log_key(read_key(path), path) for path in paths)
+
+    @property
+    def verifier_key(self) -> str:
+        return self._signers[0].verifier.format()
+
+    def sign(self, text: str) -> str:
+        try:
+            return note.sign_note(text, self._signers).format().decode()
         except note.NoteError as error:
             raise LogUnavailableError(f"the checkpoint cannot be signed: {error}") from error
 
