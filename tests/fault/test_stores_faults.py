@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
@@ -272,6 +273,28 @@ async def test_two_processes_cannot_have_one_file(bench, store):
     """A second process, or a second store in this one, is told that the file is open."""
     with pytest.raises(StoreUnavailableError, match="another Callpoint"):
         await bench.open()
+
+
+async def test_readers_do_not_need_the_writers_connection(bench, store):
+    """Reads go on, on fresh connections too, while the writer has lost its own."""
+    await store.transact(lambda tx: tx.put(Thing("a")))
+
+    def lose(connection):
+        raise StoreUnavailableError("lost")
+
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            await asyncio.wrap_future(store._writer.submit(Errand(lose)))
+        found = await asyncio.gather(*(store.read(lambda v: v.get(Thing, "a")) for _ in range(8)))
+        assert len(found) == 8
+
+
+async def test_the_database_is_closed_to_others(bench, store):
+    """The database and its companions can be read by their owner only."""
+    await store.transact(lambda tx: tx.put(Thing("a")))
+    files = list(bench.path.parent.glob("state.db*"))
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert len(files) == 4
 
 
 async def test_a_folder_that_is_not_there_is_told(tmp_path):

@@ -3,7 +3,7 @@
 A write takes an exclusive lock on the table ``writer`` as the first statement of a REPEATABLE READ
 transaction. LOCK TABLE takes no snapshot, so the transaction sees everything that the writer
 before it committed, and nobody commits while it runs: that is serial, not merely serialisable, and
-needs no retry (``docs/adr/0004-one-writer-on-postgresql.md``). A writer that hangs is cut by
+needs no retry (``docs/adr/0006-one-writer-on-postgresql.md``). A writer that hangs is cut by
 the server.
 """
 

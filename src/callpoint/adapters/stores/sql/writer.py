@@ -11,7 +11,7 @@ from typing import Any
 from callpoint.adapters.stores.sql.batch import Batch, Job, TransactionLostError
 from callpoint.adapters.stores.sql.connection import Connect, Connection
 from callpoint.adapters.stores.sql.ledger import LogAccess
-from callpoint.domain.errors import LogUnavailableError, StoreUnavailableError
+from callpoint.domain.errors import CallpointError, LogUnavailableError, StoreUnavailableError
 
 BATCH_LIMIT = 256
 """Most callers in one transaction: bounds how long the first of them waits for its answer."""
@@ -156,6 +156,11 @@ class Writer:
         connection.begin_write()
         try:
             value = errand.work(connection)
+        except StoreUnavailableError:
+            raise  # the connection may be lost: it is not used again
+        except CallpointError as error:
+            errand.future.set_exception(error)
+            return
         finally:
             connection.rollback()
         self._log_failed = None  # errands are how somebody asks for another try

@@ -14,6 +14,7 @@ from callpoint.adapters.stores.sql.writer import Writer
 from callpoint.adapters.stores.sqlite.connection import SqliteConnection
 from callpoint.adapters.stores.sqlite.lock import ProcessLock
 from callpoint.adapters.stores.sqlite.migrations import LEDGER_OF_MIGRATIONS, MIGRATIONS
+from callpoint.domain.errors import StoreUnavailableError
 from callpoint.ports.clock import Clock
 from callpoint.ports.keys import LogSigner
 
@@ -83,6 +84,7 @@ class SqliteStore(SqlStore):
 
 
 def _prepare(path: Path, clock: Clock, origin: str, installation: str) -> None:
+    _create(path)
     connection = SqliteConnection(path, clock, is_writer=True)
     try:
         connection.begin_write()
@@ -93,3 +95,13 @@ def _prepare(path: Path, clock: Clock, origin: str, installation: str) -> None:
     finally:
         connection.rollback()
         connection.close()
+
+
+def _create(path: Path) -> None:
+    # It holds what is personal; SQLite gives its companions the same rights.
+    try:
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"{path} cannot be made: {error.strerror}", way_out="check the folder's owner"
+        ) from error
