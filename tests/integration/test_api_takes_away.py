@@ -10,7 +10,7 @@ from callpoint.lifecycle.rules import RuleBook
 from callpoint.ports.decider import Decider
 from tests.fakes.emergency import active, ask, vote
 from tests.fakes.face import Face, kind_of
-from tests.fakes.world import World
+from tests.fakes.world import World, make_world
 
 
 class BrokenDecider:
@@ -75,3 +75,35 @@ async def test_a_kill_works_with_a_tampered_bundle(face: Face, world: World, tmp
         killed = await lame.post("bob", "/v1/kill", {"scope": "activation", "about": first})
         assert killed == {"activations": [first], "alive": []}
     assert not world.target.accounts
+
+
+async def test_with_a_dead_log_nothing_is_given_and_everything_is_taken():
+    """No evidence, no secret (I2): issue answers 503 while a kill goes through and is spooled."""
+    world = await make_world()
+    async with Face(world) as face:
+        first = await active(face)
+        made = (await face.post("alice", "/v1/activations", ask()))["id"]
+        for approver in ("carol", "dave"):
+            await vote(face, approver, made)
+        world.store.log_down = True
+        refused = await face.call("alice", "POST", f"/v1/activations/{made}/issue")
+        assert kind_of(refused) == (503, "log_unavailable")
+        status = await face.get("bob", "/v1/status")
+        assert (status["log"]["works"], len(status["trouble"])) == (False, 1)
+        killed = await face.post("bob", "/v1/kill", {"scope": "incident", "about": "inc-7"})
+        assert (sorted(killed["activations"]), killed["alive"]) == (sorted((first, made)), [])
+        assert (await face.get("bob", "/v1/status"))["log"]["waiting"] > 0
+        world.store.log_down = False
+        assert (await face.get("bob", "/v1/status"))["log"]["waiting"] == 0
+    assert not world.target.accounts
+
+
+async def test_a_dead_store_is_told_as_such():
+    """Nobody can be authenticated without the store, and the answer says whose fault it is."""
+    world = await make_world()
+    async with Face(world) as face:
+        await face.get("alice", "/v1/status")
+        world.store.dead = True
+        answer = await face.call("alice", "POST", "/v1/kill", {"scope": "everything"})
+        assert kind_of(answer) == (503, "store_unavailable")
+        assert (await face.client.get("/healthz")).status_code == 200
