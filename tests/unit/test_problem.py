@@ -1,5 +1,8 @@
 """Errors over the wire and back: nothing of one is lost, nothing of a defect is told."""
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -100,3 +103,11 @@ def test_what_the_framework_refuses_is_a_problem_too(status: int, kind: str):
     problem = refusal(status, "Nope")
     assert (problem.status, problem.type) == (status, URN + kind)
     assert (problem.detail == "Nope") is (kind != "internal")
+
+
+def test_the_document_tells_every_kind_with_its_status():
+    """``docs/http-api.md`` lists the kinds of the table, each beside its status."""
+    text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]*) \| (\d{3})[^|]*\|", text, re.MULTILINE)
+    told = {(name, int(status)) for names, status in rows for name in re.findall("`(.*?)`", names)}
+    assert told == {(kind.name, kind.status) for kind in KINDS} | {("internal", 500)}
