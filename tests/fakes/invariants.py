@@ -30,6 +30,7 @@ from tests.fakes.memory_store import State
 from tests.fakes.simulated_target import SimulatedTarget
 from tests.fakes.world import ORIGIN
 
+E = TypeVar("E", bound=ev.Event)
 R = TypeVar("R")
 _OPEN = {LeaseState.PLANNED, LeaseState.LIVE, LeaseState.ENDING}
 
@@ -53,6 +54,11 @@ def history(state: State) -> list[Logged]:
     """Everything that happened, in order."""
     waiting = [Logged(d.stream, ev.parse(d.type, d.data), parse_time(d.at)) for d in state.spool]
     return [_parsed(leaf) for leaf in state.leaves] + waiting
+
+
+def told(state: State, kind: type[E]) -> list[E]:
+    """Every event of a kind, in order."""
+    return [item.event for item in history(state) if isinstance(item.event, kind)]
 
 
 def check_always(state: State, targets: Mapping[str, SimulatedTarget]) -> None:

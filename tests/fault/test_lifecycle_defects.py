@@ -14,7 +14,7 @@ from callpoint.domain.errors import TargetRefusedError, TargetUnknownError
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.lifecycle import give_back, issue, review, revoke, sweep
 from callpoint.ports.targets import Attempt
-from tests.fakes.invariants import check_settled, history
+from tests.fakes.invariants import check_settled, told
 from tests.fakes.simulated_target import Left, SimulatedTarget
 from tests.fakes.stage import BOTH, Stage, make_stage
 from tests.fakes.world import World
@@ -72,7 +72,7 @@ async def test_a_defect_at_issue_ends_the_activation_and_tells_only_its_kind():
     broken = with_defect(world, stage, "issue")
     with pytest.raises(KeyError):
         await issue.issue(broken.services, world.caller("alice"), made.id)
-    (failed,) = [i.event for i in history(stage.state) if isinstance(i.event, ev.LeaseFailed)]
+    (failed,) = told(stage.state, ev.LeaseFailed)
     assert failed.error == "KeyError"
     assert not any(target.accounts for target in stage.targets.values())
     check_settled(stage.state, stage.targets)
@@ -160,8 +160,8 @@ async def test_the_credential_is_shown_working_before_it_is_shown_refused():
     stage, world = await staged()
     made = await world.active()
     await give_back.give_back(world.services, world.caller("alice"), made.id)
-    probed = [i.event for i in history(stage.state) if isinstance(i.event, ev.LeaseProbed)]
-    ended = [i.event for i in history(stage.state) if isinstance(i.event, ev.LeaseEnded)]
+    probed = told(stage.state, ev.LeaseProbed)
+    ended = told(stage.state, ev.LeaseEnded)
     assert [e.control for e in probed] == [Attempt.ACCEPTED] * 2
     assert {(e.evidence, e.control, e.code) for e in ended} == {
         ("absent, refused", "accepted", "28P01")
@@ -178,7 +178,7 @@ async def test_a_control_attempt_that_hangs_does_not_hold_up_disabling():
     stage.targets["orders-db"].delays["probe"] = 1_000_000
     services = replace(world.services, limits=limits)
     await give_back.give_back(services, world.caller("alice"), made.id)
-    probed = [i.event for i in history(stage.state) if isinstance(i.event, ev.LeaseProbed)]
+    probed = told(stage.state, ev.LeaseProbed)
     assert sorted(e.control for e in probed) == ["accepted", "unknown"]
     check_settled(stage.state, stage.targets)
 

@@ -17,7 +17,7 @@ from callpoint.domain.errors import (
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import give_back, issue, kill, reconcile, review, sweep, use
 from tests.fakes.faults import Fault
-from tests.fakes.invariants import check_always, check_settled, history
+from tests.fakes.invariants import check_always, check_settled, history, told
 from tests.fakes.simulated_target import Session
 from tests.fakes.stage import BOTH, Deciders, Stage, make_stage
 from tests.fakes.world import World
@@ -45,10 +45,6 @@ def log_in(stage: Stage, activation: str) -> list[Session]:
     return made
 
 
-def told(stage: Stage, kind: type[ev.Event]) -> list[ev.Event]:
-    return [item.event for item in history(stage.state) if isinstance(item.event, kind)]
-
-
 async def test_a_target_that_is_dead_for_an_hour_is_tried_all_the_time_and_then_revoked():
     """Attempts never stop and never lie further apart than the cap; only doublings are loud."""
     stage, world = await staged()
@@ -69,7 +65,7 @@ async def test_a_target_that_is_dead_for_an_hour_is_tried_all_the_time_and_then_
     assert stuck.attempts > 60
     assert max(tries) <= world.services.limits.backoff_cap + 2 * SECOND
     assert tries[0] <= 2 * SECOND
-    loud = [e.attempts for e in told(stage, ev.LeaseStuck) if isinstance(e, ev.LeaseStuck)]
+    loud = [e.attempts for e in told(stage.state, ev.LeaseStuck)]
     assert loud == [2**n for n in range(len(loud))]
     assert len(loud) == stuck.attempts.bit_length()
     notices = [n for n in stage.notices.said if n.kind == "lease:stuck"]
@@ -225,7 +221,7 @@ async def test_a_restored_backup_knows_nothing_of_later_accounts_and_removes_the
     assert not stage.activations()
     found = await reconcile.reconcile(restarted.services)
     assert len(found.unknown) == len(found.removed) == 2
-    assert len(told(stage, ev.UnknownAccountFound)) == 2
+    assert len(told(stage.state, ev.UnknownAccountFound)) == 2
     assert not any(t.accounts or t.live_sessions() for t in stage.targets.values())
     check_settled(stage.state, stage.targets)
 
