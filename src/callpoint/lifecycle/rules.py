@@ -149,8 +149,8 @@ class RuleBook:
             raise TamperError(
                 f"the database names {how} configuration ({pointer.number}) than was in force here"
                 f" ({newest.number})",
-                way_out="put the newest backup of the database back; if this is it, stop the server and"
-                " run `callpoint log recover`; what takes away goes on meanwhile",
+                way_out="put the newest backup of the database back; if this is it, stop the server"
+                " and run `callpoint log recover`; what takes away goes on meanwhile",
             )
 
     def _load(self, view: View, pointer: InForce) -> Rules:
