@@ -10,6 +10,7 @@ from callpoint.cli.activation_text import headline, lease_line, life
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.words import listed, moment, until
 from callpoint.domain.activation import UNFINISHED, ActivationState
+from callpoint.domain.errors import TamperError, UnavailableError
 
 _FINISHED = frozenset(
     {
@@ -46,10 +47,22 @@ def status(
         run.show(view, life(view))
         return
     seen = run.client.status()
-    found = run.client.activations(state=state or "", mine=mine).activations
+    found = _listed(run, seen, state=state or "", mine=mine)
     kept = tuple(a for a in found if everything or state or a.state not in _FINISHED)
     _forget_ended(run, found)
     run.show(Overview(seen, kept), _overview(seen, kept))
+
+
+def _listed(
+    run: Invocation, seen: StatusView, *, state: str, mine: bool
+) -> tuple[ActivationView, ...]:
+    """The activations; none while the server cannot tell who may see them, and says why itself."""
+    try:
+        return run.client.activations(state=state, mine=mine).activations
+    except (TamperError, UnavailableError):
+        if not seen.trouble:
+            raise
+        return ()
 
 
 def _forget_ended(run: Invocation, found: tuple[ActivationView, ...]) -> None:
