@@ -95,12 +95,11 @@ async def test_a_scope_that_needs_a_name_is_refused_without(scope):
 async def test_what_ended_before_and_is_still_alive_is_tried_again_and_told():
     """A kill never says "nothing is alive" while a credential of its scope is not proven dead."""
     stage, world, ids = await staged()
-    stage.targets["orders-db"].stubborn = {
-        a.name for a in stage.targets["orders-db"].accounts.values()
-    }
-    inside = next(iter(stage.targets["orders-db"].accounts.values()))
+    orders = stage.targets["orders-db"]
+    (inside,) = orders.accounts.values()
     assert inside.secret is not None
-    stage.targets["orders-db"].open_session(inside.name, inside.secret)
+    orders.open_session(inside.name, inside.secret)
+    orders.stubborn = {inside.name}
     await give_back.give_back(world.services, world.caller("alice"), ids["alice"])
     killed = await kill.kill(world.services, world.caller("bob"), S.ACTIVATION, ids["alice"])
     assert killed.activations == ()
