@@ -50,11 +50,14 @@ def prepare(
 
     machine: Machine = ctx.find_root().obj or ThisMachine()
     sources = load_directory(directory, default_pack())
-    place = home_directory(str(home) if home else None, machine.environment)
+    if installation:
+        mine = _checked(installation)
+    else:
+        mine = installation_of(home_directory(str(home) if home else None, machine.environment))
     script = owner_script(
         sources.configuration,
         name,
-        _checked(installation) if installation else installation_of(place),
+        mine,
         Outside(machine.environment),
         database_part=database_part,
     )

@@ -1,0 +1,29 @@
+"""A town for each story, on the oldest PostgreSQL that is supported."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from callpoint.cli.throwaway import ThrowawayPostgres
+from tests.servers import FreshDatabase, fresh_database
+from tests.stories.town import Town
+
+
+@pytest.fixture
+def town(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Town]:
+    """Not built yet: a story says with which rules and which store."""
+    with fresh_database(postgres_15) as database:
+        made = Town(tmp_path, database)
+        try:
+            yield made
+        finally:
+            if made.installation.exists():
+                made.remove_roles()
+
+
+@pytest.fixture
+def store(postgres_15: ThrowawayPostgres) -> Iterator[FreshDatabase]:
+    """A database for Callpoint itself, apart from the target."""
+    with fresh_database(postgres_15) as database:
+        yield database
