@@ -1,0 +1,137 @@
+"""Dies by SIGKILL at every file that `callpoint key rotate` opens, renames or removes.
+
+``python -m tests.fault.key_deaths FOLDER USE``: the folder holds a founded home with a staged key
+and ``*.signature`` files. It prints one JSON line: how many deaths there were, and what was wrong
+after them. A module of its own, so that what forks has no threads.
+"""
+
+import asyncio
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from callpoint.adapters.keys.files import KeyUse, public_keys, staged_key
+from callpoint.bootstrap.home import Home
+from callpoint.bootstrap.key_change import key_in_use
+from callpoint.bootstrap.process import Outside, open_process
+from callpoint.bootstrap.rotation import rotate_key
+from callpoint.cli.signature_file import read_signatures
+from callpoint.config.settings import load_settings
+from callpoint.domain.event import BundleRefused
+from callpoint.domain.ids import INSTALLATION_STREAM
+from callpoint.lifecycle.proof import newest_checkpoint, proven
+from callpoint.ports.stores import Transaction
+
+_AT = {"os.rename", "os.remove", "open"}
+_MOST = 200
+
+
+def main(folder: Path, use: str) -> int:
+    """Deaths at the first event, the second, … until a run ends by itself."""
+    wrong: list[str] = []
+    expected = staged_key(Home(folder / "home").keys, KeyUse(use))
+    for length in range(1, _MOST):
+        # What a server adds meanwhile matters to the checkpoint, so to the log's key alone.
+        for goes_on in (False, True) if use == "log" else (False,):
+            home = folder / "scratch"
+            shutil.rmtree(home, ignore_errors=True)
+            shutil.copytree(folder / "home", home)
+            died = _forked(partial(_rotate, folder, home, use, length))
+            if died == 0:
+                sys.stdout.write(json.dumps({"deaths": length - 1, "wrong": wrong}))
+                return 0
+            if goes_on and _forked(partial(_serve_a_little, home)) != 0:
+                wrong.append(f"death {length}: a server does not start after it")
+            if _forked(partial(_rotate, folder, home, use, 0)) != 0:
+                wrong.append(f"death {length}: the command cannot be repeated")
+            if _forked(partial(_look, home, use, str(expected))) != 0:
+                wrong.append(f"death {length}, went on {goes_on}: the end is not as it should be")
+    return 1
+
+
+def _rotate(folder: Path, home: Path, use: str, fuse: int) -> None:
+    records = read_signatures(sorted(folder.glob("*.signature")))
+    if fuse:
+        left = [fuse]
+
+        def burn(event: str, arguments: tuple[Any, ...]) -> None:
+            if event not in _AT or str(home) not in str(arguments[0]):
+                return
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(burn)
+    asyncio.run(rotate_key(home, use, records, _outside()))
+
+
+def _serve_a_little(home: Path) -> None:
+    """A server that starts, follows the rules, and writes an entry that it can prove."""
+
+    def work(tx: Transaction) -> None:
+        event = BundleRefused(actor="erin", digest="", widens=(), reason="of a test")
+        tx.append(INSTALLATION_STREAM, event)
+
+    async def run() -> None:
+        async with open_process(load_settings(home), _outside()) as process:
+            await process.services.rules.current()
+            await process.services.store.transact(work)
+            installation = process.services.installation
+            await process.services.store.read(
+                lambda view: proven(view, installation, [INSTALLATION_STREAM])
+            )
+
+    asyncio.run(run())
+
+
+def _look(home: Path, use: str, expected: str) -> None:
+    """The new key is the one in use, nothing is staged, and everything proves with it."""
+    place = Home(home)
+    installation = place.installation()
+    assert key_in_use(installation, KeyUse(use)) == expected
+    assert expected in msgspec.structs.astuple(public_keys(place.keys))
+    assert staged_key(place.keys, KeyUse(use)) is None
+    assert len(installation.former_log_keys) == (1 if use == "log" else 0)
+
+    async def run() -> None:
+        async with open_process(load_settings(home), _outside()) as process:
+            view = process.services.store.read
+            await view(lambda it: newest_checkpoint(it, installation))
+            events = await view(lambda it: proven(it, installation, [INSTALLATION_STREAM]))
+            kinds = [type(item.event).__name__ for item in events[INSTALLATION_STREAM]]
+            assert kinds.count("KeyRotated") in ((1, 2) if use == "log" else (1,)), kinds
+
+    asyncio.run(run())
+    _serve_a_little(home)
+
+
+def _outside() -> Outside:
+    return Outside({}, stream=io.StringIO())
+
+
+def _forked(work: Callable[[], None]) -> int:
+    """The exit status of a child that did it; a death counts as 1."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:  # noqa: BLE001 -- a child reports by its status, whatever it met
+            traceback.print_exc()
+            os._exit(2)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return 0 if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
