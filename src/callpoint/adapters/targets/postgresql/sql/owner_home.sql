@@ -104,24 +104,39 @@ BEGIN
 END
 $callpoint$;
 
--- Notes first whether the actor changed its password, because disabling removes it.
+-- Notes first whether the actor changed its password, because disabling removes it. Everybody may
+-- change the own password, and an open transaction that did so holds the role's row: whoever holds
+-- it is ended, not waited for, and what comes back meanwhile queues behind us.
 CREATE OR REPLACE FUNCTION {{schema}}.disable(account text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
 AS $callpoint$
 DECLARE
   who oid := {{schema}}.made(account);
   held record;
+  tries integer := 0;
 BEGIN
-  SELECT r.rolpassword, r.rolcanlogin INTO held FROM pg_authid r WHERE r.oid = who;
-  IF who IS NULL OR (held.rolpassword IS NULL AND NOT held.rolcanlogin) THEN
-    RETURN false;
-  END IF;
-  UPDATE {{schema}}.account a SET password_changed = true
-    WHERE a.oid = who AND held.rolpassword IS NOT NULL
-      AND a.secret_mark <> {{schema}}.mark(held.rolpassword);
-  EXECUTE format('ALTER ROLE %I NOLOGIN CONNECTION LIMIT 0 PASSWORD NULL VALID UNTIL ''-infinity''',
-                 account);
-  RETURN true;
+  LOOP
+    SELECT r.rolpassword, r.rolcanlogin INTO held FROM pg_authid r WHERE r.oid = who;
+    IF who IS NULL OR (held.rolpassword IS NULL AND NOT held.rolcanlogin) THEN
+      RETURN false;
+    END IF;
+    BEGIN
+      UPDATE {{schema}}.account a SET password_changed = true
+        WHERE a.oid = who AND held.rolpassword IS NOT NULL
+          AND a.secret_mark <> {{schema}}.mark(held.rolpassword);
+      EXECUTE format(
+        'ALTER ROLE %I NOLOGIN CONNECTION LIMIT 0 PASSWORD NULL VALID UNTIL ''-infinity''', account);
+      RETURN true;
+    -- internal_error: "tuple concurrently updated", the other one committed first.
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR internal_error OR out_of_memory THEN
+      tries := tries + 1;
+      IF tries = 10 THEN
+        RAISE;
+      END IF;
+      PERFORM pg_stat_clear_snapshot();
+      PERFORM pg_terminate_backend(s.pid) FROM pg_stat_activity s WHERE s.usesysid = who;
+    END;
+  END LOOP;
 END
 $callpoint$;
 

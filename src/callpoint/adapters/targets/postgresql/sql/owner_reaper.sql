@@ -70,8 +70,9 @@ $callpoint$;
 
 -- The owner's own end to every session, for the day that Callpoint is dead: ends what is past its
 -- time, whoever forgot it. The broker may not run it, so that its heartbeat proves the timer.
+-- It waits long for no lock: one account that holds one must not spare all the others.
 CREATE OR REPLACE FUNCTION {{schema}}.reap() RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $callpoint$
 DECLARE
   late record;
