@@ -105,7 +105,9 @@ async def test_evidence_is_for_auditors_and_reviewers(face: Face):
     path = f"/v1/activations/{made}/bundle"
     assert kind_of(await face.call("alice", "GET", path)) == (403, "denied")
     assert (await face.get("gina", path))["activation"] == made
-    assert (await face.get("dave", path))["activation"] == made
+    assert (await face.get("frank", path))["activation"] == made
+    for colleague in ("carol", "dave", "bob", "fixer"):
+        assert kind_of(await face.call(colleague, "GET", path)) == (403, "denied")
 
 
 async def test_a_machine_sees_its_own_alone(face: Face):

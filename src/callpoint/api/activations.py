@@ -20,6 +20,7 @@ from callpoint.api.views import activation_view, show
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import Verdict
 from callpoint.domain.decision import Action
+from callpoint.domain.errors import DeniedError
 from callpoint.domain.ids import parse_activation
 from callpoint.evidence.bundle import encode, evidence_bundle
 from callpoint.lifecycle import approve, facts, give_back, issue, request, review, use
@@ -248,7 +249,15 @@ async def _enforce_evidence(services: Services, caller: Caller, activation: str)
     if services.pep.may(rules, [facts.plain_question(Action.LOG_READ, who, now)]):
         parse_activation(activation)
         return await services.store.read(lambda view: view.get(Activation, activation))
-    return await _enforce(services, caller, activation, Action.REVIEW_RECORD)
+    found = await _enforce(services, caller, activation, Action.REVIEW_RECORD)
+    allowed = review.who_may_review(found, rules.configuration)
+    if not allowed & set(caller.principal.persons):
+        # Policy lets people review; which of them is the eligibility's word.
+        raise DeniedError(
+            f"the evidence of {found.id} is for auditors, and for those who may review it",
+            way_out="ask one of: " + (", ".join(sorted(allowed)) or "(nobody)"),
+        )
+    return found
 
 
 def _is_own(caller: Caller, found: Activation) -> bool:

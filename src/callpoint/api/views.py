@@ -21,6 +21,7 @@ from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
 from callpoint.lifecycle.announce import standing
 from callpoint.lifecycle.ending import leases
+from callpoint.lifecycle.review import who_may_review
 from callpoint.lifecycle.services import Services
 from callpoint.ports.stores import PersonalValue, View
 
@@ -177,9 +178,7 @@ def _tally_view(found: Activation, quorum: QuorumTally) -> TallyView:
 
 
 def _reviewers(found: Activation, configuration: Configuration) -> tuple[str, ...]:
-    """Persons who may review: neither user nor approver (``lifecycle.review`` enforces it)."""
-    involved = {*found.request.persons, *(vote.person for vote in found.approvals)}
-    return tuple(sorted(configuration.persons_in(found.request.reviewers) - involved))
+    return tuple(sorted(who_may_review(found, configuration)))
 
 
 def _is_overdue(found: Activation, view: View) -> bool:

@@ -1,14 +1,17 @@
 """An activation in words: what is asked, where it stands, and its life as a timeline."""
 
+import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 
 from callpoint.api.messages import ActivationView, LeaseView
-from callpoint.cli.words import listed, moment, plural, span, until
+from callpoint.cli.words import listed, moment, plural, shown, span, until
 from callpoint.domain.activation import PENDING, ActivationState
 from callpoint.domain.lease import LeaseState
 
 _LABEL = 15
+_QUOTED_WIDTH = 80 - 2 - _LABEL
+_QUOTED_LINES = 20
 
 
 def headline(view: ActivationView) -> str:
@@ -17,7 +20,7 @@ def headline(view: ActivationView) -> str:
     ending = f" ({view.end_reason})" if view.end_reason else ""
     return (
         f"{view.id}  {view.state}{ending}  {request.principal}  {listed(request.opens)}"
-        f"  {request.incident}"
+        f"  {request.incident}".rstrip()
     )
 
 
@@ -27,7 +30,7 @@ def asked(view: ActivationView) -> Iterator[str]:
     yield f"activation {view.id} of {request.eligibility}"
     behind = listed(request.persons)
     yield _row("who", f"{request.principal} ({_mode(view)}; persons behind it: {behind})")
-    yield _row("incident", request.incident)
+    yield _row("incident", request.incident or "(none: planned work needs none)")
     for opening in request.opens:
         target, _, role = opening.partition(":")
         yield _row("opens", f"{target} as {role}")
@@ -38,7 +41,8 @@ def asked(view: ActivationView) -> Iterator[str]:
     yield from _words(view)
     yield _row("connects from", listed(request.sources, "anywhere that the target allows"))
     yield _row("asked", moment(request.requested_at))
-    yield _row("lapses", f"{until(request.lapses_at, view.now)} if not approved")
+    if view.state is ActivationState.REQUESTED:
+        yield _row("lapses", f"{until(request.lapses_at, view.now)} if not approved")
     yield from _risks(view)
     yield _row("needs", _needs(view))
     yield _row("digest", view.digest)
@@ -51,8 +55,21 @@ def _mode(view: ActivationView) -> str:
 def _words(view: ActivationView) -> Iterator[str]:
     if not view.justification:
         yield _row("because", "(the words are erased or withheld; only their commitment is left)")
-    for n, line in enumerate(view.justification.splitlines()):
+    for n, line in enumerate(_quoted(view.justification)):
         yield _row("because" if n == 0 else "", line)
+
+
+def _quoted(words: str) -> Iterator[str]:
+    """The requester's words, bounded in width and in lines.
+
+    A line that a terminal wraps goes on in its first column, where it could pass for a fact of
+    ours; a thousand empty ones would push the facts off the screen.
+    """
+    lines = [shown(line) for line in words.splitlines() if line.strip()]
+    if len(lines) > _QUOTED_LINES:
+        lines[_QUOTED_LINES:] = ["/".join(lines[_QUOTED_LINES:])]
+    for line in lines:
+        yield from textwrap.wrap(line, _QUOTED_WIDTH, break_on_hyphens=False)
 
 
 def _risks(view: ActivationView) -> Iterator[str]:

@@ -15,7 +15,7 @@ import msgspec
 
 from callpoint.cli.exit_codes import ExitCode, reporting
 from callpoint.cli.machine import Machine, ThisMachine
-from callpoint.cli.words import shown
+from callpoint.cli.words import shown, shown_json
 from callpoint.domain.errors import ConfigError, RequestError
 
 if TYPE_CHECKING:  # what offline verbs never need: httpx, signatures and age take half a second
@@ -85,7 +85,7 @@ class Invocation:
     def show(self, value: object, lines: Iterable[str]) -> None:
         """The verb's answer: one JSON document, or lines."""
         if self.output == "json":
-            click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+            click.echo(shown_json(msgspec.json.format(msgspec.json.encode(value), indent=2)))
             return
         for line in lines:
             click.echo(shown(line))
@@ -114,17 +114,27 @@ class Invocation:
                 "this asks for confirmation, and there is no terminal",
                 way_out="add --yes once you have read what it says",
             )
-        if not click.confirm(shown(question), err=True):
+        if not self.answer(question, default=False):
             self.note("nothing was done")
             raise SystemExit(ExitCode.INTERRUPTED)
 
+    def answer(self, question: str, *, default: bool) -> bool:
+        """A yes or a no from whoever sits at the terminal; Ctrl-C passes through as click's."""
+        try:
+            return click.confirm(shown(question), default=default, err=True)
+        except click.Abort:
+            click.echo(err=True)  # what is said next does not belong on the question's line
+            raise
 
-def _client_options(function: Callable[..., None]) -> Callable[..., None]:
+
+def _options(function: Callable[..., None], *, offline: bool) -> Callable[..., None]:
     """The options that every verb has; before the verb they mean the same."""
+    function = click.option(
+        "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format."
+    )(function)
+    if offline:
+        return function
     for option in (
-        click.option(
-            "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format."
-        ),
         click.option("--key", metavar="FILE", help="Your key file (or CALLPOINT_KEY)."),
         click.option("--server", metavar="URL", help="The server (or CALLPOINT_SERVER)."),
     ):
@@ -135,17 +145,20 @@ def _client_options(function: Callable[..., None]) -> Callable[..., None]:
 def verb(
     name: str,
     group: click.Group | None = None,
+    *,
+    offline: bool = False,
     **settings: Any,  # noqa: ANN401 -- click's
 ) -> Callable[[_Command], click.Command]:
     """Make a command of a function whose first argument is the invocation.
 
     Errors of the tree become words and an exit code; a number that the function returns is the
-    exit code. ``settings`` are those of ``click.command``.
+    exit code. An ``offline`` verb asks no server, so it has neither server nor key. ``settings``
+    are those of ``click.command``.
     """
 
     def decorate(function: _Command) -> click.Command:
         @functools.wraps(function)
-        def run(server: str, key: str | None, output: str, **given: Any) -> None:  # noqa: ANN401 -- the verb's own options
+        def run(output: str, server: str = "", key: str | None = None, **given: Any) -> None:  # noqa: ANN401 -- the verb's own options
             ctx = click.get_current_context()
             machine = ctx.find_root().obj or ThisMachine()
             path = Path(key).expanduser() if key else None
@@ -153,7 +166,7 @@ def verb(
                 code = function(Invocation(server, path, output, machine), **given)
             ctx.exit(code or 0)
 
-        made = click.command(name, click.Command, **settings)(_client_options(run))
+        made = click.command(name, click.Command, **settings)(_options(run, offline=offline))
         if group is not None:
             group.add_command(made)
         return made

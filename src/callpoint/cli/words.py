@@ -1,5 +1,6 @@
 """Spans, times and strangers' words, as a person at a terminal reads them."""
 
+import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -11,6 +12,17 @@ _LINE = 4000
 def shown(line: str) -> str:
     """One line fit for a terminal: it may quote what strangers sent (I14)."""
     return printable(line, _LINE)
+
+
+def shown_json(document: bytes) -> str:
+    """The same document, with what a terminal could obey written as JSON's own escapes.
+
+    JSON escapes the C0 controls alone; C1 controls and what reverses the reading order go through.
+    """
+    text = document.decode()
+    if text.isascii():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def span(value: timedelta) -> str:
@@ -37,10 +49,11 @@ def moment(at: datetime) -> str:
 
 
 def until(at: datetime, now: datetime) -> str:
-    """``in 4 min 10 s (03:12:45 UTC)``, or how long ago."""
+    """``in 4 min 10 s (03:12:45 UTC)``, or how long ago; with the date on another day."""
+    when = clock_time(at) if at.date() == now.date() else moment(at)
     if at >= now:
-        return f"in {span(at - now)} ({clock_time(at)})"
-    return f"{span(now - at)} ago ({clock_time(at)})"
+        return f"in {span(at - now)} ({when})"
+    return f"{span(now - at)} ago ({when})"
 
 
 def listed(items: Iterable[str], nothing: str = "(nobody)") -> str:

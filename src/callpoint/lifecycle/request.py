@@ -135,6 +135,11 @@ def _networks(ask: Ask) -> tuple[str, ...]:
     """The networks in CIDR form: they go into every undo plan, so they are few and short."""
     if len(ask.sources) > _SOURCES_LIMIT:
         raise RequestError(f"name at most {_SOURCES_LIMIT} source networks")
+    # The zone of "fe80::1%eth0" is free text without a limit, and means nothing on a target.
+    if zoned := [text for text in ask.sources if "%" in text]:
+        raise RequestError(
+            f"not a network: {printable(zoned[0])}", way_out="leave out the zone after the %"
+        )
     try:
         return tuple(str(ipaddress.ip_network(text)) for text in ask.sources)
     except ValueError as error:

@@ -4,6 +4,7 @@ import msgspec
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
+from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError
 from callpoint.domain.ids import activation_stream
@@ -105,6 +106,12 @@ def _check(said: Judgement) -> None:
         )
 
 
+def who_may_review(found: Activation, configuration: Configuration) -> frozenset[str]:
+    """Persons: of the eligibility's reviewers those who neither used nor approved it."""
+    involved = {*found.request.persons, *(vote.person for vote in found.approvals)}
+    return configuration.persons_in(found.request.reviewers) - involved
+
+
 def _must_be_independent(caller: Caller, found: Activation, rules: Rules) -> None:
     """Reviewer, user and approver are three natural persons."""
     if found.state is not ActivationState.ENDED:
@@ -112,8 +119,7 @@ def _must_be_independent(caller: Caller, found: Activation, rules: Rules) -> Non
     person = caller.principal.persons[0]
     if caller.principal.kind is not PrincipalKind.HUMAN:
         raise DeniedError(f"{caller.principal.id} is a {caller.principal.kind}: people review")
-    involved = {*found.request.persons, *(vote.person for vote in found.approvals)}
-    allowed = rules.configuration.persons_in(found.request.reviewers) - involved
+    allowed = who_may_review(found, rules.configuration)
     if person not in allowed:
         raise DeniedError(
             f"{person} cannot review {found.id}: a reviewer neither used nor approved it",
