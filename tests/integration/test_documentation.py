@@ -1,0 +1,250 @@
+"""What the pages say can be typed, their links lead somewhere, and operations can be followed."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import pytest
+
+from callpoint.cli.program import program
+from callpoint.cli.throwaway import ThrowawayPostgres
+from tests.servers import fresh_database
+from tests.stories.town import SOURCE, Town
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path.relative_to(ROOT)
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/**/*.md"))
+)
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(callpoint [^`]+)`")
+LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+ENDS_A_COMMAND = {">", "<", "|", "&&", ";", "2>", ">>"}
+LEFT_OUT = {"…", "..."}
+
+
+def blocks(text: str, *kinds: str) -> Iterator[str]:
+    """The fenced blocks of these languages."""
+    for indent, kind, body in FENCE.findall(text):
+        if kind in kinds:
+            yield "\n".join(line.removeprefix(indent) for line in body.splitlines())
+
+
+def lines_of(block: str) -> Iterator[str]:
+    """Command lines, continued ones joined, without prompts and outputs."""
+    for line in block.replace("\\\n", " ").splitlines():
+        yield line.removeprefix("$ ").strip()
+
+
+def typed(page: Path) -> list[tuple[str, bool]]:
+    """Every ``callpoint`` command line of a page; those in blocks are whole."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    whole = [
+        (line, True)
+        for block in blocks(text, "sh", "console", "")
+        for line in lines_of(block)
+        if line.startswith("callpoint ") and " listens on " not in line
+    ]
+    between = INLINE.findall(FENCE.sub("", text))
+    return whole + [(" ".join(line.split()), False) for line in between if "VERB" not in line]
+
+
+COMMANDS = sorted({(str(page), *command) for page in PAGES for command in typed(page)})
+
+
+def words_of(line: str) -> list[str]:
+    """The words of the command itself: no comment, no redirection, no second command."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, "#"
+    words: list[str] = []
+    for word in lexer:
+        if word in ENDS_A_COMMAND:
+            break
+        words.append(word)
+    return [word for word in words[1:] if word not in LEFT_OUT]
+
+
+def parse(words: list[str], *, whole: bool = False) -> None:
+    """Verb, options and choices exist; nothing is run, and no file need be there.
+
+    Args:
+        words: After ``callpoint``.
+        whole: What is required must be there as well.
+
+    Raises:
+        click.UsageError: They do not.
+    """
+    command: click.Command = program
+    ctx = click.Context(program, info_name="callpoint")
+    while isinstance(command, click.Group):
+        opts, rest, _ = command.make_parser(ctx).parse_args(list(words))
+        _must_choose(command, opts, ctx)
+        if not rest:
+            return
+        verbs = rest[0].split("|")  # `check|sign` names several
+        found = [command.get_command(ctx, verb) for verb in verbs]
+        if None in found or not found:
+            raise click.UsageError(f"there is no verb {rest[0]!r}")
+        command, words = found[0], rest[1:]  # type: ignore[assignment]  # None was refused
+        ctx = click.Context(command, ctx, info_name=rest[0])
+    opts, rest, _ = command.make_parser(ctx).parse_args(list(words))
+    if rest:
+        raise click.UsageError(f"{rest} is too much")
+    _must_choose(command, opts, ctx)
+    lacking = [p.name for p in command.params if p.required and not opts.get(p.name or "")]
+    if whole and lacking and "--help" not in words:
+        raise click.UsageError(f"{lacking} is missing")
+
+
+def _must_choose(command: click.Command, opts: dict[str, object], ctx: click.Context) -> None:
+    for param in command.params:
+        given = opts.get(param.name or "")
+        if isinstance(param.type, click.Choice) and isinstance(given, str) and "|" not in given:
+            param.type.convert(given, param, ctx)
+
+
+@pytest.mark.parametrize("page, line, whole", COMMANDS, ids=[f"{c[0]}: {c[1]}" for c in COMMANDS])
+def test_every_command_can_be_typed(page: str, line: str, whole: bool):
+    """Each verb and each option that a page shows exists; what a block shows lacks none."""
+    parse(words_of(line), whole=whole and "..." not in line and "…" not in line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "callpoint frobnicate",
+        "callpoint kill nothing-like-it x",
+        "callpoint log rewind",
+        "callpoint request e --incident x --becuase y",
+        "callpoint key rotate door",
+        "callpoint log recover --as gina",
+        "callpoint sign proposal.json",
+        "callpoint withdraw",
+    ],
+)
+def test_what_cannot_be_typed_is_noticed(line: str):
+    """The check above can fail."""
+    with pytest.raises(click.UsageError):
+        parse(words_of(line), whole=True)
+
+
+def anchor(heading: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_link_leads_somewhere(page: Path):
+    """Files and headings that a page points to exist."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in LINK.findall(FENCE.sub("", text)):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, part = link.partition("#")
+        there = (ROOT / page).parent / path if path else ROOT / page
+        assert there.exists(), f"{page} points to {link}"
+        if part:
+            headings = HEADING.findall(FENCE.sub("", there.read_text(encoding="utf-8")))
+            assert part in {anchor(heading) for heading in headings}, f"{page} points to {link}"
+
+
+def test_the_two_commands_are_targets():
+    """Make knows both commands of the read-me."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    wanted = re.findall(r"^make (\w+)", text, re.MULTILINE)
+    assert set(wanted) >= {"demo", "test"}
+    for target in wanted:
+        done = subprocess.run(
+            ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+class Machine:
+    """A server's machine: pages' paths are the town's, and ``systemctl`` is for its process."""
+
+    def __init__(self, town: Town) -> None:
+        self.town = town
+        self.server = ExitStack()
+        shim = town.root / "bin" / "callpoint"
+        shim.parent.mkdir()
+        shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m callpoint "$@"\n')
+        shim.chmod(0o755)
+
+    def type(self, line: str) -> None:
+        """One line of a page."""
+        if line in {"systemctl stop callpoint", "systemctl start callpoint"}:
+            self.server.close()
+            if "start" in line:
+                self.server.enter_context(self.town.serving())
+            return
+        path = f"{self.town.root / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", self._here(line)],
+            cwd=self.town.root,
+            env={
+                **self.town.environment("gina"),
+                "CALLPOINT_HOME": str(self.town.home),
+                "PATH": path,
+                "PYTHONPATH": str(SOURCE),
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+    def _here(self, line: str) -> str:
+        return line.replace("/var/lib/callpoint", str(self.town.home)).replace(
+            "/srv/backup", str(self.town.root / "backup")
+        )
+
+
+@pytest.fixture
+def machine(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Machine]:
+    """A running server with something open on it."""
+    with fresh_database(postgres_15) as database:
+        town = Town(tmp_path, database)
+        made = Machine(town)
+        try:
+            town.build()
+            made.type("systemctl start callpoint")
+            yield made
+        finally:
+            made.server.close()
+            if town.installation.exists():
+                town.remove_roles()
+
+
+@pytest.mark.parametrize("name", ["running", "keys", "recovery"])
+def test_operations_can_be_followed(machine: Machine, name: str):
+    """The shell blocks of a page, typed in order, do what the page says."""
+    if name == "recovery":
+        _lose_an_hour(machine)
+    else:
+        (machine.town.root / "backup").mkdir()
+    page = (ROOT / "docs" / "operations" / f"{name}.md").read_text(encoding="utf-8")
+    lines = [line for block in blocks(page, "sh") for line in lines_of(block) if line]
+    assert len(lines) >= 5
+    for line in lines:
+        machine.type(line)
+
+
+def _lose_an_hour(machine: Machine) -> None:
+    """The machine comes back with an older copy of its database."""
+    town = machine.town
+    copy = f'sqlite3 {town.home}/callpoint.sqlite3 ".backup {town.root}/older"'
+    machine.type(copy)
+    town.incident()
+    machine.type("systemctl stop callpoint")
+    machine.type(f"rm -f {town.home}/callpoint.sqlite3-*; cp {town.root}/older {town.home}/x")
+    (town.home / "x").replace(town.home / "callpoint.sqlite3")
+    machine.type("systemctl start callpoint")
