@@ -98,7 +98,8 @@ def parse(words: list[str], *, whole: bool = False) -> None:
     if rest:
         raise click.UsageError(f"{rest} is too much")
     _must_choose(command, opts, ctx)
-    lacking = [p.name for p in command.params if p.required and not opts.get(p.name or "")]
+    required = [p for p in command.params if p.required]
+    lacking = [p.name for p in required if p.name not in opts or p.value_is_missing(opts[p.name])]
     if whole and lacking and "--help" not in words:
         raise click.UsageError(f"{lacking} is missing")
 
