@@ -92,6 +92,19 @@ def test_a_left_out_related_entry_is_named():
 
 
 @pytest.mark.parametrize(
+    "lane, incident, found",
+    [("elevation", "", 0), ("elevation", "inc-9", 1), ("break-glass", "", 1)],
+)
+def test_only_planned_work_may_rest_on_no_incident(lane, incident, found):
+    """An emergency without its incident's events, or with another one's, is a finding."""
+    request = REQUEST | {"lane": lane, "incident": incident}
+    digest = digest_of(request)
+    votes = [vote("bob", 1, request_digest=digest), vote("cleo", 2, request_digest=digest)]
+    report = of_log(sample_log(votes=votes, request=request))
+    assert len(report.findings) == len(at(report, Code.RELATED_MISSING)) == found
+
+
+@pytest.mark.parametrize(
     "part, position", [("entries", n) for n in range(COUNT)] + [("related", 2)]
 )
 def test_any_flipped_bit_is_named(part, position):
