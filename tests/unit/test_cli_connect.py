@@ -13,7 +13,7 @@ from callpoint.lifecycle.issue import SealedCredential
 from callpoint.ports.targets import Credential
 from tests.fakes.canned_api import ID, lease, request, view
 from tests.fakes.machine import Shell
-from tests.unit.test_cli_request import ARGUMENTS, FETCH, READ, RETURN, SECRET, Server
+from tests.unit.test_cli_request import ARGUMENTS, FETCH, ISSUE, READ, RETURN, SECRET, Server
 
 
 @pytest.fixture
@@ -122,11 +122,13 @@ def test_a_script_keeps_the_access_and_is_told(alice: Shell, server: Server):
     assert f"callpoint return {ID}" in told.stderr
 
 
-def test_without_psql_there_is_another_way(alice: Shell):
-    """A machine without psql is told what to do."""
+def test_without_psql_there_is_another_way(alice: Shell, server: Server):
+    """A machine without psql is told what to do, before anything is taken up."""
     alice.machine.programs = {}
+    server.states("approved")
     told = alice.run("connect", ID)
     assert (told.exit_code, "credentials" in told.stderr) == (2, True)
+    assert server.bodies(ISSUE) == []
 
 
 def test_a_target_that_is_no_postgresql(alice: Shell, server: Server):

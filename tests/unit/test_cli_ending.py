@@ -68,6 +68,15 @@ def test_a_kill_names_what_it_ended(tmp_path: Path, scope: str):
     assert order == KillOrder(Scope(scope), about)
 
 
+def test_a_kill_that_met_nothing_says_so(tmp_path: Path):
+    """A name that is misspelt at 3 a.m. does not read like a success."""
+    shell, _ = shell_with(tmp_path, KILL, Killed((), ()))
+    told = shell.run("kill", "target", "order-db")
+    assert told.exit_code == 0
+    assert "nothing was open for target order-db" in told.stdout
+    assert "nothing was open" not in shell.run("kill", "everything", "--yes").stdout
+
+
 def test_a_kill_that_is_not_proven_has_its_own_code(tmp_path: Path):
     """What may still live is named, with code 5, in JSON too."""
     shell, _ = shell_with(tmp_path, KILL, Killed((ID,), ("lease1",)))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from callpoint.api.messages import InstallationView, LogEntries, LogEntry
-from tests.fakes.canned_api import CannedApi, view
+from callpoint.domain.errors import DeniedError
+from tests.fakes.canned_api import CannedApi, refusal, view
 from tests.fakes.machine import Shell
 from tests.fakes.sample_log import ACTIVATION, INSTALLATION, SIGNER, VKEY, packed, sample_log
 
@@ -213,6 +214,14 @@ def test_an_export_with_a_hole_is_refused(
     """A server that stops in the middle, or leaves an entry out, is no export."""
     api.lay(ENTRIES, *pages)
     assert erin.run("log", "export", tmp_path / "out").exit_code == code
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refused_export_leaves_nothing(erin: Shell, api: CannedApi, tmp_path: Path):
+    """No empty folder is in the way of the next try."""
+    api.lay(ENTRIES, refusal(DeniedError("no")))
+    assert erin.run("log", "export", tmp_path / "out").exit_code == 3
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_can_be_kept(erin: Shell, api: CannedApi, tmp_path: Path):

@@ -119,13 +119,34 @@ def test_the_one_time_key_stays_here_under_the_activations_name(alice: Shell, se
     assert server.seal_to.startswith("age1")
 
 
-@pytest.mark.parametrize(
-    "missing", [("request",), ARGUMENTS[:2], ARGUMENTS[:4], (*ARGUMENTS[:2], "--because", "x")]
-)
+@pytest.mark.parametrize("missing", [("request",), ARGUMENTS[:2], ARGUMENTS[:4]])
 def test_what_is_missing_is_said(alice: Shell, server: Server, missing: tuple[str, ...]):
-    """An eligibility, an incident and words are needed, and nothing is sent without."""
+    """An eligibility and words are needed, and nothing is sent without."""
     told = alice.run(*missing)
     assert (told.exit_code, server.asked) == (2, [])
+
+
+def test_planned_work_needs_no_incident(alice: Shell, server: Server):
+    """Whether one is needed is the server's to say: the elevation lane goes without."""
+    told = alice.run(*ARGUMENTS[:2], "--because", WORDS)
+    assert told.exit_code == 0, told.stderr
+    assert msgspec.json.decode(server.bodies(ASK)[0], type=Ask).incident == ""
+
+
+def test_without_psql_nothing_is_asked_for(alice: Shell, server: Server):
+    """Whoever wants a session learns before the vote, and not after it, that psql is missing."""
+    alice.machine.programs = {}
+    told = alice.run(*ARGUMENTS, "--connect")
+    assert (told.exit_code, server.asked) == (2, [])
+
+
+def test_a_request_that_new_rules_made_void_is_not_waited_for(alice: Shell, server: Server):
+    """Nobody can approve it any more: the wait ends at once, and says to ask again."""
+    void = view("requested", next="alice asks again with `callpoint request`", voided=True)
+    server.lay(f"GET /v1/activations/{ID}", void)
+    alice.keyring.create(ID)
+    told = alice.run("request", "--resume", ID, "--wait")
+    assert (told.exit_code, "asks again" in told.stderr) == (4, True)
 
 
 def test_a_span_that_is_none(alice: Shell):

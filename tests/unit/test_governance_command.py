@@ -140,7 +140,7 @@ def test_keygen_has_a_place_of_its_own(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_signature_fits_the_bundle(tmp_path: Path):
     """What is printed verifies under the governor's key, over the bundle's message."""
     run(keygen, "dave", "--out", tmp_path / "key.json")
-    bundle = bundle_of(orders.text())
+    bundle = bundle_of(orders.text(), after=bundle_of(orders.text()))
     file = bundle_file(tmp_path / "bundle.json", bundle)
     told = run(sign, file, "--key", tmp_path / "key.json")
     assert told.exit_code == 0
@@ -162,6 +162,15 @@ def test_a_key_that_does_not_govern_is_refused(tmp_path: Path):
     assert (told.exit_code, told.stdout) == (3, "")
     assert "dave governs with another key" in told.stderr
     assert "not a governor" in run(*command, "--as", "mallory").stderr
+
+
+def test_the_first_bundle_is_signed_by_those_whom_it_names(tmp_path: Path):
+    """Genesis counts only its own governors, so no other key signs the first bundle."""
+    run(keygen, "dave", "--out", tmp_path / "key.json")
+    file = bundle_file(tmp_path / "bundle.json", bundle_of(orders.text()))
+    told = run(sign, file, "--key", tmp_path / "key.json")
+    assert (told.exit_code, told.stdout) == (3, "")
+    assert "dave governs with another key" in told.stderr
 
 
 def test_a_governor_reads_what_is_signed(tmp_path: Path):

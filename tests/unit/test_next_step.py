@@ -116,6 +116,34 @@ async def test_what_opened_nothing_is_closed(state):
     assert text == f"closed: it was {state} and opened nothing"
 
 
+async def test_another_day_is_named():
+    """A time of day alone would be read as today's."""
+    world = await make_world()
+    await world.incident()
+    made = await world.ask()
+    text = next_step(made, NOBODY, (), (), made.request.requested_at - timedelta(hours=4))
+    assert "before 2026-03-01 03:10:00 UTC" in text
+
+
+async def test_a_request_under_former_rules_says_that_it_is_void():
+    """While it is pending nobody waits for votes that cannot be given; afterwards it is history."""
+    world = await make_world()
+    await world.incident()
+    made = await world.ask()
+
+    def shown(found):
+        def read(view):
+            return activation_view(view, world.bundle.configuration, found, voided=True)
+
+        return world.services.store.read(read)
+
+    view = await shown(made)
+    assert view.voided
+    assert view.next.endswith("alice asks again with `callpoint request`")
+    denied = msgspec.structs.replace(made, state=ActivationState.DENIED)
+    assert not (await shown(denied)).voided
+
+
 async def test_a_vote_is_shown_with_its_comment():
     """Votes keep their order and their words; a no is shown too."""
     world = await make_world()

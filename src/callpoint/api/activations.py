@@ -69,7 +69,10 @@ class ActivationController(Controller):
             newest = sorted(held, key=lambda a: a.request.requested_at, reverse=True)
             chosen = [a for a in newest if not mine or _is_own(caller, a)][:LISTED]
             seen = [a for a in chosen if may_view(view, services, caller, rules, a)]
-            shown = (activation_view(view, rules.configuration, a) for a in seen)
+            shown = (
+                activation_view(view, rules.configuration, a, voided=not rules.covers(a.request))
+                for a in seen
+            )
             return ActivationList(activations=tuple(shown))
 
         return await services.store.read(read)

@@ -195,6 +195,8 @@ class ActivationView(msgspec.Struct, frozen=True):
         idle_at: While active: when it ends for not being used.
         uses: How often a credential was revealed.
         next: One sentence: what happens next, and whose turn it is.
+        voided: Still pending, but asked for under rules that are no longer in force: nobody can
+            approve it or take it up.
     """
 
     id: str
@@ -218,6 +220,7 @@ class ActivationView(msgspec.Struct, frozen=True):
     leases: tuple[LeaseView, ...] = ()
     findings: tuple[Finding, ...] = ()
     review: ReviewView | None = None
+    voided: bool = False
 
 
 class ActivationList(msgspec.Struct, frozen=True):

@@ -14,18 +14,25 @@ def next_step(
     leases: Sequence[Lease],
     reviewers: Sequence[str],
     now: datetime,
+    *,
+    voided: bool = False,
 ) -> str:
     """The sentence; ``reviewers`` are the persons who may still review it."""
+    if voided:
+        return (
+            f"the configuration changed after it was asked for, so no approval counts any more:"
+            f" {found.request.principal} asks again with `callpoint request`"
+        )
     match found.state:
         case ActivationState.REQUESTED:
             return _requested(found, standing, now)
         case ActivationState.APPROVED:
             return (
-                f"{found.request.principal} takes it up before {_clock(found.lapse_at())}"
+                f"{found.request.principal} takes it up before {_clock(found.lapse_at(), now)}"
                 f" (`callpoint connect {found.id}`)"
             )
         case ActivationState.ACTIVE:
-            return _active(found)
+            return _active(found, now)
         case ActivationState.ENDED:
             return _ended(found, leases, reviewers, now)
         case ActivationState.REVIEWED:
@@ -45,12 +52,12 @@ def _requested(found: Activation, standing: QuorumTally, now: datetime) -> str:
         lacking.append(f"{standing.missing_security} of security")
     who = ", ".join(standing.can_still_approve) or "nobody is left who could"
     needed = " and ".join(lacking) or "one more person"
-    return f"{needed} must approve before {_clock(found.lapse_at())}: {who}"
+    return f"{needed} must approve before {_clock(found.lapse_at(), now)}: {who}"
 
 
-def _active(found: Activation) -> str:
+def _active(found: Activation, now: datetime) -> str:
     ends = [moment for moment in (found.not_after, found.idle_at()) if moment is not None]
-    until = f" until {_clock(min(ends))}" if ends else ""
+    until = f" until {_clock(min(ends), now)}" if ends else ""
     return (
         f"{found.request.principal} can use it{until};"
         f" `callpoint return {found.id}` gives it back early"
@@ -76,5 +83,7 @@ def _ended(
     )
 
 
-def _clock(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S} UTC"
+def _clock(moment: datetime, now: datetime) -> str:
+    """The time of day; with its date on another day than today."""
+    date = "" if moment.date() == now.date() else f"{moment:%Y-%m-%d} "
+    return f"{date}{moment:%H:%M:%S} UTC"

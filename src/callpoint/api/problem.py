@@ -122,7 +122,14 @@ def refusal(status: int, detail: str) -> Problem:
     if status >= _SERVER_ERROR:
         return internal()
     kind = _BY_NAME["not_found" if status == _NOT_FOUND else "request"]
-    return Problem(type=URN + kind.name, title=kind.title, status=status, detail=detail)
+    way_out = (
+        "is the server's address right (without a path), and is the client of its version?"
+        if status == _NOT_FOUND
+        else ""
+    )
+    return Problem(
+        type=URN + kind.name, title=kind.title, status=status, detail=detail, way_out=way_out
+    )
 
 
 def error_of(problem: Problem) -> CallpointError:

@@ -40,13 +40,21 @@ async def show(services: Services, activation: str) -> ActivationView:
     configuration = await services.rules.refresh()
 
     def read(view: View) -> ActivationView:
-        return activation_view(view, configuration, view.get(Activation, activation))
+        found = view.get(Activation, activation)
+        voided = services.rules.outdates(found.request)
+        return activation_view(view, configuration, found, voided=voided)
 
     return await services.store.read(read)
 
 
-def activation_view(view: View, configuration: Configuration, found: Activation) -> ActivationView:
-    """Everything about one activation but its secrets."""
+def activation_view(
+    view: View, configuration: Configuration, found: Activation, *, voided: bool = False
+) -> ActivationView:
+    """Everything about one activation but its secrets.
+
+    ``voided`` says that it was asked for under other rules; it matters while it is pending.
+    """
+    voided = voided and found.state in PENDING
     now = view.now()
     incident = view.find(Incident, found.request.incident)
     quorum = standing(found, incident, configuration)
@@ -57,7 +65,7 @@ def activation_view(view: View, configuration: Configuration, found: Activation)
     return ActivationView(
         id=found.id,
         state=found.state,
-        next=next_step(found, quorum, held, reviewers, now),
+        next=next_step(found, quorum, held, reviewers, now, voided=voided),
         now=now,
         request=found.request,
         digest=found.digest,
@@ -76,6 +84,7 @@ def activation_view(view: View, configuration: Configuration, found: Activation)
         leases=tuple(lease_view(lease) for lease in held),
         findings=found.findings,
         review=_review_view(found, reviewers, overdue=_is_overdue(found, view)),
+        voided=voided,
     )
 
 

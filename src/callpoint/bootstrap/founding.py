@@ -210,6 +210,11 @@ def _must_be_free(home: Path) -> None:
 
 
 def _occupied(home: Path) -> ConflictError:
+    if Home(home).is_founded:
+        return ConflictError(
+            f"{home} holds an installation already",
+            way_out=f"start it with `callpoint serve --home {home}`, or name another folder",
+        )
     return ConflictError(
         f"{home} exists and is not empty",
         way_out="name a folder that does not exist yet: --home DIR",

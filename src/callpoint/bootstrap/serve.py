@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import uvicorn
 
 from callpoint.api.app import make_app
+from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.process import Outside, Process, open_process
 from callpoint.config.settings import Settings, is_loopback
-from callpoint.domain.errors import CallpointError, RequestError, UnavailableError
+from callpoint.domain.errors import CallpointError, ConfigError, RequestError, UnavailableError
 
 _BACKLOG = 512
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -44,7 +45,16 @@ async def serve(
     Raises:
         UnavailableError: The address cannot be listened on.
         CallpointError: The process cannot be built; see ``open_process``.
+        ConfigError: The home folder holds no installation, or one that its governors did not sign.
     """
+    home = Home(settings.home)
+    if home.is_proposed:
+        raise ConfigError(
+            "the first configuration is not signed yet",
+            file=str(home.proposal),
+            way_out=f"governors: `callpoint sign {home.proposal} --key KEYFILE`; then"
+            f" `callpoint init --home {settings.home} --signatures FILE …`",
+        )
     with _listening(settings.host, settings.port) as listener:
         address = _address(listener)
         async with open_process(settings, outside) as process:

@@ -91,6 +91,9 @@ def _needs(view: ActivationView) -> str:
 def standing(view: ActivationView) -> Iterator[str]:
     """Where the quorum stands, and who can still fill it."""
     tally = view.tally
+    if view.voided:
+        yield _row("!", view.next)
+        return
     yield _row(
         "approved by",
         f"{listed(tally.counted, 'nobody yet')} ({len(tally.counted)} of {tally.needed})",

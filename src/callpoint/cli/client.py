@@ -13,7 +13,12 @@ from callpoint.cli.machine import Machine
 from callpoint.cli.problems import error_of, unreachable
 from callpoint.cli.signing import SignatureAuth
 from callpoint.domain.approval import Verdict
-from callpoint.domain.errors import RequestError, UnavailableError
+from callpoint.domain.errors import (
+    AuthenticationError,
+    CallpointError,
+    RequestError,
+    UnavailableError,
+)
 from callpoint.domain.ids import parse_activation
 from callpoint.lifecycle.approve import Vote
 from callpoint.lifecycle.incidents import Declaration
@@ -177,7 +182,15 @@ class Client:
             ) from error
         if response.is_success:
             return response
-        raise error_of(response, self._machine.now())
+        raise self._signed_as(error_of(response, self._machine.now()))
+
+    def _signed_as(self, error: CallpointError) -> CallpointError:
+        """The server does not say whose signature it refused; here that is known."""
+        if not isinstance(error, AuthenticationError):
+            return error
+        return AuthenticationError(
+            f"{error.message} (signed as {self.principal} for {self.server})", way_out=error.way_out
+        )
 
     def _decode(self, response: httpx.Response, kind: type[_T]) -> _T:
         try:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import click
 
 from callpoint.api.messages import ActivationView
-from callpoint.cli.credential import choose, fetch
+from callpoint.cli.credential import choose, ends, fetch
 from callpoint.cli.give_back import end_now, told
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.cli.session import run_psql
+from callpoint.cli.session import find_psql, run_psql
 from callpoint.cli.taking_up import take_up
 from callpoint.domain.eligibility import Lane
 
@@ -38,6 +38,8 @@ def connect(
     The secret is in the environment of psql alone. An approved request is taken up first. The
     exit status is that of psql.
     """
+    if not only_print:
+        find_psql(run, activation)  # first: taking up starts the clock
     view = take_up(run, run.client.activation(activation))
     if only_print:
         found = fetch(run, view)
@@ -58,7 +60,7 @@ def converse(
 ) -> int:
     """One session, and what becomes of the access after it. Returns psql's exit status."""
     sealed = choose(fetch(run, view), wanted)
-    run.note(f"{sealed.target} as {sealed.role}; this access ends at {sealed.not_after}")
+    run.note(f"{sealed.target} as {sealed.role}; this access ends at {ends(sealed)}")
     status = run_psql(run, sealed, arguments)
     if _is_over(run, view, status, give_back=give_back):
         run.note(told(end_now(run, view.id, used=True)))
@@ -77,4 +79,4 @@ def _is_over(run: Invocation, view: ActivationView, status: int, *, give_back: b
     if status != 0 or not run.machine.interactive:
         return False
     done = view.request.lane is Lane.BREAK_GLASS
-    return click.confirm("Are you done? The access is then ended now.", default=done, err=True)
+    return run.answer("Are you done? The access is then ended now.", default=done)

@@ -4,12 +4,14 @@ import base64
 import binascii
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from callpoint.api.messages import ActivationView
 from callpoint.cli.invocation import Invocation
+from callpoint.cli.words import moment
 from callpoint.domain.errors import RequestError, TamperError
 from callpoint.lifecycle.issue import SealedCredential
 from callpoint.lifecycle.use import Box
@@ -69,12 +71,20 @@ def described(found: Iterable[SealedCredential], *, show_secret: bool) -> Iterat
     """What can be told of credentials; the secret only on request."""
     for sealed in found:
         credential = sealed.credential
-        yield f"{sealed.target} as {sealed.role}, until {sealed.not_after}"
+        yield f"{sealed.target} as {sealed.role}, until {ends(sealed)}"
         yield f"  user      {credential.username}"
         for key, value in credential.endpoint.items():
             yield f"  {key:<10}{value}"
         if show_secret:
             yield f"  secret    {credential.secret}"
+
+
+def ends(sealed: SealedCredential) -> str:
+    """The moment of its end, for a person; as it came if it is written in another form."""
+    try:
+        return moment(datetime.fromisoformat(sealed.not_after))
+    except ValueError:
+        return sealed.not_after
 
 
 def without_secret(sealed: SealedCredential) -> dict[str, object]:

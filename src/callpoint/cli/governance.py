@@ -156,6 +156,9 @@ def _look_at_bundle(file: Path, governor: str, public_key: str, against: Path | 
     bundle = read_bundle(file)
     check_bundle(bundle)
     _say_what_is_signed(bundle, governor)
+    if against is None and bundle.number == 1:
+        # Genesis makes governors of those whom the first bundle names, so it can be asked itself.
+        _must_govern(bundle.configuration, governor, public_key)
     if against is not None:
         if not against.is_dir():
             _must_follow(bundle, read_bundle(against))

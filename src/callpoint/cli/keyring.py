@@ -74,7 +74,10 @@ def save_principal_key(path: Path, principal: str, seed: bytes) -> PrincipalKey:
             way_out="name another file, or move this one away",
         ) from error
     except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
+        raise RequestError(
+            f"{path} cannot be written: {error.strerror}",
+            way_out=f"make the folder {path.parent}, or name another file",
+        ) from error
     return PrincipalKey(principal, key)
 
 

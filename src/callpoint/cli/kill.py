@@ -43,5 +43,7 @@ def kill(run: Invocation, scope: str, name: str, *, yes: bool) -> int:
         f"{plural(len(done.activations), 'activation')} ended,"
         f" {plural(len(done.alive), 'credential')} not proven dead"
     )
+    if not done.activations and what is not Scope.EVERYTHING:
+        lines.append(f"nothing was open for {scope} {about}: `callpoint status` says what is")
     run.show(done, lines)
     return ExitCode.TARGET if done.alive else ExitCode.OK

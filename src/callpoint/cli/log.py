@@ -5,6 +5,7 @@ What an outsider keeps, what an outsider verifies, and going on after a loss.
 
 import base64
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,8 +57,13 @@ def export(run: Invocation, directory: Path) -> None:
         ) from error
     except OSError as error:
         raise RequestError(f"{directory} cannot be made: {error.strerror}") from error
-    size, note = _entries(run, directory / _LINES_FILE)
-    _write(directory / CHECKPOINT_FILE, note)
+    try:
+        size, note = _entries(run, directory / _LINES_FILE)
+        _write(directory / CHECKPOINT_FILE, note)
+    except BaseException:
+        # Half an export is in the way of the next try, and reads like a log that was cut.
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
     facts = {"directory": str(directory), "entries": size}
     run.show(
         facts,

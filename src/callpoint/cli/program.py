@@ -10,7 +10,7 @@ import importlib.util
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NoReturn
@@ -151,8 +151,17 @@ def _wrong_usage(error: click.ClickException, given: Sequence[str]) -> NoReturn:
         told = {"error": facts, "exit_code": int(ExitCode.BAD_INPUT)}
         click.echo(json.dumps(told), err=True)
     else:
-        error.show()
+        for line in _said(error):
+            click.echo(line, err=True)
     sys.exit(ExitCode.BAD_INPUT)
+
+
+def _said(error: click.ClickException) -> Iterator[str]:
+    """In the form of every other error (``exit_codes.say``)."""
+    yield f"error: {error.format_message()}"
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        yield f"  {error.ctx.get_usage()}"
+        yield f"  what to do: `{error.ctx.command_path} --help` explains it"
 
 
 def _asks_for_json(given: Sequence[str]) -> bool:

@@ -19,6 +19,7 @@ from callpoint.cli.connect import converse
 from callpoint.cli.credential import described, fetch, write_credentials
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.invocation import Invocation, verb
+from callpoint.cli.session import find_psql
 from callpoint.cli.taking_up import take_up
 from callpoint.cli.waiting import wait
 from callpoint.cli.words import until
@@ -56,7 +57,11 @@ def _span(_: click.Context, __: click.Parameter, text: str | None) -> timedelta 
 
 @verb("request")
 @click.argument("eligibility", required=False, default="")
-@click.option("--incident", metavar="INC", help="The incident that justifies it.")
+@click.option(
+    "--incident",
+    metavar="INC",
+    help="The incident that justifies it; only planned work goes without.",
+)
 @click.option("--because", metavar="WORDS", help="What you will do, and why it cannot wait.")
 @click.option(
     "--purpose",
@@ -104,16 +109,18 @@ def request(
     if resume:
         view = _resumed(run, resume, eligibility)
     else:
-        if not (eligibility and incident and because):
+        if not (eligibility and because):
             raise RequestError(
-                "a request names an eligibility, --incident and --because",
+                "a request names an eligibility, --because and, in an emergency, --incident",
                 way_out="`callpoint request --help` shows one; --resume ID goes on with an old one",
             )
+        if connect:
+            find_psql(run)
         view = _ask(
             run,
             Ask(
                 eligibility=eligibility,
-                incident=incident.lower(),
+                incident=(incident or "").lower(),
                 justification=because,
                 seal_to="",
                 purpose=Purpose(purpose),
@@ -166,7 +173,8 @@ def _go_on(run: Invocation, view: ActivationView, after: _After) -> int:
             ],
         )
         return ExitCode.OK
-    run.progress(f"{view.id}: {view.request.eligibility} for {view.request.incident}")
+    cause = f" for {view.request.incident}" if view.request.incident else ""
+    run.progress(f"{view.id}: {view.request.eligibility}{cause}")
     try:
         active = take_up(run, wait(run, view))
     except KeyboardInterrupt:

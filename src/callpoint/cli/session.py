@@ -24,14 +24,24 @@ def run_psql(run: Invocation, sealed: SealedCredential, arguments: Sequence[str]
         RequestError: The target is no PostgreSQL, or there is no psql.
     """
     must_be_postgresql(sealed)
+    program = find_psql(run, sealed.activation)
+    return run.machine.run([program, *arguments], environment(sealed, run.machine.environment))
+
+
+def find_psql(run: Invocation, activation: str = "ID") -> str:
+    """The program; also asked before anything is requested or taken up only for a session.
+
+    Raises:
+        RequestError: It is not installed.
+    """
     program = run.machine.find_program("psql")
     if program is None:
         raise RequestError(
             "psql is not installed here",
-            way_out=f"install it, or use `callpoint credentials {sealed.activation} --file FILE`"
+            way_out=f"install it, or use `callpoint credentials {activation} --file FILE`"
             " with another client",
         )
-    return run.machine.run([program, *arguments], environment(sealed, run.machine.environment))
+    return program
 
 
 def must_be_postgresql(sealed: SealedCredential) -> None:

@@ -35,6 +35,8 @@ def _issue(run: Invocation, view: ActivationView) -> ActivationView:
 
 def reason_not(view: ActivationView) -> CallpointError:
     """Why an activation gives no access, as the error with the exit code of the reason."""
+    if view.voided:
+        return ConflictError(f"{view.id} is {view.state}: {view.next}")
     match view.state:
         case ActivationState.DENIED:
             reasons = tuple(

@@ -34,7 +34,7 @@ def verify() -> None:
     """
 
 
-@verb("bundle", verify)
+@verb("bundle", verify, offline=True)
 @click.argument("bundle", type=_FILE)
 @click.option("--log-key", metavar="VKEY", help="The log's verifier key.")
 @click.option("--installation", type=_FILE, help="Or the installation's file, which holds it.")
@@ -57,7 +57,7 @@ def bundle_(
     return _say(run, _checked(content, trusted, expect_closed=expect_closed), "bundle")
 
 
-@verb("log", verify)
+@verb("log", verify, offline=True)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--log-key", metavar="VKEY", help="The log's verifier key.")
 @click.option("--installation", type=_FILE, help="Or the installation's file, which holds it.")

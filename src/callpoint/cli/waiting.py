@@ -35,7 +35,7 @@ class Display(Protocol):
 
 
 def wait(run: Invocation, view: ActivationView) -> ActivationView:
-    """Look until the request is no longer open. A server that is away is waited for.
+    """Look until nobody can approve it any more. A server that is away is waited for.
 
     Raises:
         UnavailableError: It is away and the time to approve is over.
@@ -43,7 +43,7 @@ def wait(run: Invocation, view: ActivationView) -> ActivationView:
     deadline = run.machine.monotonic() + _left(view).total_seconds()
     trouble = ""
     with _display(run) as display:
-        while view.state is ActivationState.REQUESTED:
+        while view.state is ActivationState.REQUESTED and not view.voided:
             left = timedelta(seconds=max(0.0, deadline - run.machine.monotonic()))
             display.update(Standing(view, left, trouble))
             run.machine.pause(POLL)

@@ -4,6 +4,7 @@ It is what a bundle carries (see ``governance``) and what every rule reads. How 
 TOML is the business of ``callpoint.config``.
 """
 
+import difflib
 from datetime import timedelta
 from typing import TypeVar
 
@@ -144,5 +145,9 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _known(table: dict[str, _V], name: str, what: str) -> _V:
     found = table.get(name)
     if found is None:
-        raise NotFoundError(f"no {what} is called {name[:80]!r}")
+        near = difflib.get_close_matches(name[:80], table, n=1)
+        raise NotFoundError(
+            f"no {what} is called {name[:80]!r}",
+            way_out=f"did you mean {near[0]!r}?" if near else "",
+        )
     return found

@@ -65,7 +65,12 @@ class Incident(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def moved(self, to: IncidentState) -> "Incident":
         """Move along the transition table, or ConflictError."""
         if to not in TRANSITIONS[self.state]:
-            raise ConflictError(f"incident {self.id} is {self.state} and cannot become {to}")
+            raise ConflictError(
+                f"incident {self.id} is {self.state} and cannot become {to}",
+                way_out="nothing is left to do"
+                if to is self.state
+                else "declare a new one if it is not over",
+            )
         return msgspec.structs.replace(self, state=to)
 
     def state_at(self, now: datetime) -> IncidentState:

@@ -5,6 +5,7 @@ from callpoint.domain.approval import QuorumTally, tally
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
+from callpoint.domain.span import format_span
 from callpoint.lifecycle.services import Services
 from callpoint.ports.notifiers import Notice
 
@@ -36,13 +37,15 @@ async def announce_request(
     )
     who = standing(activation, incident, configuration).can_still_approve
     request = activation.request
+    cause = f" for {request.incident}" if request.incident else ""
     await services.notifier.notify(
         Notice(
             kind="activation:requested",
             about=activation.id,
             to=who,
-            text=f"{request.principal} asks for {', '.join(request.opens)} for {request.incident}"
-            f" ({request.purpose}, {request.ttl}); `callpoint approve {activation.id}`",
+            text=f"{request.principal} asks for {', '.join(request.opens)}{cause}"
+            f" ({request.purpose}, {format_span(request.ttl)});"
+            f" `callpoint approve {activation.id}`",
             urgent=True,
         )
     )

@@ -136,11 +136,7 @@ def _must_be_open(found: Activation, now: datetime) -> None:
 
 def _must_count(rules: Rules, found: Activation) -> None:
     """Issue would not count a vote under other rules, so nobody is let sign one in vain."""
-    request = found.request
-    if (request.configuration_digest, request.policy_digest) != (
-        rules.configuration_digest,
-        rules.policy_digest,
-    ):
+    if not rules.covers(found.request):
         raise ConflictError(
             f"the configuration changed after {found.id} was asked for, so it cannot be approved",
             way_out="ask again with `callpoint request`",
@@ -182,7 +178,10 @@ def _must_be_eligible(
             way_out="ask one of: " + ", ".join(_can(found, incident, configuration)),
         )
     if any(vote.person == person for vote in found.approvals):
-        raise ConflictError(f"{person} has voted already")
+        raise ConflictError(
+            f"{person} has voted already",
+            way_out=f"nothing is left to do; `callpoint status {found.id}` says who is still asked",
+        )
     quorum = found.request.quorum
     seats = (*quorum.approvers, *(quorum.security if quorum.extra else ()))
     if person not in configuration.persons_in(seats):

@@ -19,7 +19,7 @@ async def withdraw(services: Services, caller: Caller, activation: str) -> Activ
         _must_be_own(caller, found)
         if found.state not in PENDING:
             raise ConflictError(
-                f"activation {found.id} is {found.state}", way_out="use `callpoint return`"
+                f"activation {found.id} is {found.state}, not pending", way_out=_instead(found)
             )
         return end(tx, found, EndReason.RETURNED, caller.principal.id)
 
@@ -42,7 +42,9 @@ async def give_back(
         found = tx.get(Activation, activation)
         _must_be_own(caller, found)
         if found.state is not ActivationState.ACTIVE:
-            raise ConflictError(f"activation {found.id} is {found.state}, not active")
+            raise ConflictError(
+                f"activation {found.id} is {found.state}, not active", way_out=_instead(found)
+            )
         return end(tx, found, reason, caller.principal.id)
 
     async with on_record(services, caller, "activation:return", activation):
@@ -51,6 +53,17 @@ async def give_back(
     made = await services.store.read(lambda view: view.get(Activation, activation))
     await announce(services, made, "activation:ended", f"{activation} was {reason}")
     return made
+
+
+def _instead(found: Activation) -> str:
+    """What ends it in the state that it is in, or that nothing is left to end."""
+    if found.state in PENDING:
+        return f"it opened nothing yet: take it back with `callpoint withdraw {found.id}`"
+    if found.state is ActivationState.ACTIVE:
+        return f"end it with `callpoint return {found.id}`"
+    if found.state in (ActivationState.ENDED, ActivationState.REVIEWED):
+        return f"`callpoint status {found.id}` says whether each credential is proven dead"
+    return "nothing: it opened nothing, and never will"
 
 
 def _must_be_own(caller: Caller, found: Activation) -> None:

@@ -67,7 +67,10 @@ async def declare(services: Services, caller: Caller, said: Declaration) -> Inci
 
     def work(tx: Transaction) -> Incident:
         if tx.find(Incident, name) is not None:
-            raise ConflictError(f"there is an incident {name} already")
+            raise ConflictError(
+                f"there is an incident {name} already",
+                way_out="`callpoint incident list` shows it; a new one needs another name",
+            )
         return _put(tx, None, event)
 
     made = await services.store.transact(work)
@@ -97,7 +100,7 @@ async def confirm(services: Services, caller: Caller, incident: str) -> Incident
         if caller.principal.kind is not PrincipalKind.HUMAN or person == held.declared_by:
             raise DeniedError(
                 f"{person} declared {name}; another person must confirm it",
-                way_out="ask a colleague to run `callpoint incident confirm`",
+                way_out=f"ask a colleague to run `callpoint incident confirm {name}`",
             )
         return _put(tx, held, event)
 
@@ -116,7 +119,9 @@ async def resolve(services: Services, caller: Caller, incident: str) -> Incident
     name = incident.lower()
     async with on_record(services, caller, "incident:resolve", name):
         if caller.principal.kind is not PrincipalKind.HUMAN:
-            raise DeniedError("only a person or its source resolves an incident")
+            raise DeniedError(
+                "only a person or its source resolves an incident", way_out="ask a person to"
+            )
     person = caller.principal.persons[0]
     return await _resolve(services, name, by=person, actor=caller.principal.id)
 

@@ -124,10 +124,7 @@ def _must_be_due(services: Services, caller: Caller, case: _Case, rules: Rules) 
         raise DeniedError(f"only {request.principal} can take up activation {found.id}")
     if found.state is not ActivationState.APPROVED:
         raise ConflictError(f"activation {found.id} is {found.state}, not approved")
-    if (request.configuration_digest, request.policy_digest) != (
-        rules.configuration_digest,
-        rules.policy_digest,
-    ):
+    if not rules.covers(request):
         raise ConflictError(
             "the configuration changed after this request, so its votes no longer count",
             way_out="ask again with `callpoint request`",

@@ -10,12 +10,13 @@ from callpoint.domain.activation import Activation, begin
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action, Decision
 from callpoint.domain.eligibility import Eligibility, Purpose
-from callpoint.domain.errors import ConflictError, RequestError
+from callpoint.domain.errors import ConflictError, NotFoundError, RequestError
 from callpoint.domain.event_form import Private
 from callpoint.domain.ids import ACTIVATION_LENGTH, activation_stream
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.request import Request
+from callpoint.domain.span import format_span
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import budget, facts
 from callpoint.lifecycle.announce import announce_request
@@ -78,7 +79,7 @@ async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
     # Incidents have lower-case names, whatever the tool that they come from shows.
     ask = msgspec.structs.replace(ask, incident=ask.incident.lower())
     rules = await services.rules.current()
-    eligibility = rules.configuration.eligibility(ask.eligibility)
+    eligibility = _eligibility(rules.configuration, caller, ask.eligibility)
     _check(services, ask, eligibility)
     fresh = _Fresh(
         activation=services.random.ident(ACTIVATION_LENGTH),
@@ -105,6 +106,21 @@ async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
     return made
 
 
+def _eligibility(configuration: Configuration, caller: Caller, name: str) -> Eligibility:
+    """The one of that name. Whoever knows none is told theirs: at 3 a.m. nobody looks them up."""
+    try:
+        return configuration.eligibility(name)
+    except NotFoundError as error:
+        theirs = sorted(
+            held.id
+            for held in configuration.eligibilities.values()
+            if configuration.is_among(caller.principal, held.who)
+        )
+        raise NotFoundError(
+            error.message, way_out=f"you may ask for: {', '.join(theirs) or '(nothing)'}"
+        ) from error
+
+
 def _check(services: Services, ask: Ask, eligibility: Eligibility) -> None:
     """Everything that needs no state."""
     words = ask.justification.strip()
@@ -124,7 +140,10 @@ def _check(services: Services, ask: Ask, eligibility: Eligibility) -> None:
             way_out=f"it is for: {', '.join(eligibility.purposes)}",
         )
     if ask.ttl is not None and not timedelta(0) < ask.ttl <= eligibility.ttl:
-        raise RequestError(f"{eligibility.id} lasts at most {eligibility.ttl}")
+        raise RequestError(
+            f"{eligibility.id} lasts at most {format_span(eligibility.ttl)}",
+            way_out="ask for less with --for, or leave it out",
+        )
     if len(ask.incident) > _INCIDENT_LIMIT:
         raise RequestError(f"an incident's name has at most {_INCIDENT_LIMIT} characters")
     _openings(ask, eligibility)

@@ -3,7 +3,7 @@
 import msgspec
 
 from callpoint.domain import event as ev
-from callpoint.domain.activation import Activation, ActivationState
+from callpoint.domain.activation import PENDING, Activation, ActivationState
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError
@@ -115,7 +115,11 @@ def who_may_review(found: Activation, configuration: Configuration) -> frozenset
 def _must_be_independent(caller: Caller, found: Activation, rules: Rules) -> None:
     """Reviewer, user and approver are three natural persons."""
     if found.state is not ActivationState.ENDED:
-        raise ConflictError(f"activation {found.id} is {found.state}: nothing to review")
+        is_over = found.state not in (*PENDING, ActivationState.ACTIVE)
+        raise ConflictError(
+            f"activation {found.id} is {found.state}: nothing to review",
+            way_out="" if is_over else "it is reviewed once it has ended",
+        )
     person = caller.principal.persons[0]
     if caller.principal.kind is not PrincipalKind.HUMAN:
         raise DeniedError(f"{caller.principal.id} is a {caller.principal.kind}: people review")

@@ -14,6 +14,7 @@ from callpoint.domain.errors import (
 )
 from callpoint.domain.governance import Bundle, InForce, Installation, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
+from callpoint.domain.request import Request
 from callpoint.lifecycle.proof import proven
 from callpoint.ports.decider import Decider
 from callpoint.ports.stores import Store, View
@@ -33,6 +34,13 @@ class Rules:
     def configuration(self) -> Configuration:
         """Who exists and what can be opened."""
         return self.bundle.configuration
+
+    def covers(self, request: Request) -> bool:
+        """Whether the request was made under exactly these rules: only then do its votes count."""
+        return (request.configuration_digest, request.policy_digest) == (
+            self.configuration_digest,
+            self.policy_digest,
+        )
 
 
 class RuleBook:
@@ -128,6 +136,14 @@ class RuleBook:
     def _is_refused(self, view: View) -> bool:
         pointer = view.find(InForce, "bundle")
         return pointer is not None and pointer.digest == self._refused
+
+    def outdates(self, request: Request) -> bool:
+        """Whether a request was made under other rules than those that were loaded last.
+
+        For telling people only; vote and issue compare with ``current`` and refuse.
+        """
+        rules = self._loaded
+        return rules is not None and not rules.covers(request)
 
     @property
     def last_proven(self) -> Configuration:

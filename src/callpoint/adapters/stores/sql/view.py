@@ -17,6 +17,11 @@ from callpoint.ports.stores import Entry, PersonalValue, Where
 R = TypeVar("R", bound=Record)
 
 _PARAMETERS_AT_ONCE = 500
+_LISTS = {
+    "activation": "`callpoint status --all` lists them",
+    "incident": "`callpoint incident list --all` lists them",
+}
+"""Where the names of what people ask for by name can be looked up."""
 _FIND = f"SELECT {COLUMNS} FROM records WHERE kind = ? AND key = ?"  # noqa: S608 -- constant names
 _SELECT = f"SELECT {COLUMNS} FROM records WHERE "  # noqa: S608 -- constant names
 _COUNT = """
@@ -103,7 +108,10 @@ class SqlView:
     def get(self, kind: type[R], key: str) -> R:
         found = self.find(kind, key)
         if found is None:
-            raise NotFoundError(f"there is no {kind_name(kind)} {key[:80]!r}")
+            raise NotFoundError(
+                f"there is no {kind_name(kind)} {key[:80]!r}",
+                way_out=_LISTS.get(kind_name(kind), ""),
+            )
         return found
 
     def select(self, kind: type[R], where: Where) -> tuple[R, ...]:
