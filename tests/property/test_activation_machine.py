@@ -28,6 +28,7 @@ from callpoint.lifecycle import (
     kill,
     reconcile,
     sweep,
+    use,
 )
 from tests.fakes.faults import Fault
 from tests.fakes.invariants import check_always
@@ -40,7 +41,11 @@ EXAMPLES = int(os.environ.get("CALLPOINT_MACHINE_EXAMPLES", "60"))
 STEPS = 35
 
 
-rarely = st.sampled_from((False, False, True))
+ACTS = (
+    "expire", "fetch", "issue", "issue", "kill", "publish", "reconcile", "resolve", "return",
+    "sweep", "vote",
+)  # fmt: skip
+BREAKABLE = ("call", "call", "call", "target", "target", "target's clock", "clock", "log", "store")
 spans = st.sampled_from((1, 20, 61, 300, 610, 1300, 1801, 90_000))
 jumps = st.sampled_from((-3600, -60, -6, -2, 2, 60, 3600))
 methods = st.sampled_from(
@@ -65,34 +70,37 @@ class Machine(PeopleMachine):
     def pass_time(self, seconds: int) -> None:
         self.stage.clock.advance(timedelta(seconds=seconds))
 
-    @rule(seconds=jumps)
-    def jump_clock(self, seconds: int) -> None:
-        self.stage.clock.jump(timedelta(seconds=seconds))
+    @rule(data=st.data())
+    def break_something(self, data: st.DataObject) -> None:
+        stage, what = self.stage, data.draw(st.sampled_from(BREAKABLE))
+        target = stage.targets[data.draw(st.sampled_from(BOTH))]
+        match what:
+            case "clock":
+                stage.clock.jump(timedelta(seconds=data.draw(jumps)))
+            case "target's clock":
+                target.offset = timedelta(seconds=data.draw(st.sampled_from((-6, 4))))
+            case "target":
+                target.down = True
+            case "call":
+                how = data.draw(st.sampled_from(list(Fault)))
+                target.fail(data.draw(methods), how, data.draw(st.integers(1, 3)))
+            case "log":
+                stage.store.log_down = True
+            case _:
+                stage.store.dead = True
 
-    @rule(database=st.sampled_from(BOTH), seconds=st.sampled_from((-6, 0, 0, 4)))
-    def move_target_clock(self, database: str, seconds: int) -> None:
-        self.stage.targets[database].offset = timedelta(seconds=seconds)
+    @rule()
+    def repair_all(self) -> None:
+        self.stage.heal()
 
-    @rule(database=st.sampled_from(BOTH), down=rarely)
-    def turn_target(self, database: str, down: bool) -> None:
-        self.stage.targets[database].down = down
-
-    @rule(
-        database=st.sampled_from(BOTH),
-        method=methods,
-        how=st.sampled_from(list(Fault)),
-        times=st.integers(1, 3),
-    )
-    def break_target(self, database: str, method: str, how: Fault, times: int) -> None:
-        self.stage.targets[database].fail(method, how, times)
-
-    @rule(down=rarely)
-    def turn_log(self, down: bool) -> None:
-        self.stage.store.log_down = down
-
-    @rule(down=rarely)
-    def turn_store(self, down: bool) -> None:
-        self.stage.store.dead = down
+    @rule(data=st.data())
+    def act_while_something_is_broken(self, data: st.DataObject) -> None:
+        name, act = self.draw_act(data)
+        self.break_something(data)
+        self.run(act)
+        REACHED[f"{name} with something broken"] += 1
+        if data.draw(st.booleans()):
+            self.stage.heal()
 
     @rule(data=st.data(), after=st.integers(0, 25))
     def die(self, data: st.DataObject, after: int) -> None:
@@ -187,55 +195,47 @@ class Machine(PeopleMachine):
         if isinstance(result, BaseException) and not isinstance(result, ours):
             raise result
 
-    def draw_act(  # noqa: C901 -- one row for each act
-        self, data: st.DataObject
-    ) -> tuple[str, Act]:
-        """Anything that changes the world, by name."""
-        name = data.draw(
-            st.sampled_from(
-                (
-                    "issue",
-                    "issue",
-                    "kill",
-                    "publish",
-                    "reconcile",
-                    "resolve",
-                    "return",
-                    "sweep",
-                    "vote",
-                )
-            )
-        )
+    def draw_act(self, data: st.DataObject) -> tuple[str, Act]:
+        """Anything that changes the world, by name, on something that it fits."""
+        name, who = data.draw(st.sampled_from(ACTS)), data.draw(everybody)
         found = self.activation(data.draw(places))
         if name == "issue":
             found = self.approved() or found
-        elif name == "return":
-            found = next((a for a in self.stage.activations() if a.not_after), found)
-        if name in {"issue", "return", "vote"} and found is None:
-            name = "sweep"
+        elif name != "vote":
+            found = self.active() or found
         own = found.request.principal if found else "alice"
-        key = found.id if found else ""
-        match name:
-            case "issue":
-                return name, lambda w: issue.issue(w.services, w.caller(own), key)
-            case "return":
-                return name, lambda w: give_back.give_back(w.services, w.caller(own), key)
-            case "vote":
-                who = data.draw(everybody)
-                return name, lambda w: w.vote(who, key)
-            case "kill":
-                scope = data.draw(scopes)
-                about = self.about(scope, found)
-                return name, lambda w: kill.kill(w.services, w.caller("bob"), scope, about)
-            case "resolve":
-                return name, lambda w: incidents.resolve(w.services, w.caller("bob"), "inc-7")
-            case "publish":
-                bundle, _ = self.next_bundle(data.draw(st.sampled_from((20, 40))))
-                return name, self.publishing(bundle, ("gina", "hugo"))
-            case "reconcile":
-                return name, lambda w: reconcile.reconcile(w.services)
-            case _:
-                return name, lambda w: sweep.sweep(w.services)
+        key = found.id if found else "nothing"
+        scope = data.draw(scopes)
+        about = self.about(scope, found)
+        bundle, _ = self.next_bundle(data.draw(st.sampled_from((20, 40))))
+
+        async def expire(world: World) -> object:
+            self.stage.clock.advance(timedelta(minutes=31))
+            return await sweep.sweep(world.services)
+
+        acts: dict[str, Act] = {
+            "expire": expire,
+            "fetch": lambda w: use.reveal_all(w.services, w.caller(own), key),
+            "issue": lambda w: issue.issue(w.services, w.caller(own), key),
+            "kill": lambda w: kill.kill(w.services, w.caller("bob"), scope, about),
+            "publish": self.publishing(bundle, ("gina", "hugo")),
+            "reconcile": lambda w: reconcile.reconcile(w.services),
+            "resolve": lambda w: incidents.resolve(w.services, w.caller("bob"), "inc-7"),
+            "return": lambda w: give_back.give_back(w.services, w.caller(own), key),
+            "sweep": lambda w: sweep.sweep(w.services),
+            "vote": lambda w: w.vote(who, key),
+        }
+        return name, acts[name]
+
+    def active(self) -> Activation | None:
+        """One that is in use, taken up now when there is none."""
+        for once_more in (True, False):
+            for found in self.stage.activations():
+                if found.state is ActivationState.ACTIVE:
+                    return found
+            if once_more:
+                self.go_the_whole_way("alice", "inc-7")
+        return None
 
     def approved(self) -> Activation | None:
         """One that can be taken up, asked for now when there is none."""
