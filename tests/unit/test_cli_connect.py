@@ -9,9 +9,11 @@ import pytest
 from callpoint.api.messages import Credentials
 from callpoint.cli.session import environment
 from callpoint.domain.eligibility import Lane
+from callpoint.domain.errors import StoreUnavailableError
 from callpoint.lifecycle.issue import SealedCredential
 from callpoint.ports.targets import Credential
-from tests.fakes.canned_api import ID, lease, request, view
+from tests.fakes.canned_api import ID, lease, refusal, request, view
+from tests.fakes.clock import START
 from tests.fakes.machine import Shell
 from tests.unit.test_cli_request import ARGUMENTS, FETCH, ISSUE, READ, RETURN, SECRET, Server
 
@@ -113,6 +115,26 @@ def test_elevation_is_kept_unless_said_otherwise(alice: Shell, server: Server):
     alice.machine.interactive = True
     alice.run("connect", ID, input="\n")
     assert server.bodies(RETURN) == []
+
+
+def test_an_access_that_ended_meanwhile_is_not_said_to_go_on(alice: Shell, server: Server):
+    """A session that was cut ends with the reason: nothing is asked, and the key is forgotten."""
+    over = server.shown("ended", ended_at=START)
+    server.lay(READ, server.shown("active"), over)
+    alice.machine.interactive = True
+    alice.machine.exit_status = 2
+    told = alice.run("connect", ID)
+    assert (told.exit_code, server.bodies(RETURN)) == (2, [])
+    assert "ended: what comes next" in told.stderr
+    assert "goes on" not in told.stderr
+    assert alice.keyring.names() == ()
+
+
+def test_a_server_that_is_away_after_the_session_loses_nothing(alice: Shell, server: Server):
+    """The access is kept, and how to end it is said."""
+    server.lay(READ, server.shown("active"), refusal(StoreUnavailableError("full")))
+    told = alice.run("connect", ID)
+    assert (told.exit_code, f"callpoint return {ID}" in told.stderr) == (0, True)
 
 
 def test_a_script_keeps_the_access_and_is_told(alice: Shell, server: Server):

@@ -10,7 +10,9 @@ from callpoint.cli.give_back import end_now, told
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.session import find_psql, run_psql
 from callpoint.cli.taking_up import take_up
+from callpoint.domain.activation import ActivationState
 from callpoint.domain.eligibility import Lane
+from callpoint.domain.errors import UnavailableError
 
 
 @verb("connect", context_settings={"ignore_unknown_options": True})
@@ -62,7 +64,13 @@ def converse(
     sealed = choose(fetch(run, view), wanted)
     run.note(f"{sealed.target} as {sealed.role}; this access ends at {ends(sealed)}")
     status = run_psql(run, sealed, arguments)
-    if _is_over(run, view, status, give_back=give_back):
+    now = _after(run, view)
+    if now.state is not ActivationState.ACTIVE:
+        # The incident was resolved, somebody pulled the cord, time was up: often why psql ended.
+        if now.ended_at is not None:
+            run.keyring.forget(view.id)
+        run.note(told(now))
+    elif _is_over(run, view, status, give_back=give_back):
         run.note(told(end_now(run, view.id, used=True)))
     else:
         run.note(
@@ -70,6 +78,15 @@ def converse(
             f" {view.id}` when you are done"
         )
     return status
+
+
+def _after(run: Invocation, view: ActivationView) -> ActivationView:
+    """How it stands after the session; as before it when the server is away."""
+    try:
+        return run.client.activation(view.id)
+    except UnavailableError as error:
+        run.note(f"! {error.message}")
+        return view
 
 
 def _is_over(run: Invocation, view: ActivationView, status: int, *, give_back: bool | None) -> bool:
