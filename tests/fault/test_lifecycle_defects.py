@@ -183,6 +183,24 @@ async def test_a_control_attempt_that_hangs_does_not_hold_up_disabling():
     check_settled(stage.state, stage.targets)
 
 
+async def test_a_connector_that_hangs_keeps_neither_its_lane_nor_the_other_steps():
+    """After the limit the call counts as unanswered; the next step is tried, and it is retried."""
+    stage, world = await staged()
+    made = await world.active()
+    limits = replace(world.services.limits, step_within=timedelta(milliseconds=1))
+    orders = stage.targets["orders-db"]
+    orders.delays = {"disable": 1_000_000, "verify_absent": 1_000_000}
+    services = replace(world.services, limits=limits)
+    await give_back.give_back(services, world.caller("alice"), made.id)
+    assert not orders.accounts
+    (stuck,) = [x for x in stage.leases() if x.state is LeaseState.ENDING]
+    assert (stuck.rung, stuck.last_error) == ("disable", "disable failed: TimeoutError")
+    stage.heal()
+    stage.clock.advance(timedelta(seconds=61))
+    await sweep.sweep(services)
+    check_settled(stage.state, stage.targets)
+
+
 async def test_a_worker_that_was_overtaken_writes_nothing_into_a_closed_stream():
     """A revocation that hangs until its lease was buried and reviewed by others is forgotten."""
     stage, world = await staged()

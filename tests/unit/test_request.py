@@ -93,6 +93,17 @@ async def test_a_malformed_request_is_refused_with_what_to_change(changes, words
     assert len(world.store.state.leaves) == before
 
 
+async def test_no_more_is_asked_for_than_one_entry_can_hold():
+    """An eligibility may open much; one activation opens at most 32 roles, and all are issued."""
+    many = tuple(Opening(f"{'database-' * 6}{n:02}", "repair") for n in range(33))
+    world = await world_with_incident(eligibility(opens=many))
+    with pytest.raises(RequestError, match="33 target roles are too many"):
+        await world.ask()
+    networks = tuple(f"2001:db8:{n:x}:ffff:ffff:ffff:ffff:ffff/128" for n in range(16))
+    made = await world.active(opens=tuple(map(str, many[:32])), sources=networks)
+    assert len(await world.leases(made.id)) == 32
+
+
 async def test_an_unknown_eligibility_is_not_found():
     """Names are looked up in the configuration in force."""
     world = await world_with_incident()

@@ -37,6 +37,7 @@ from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import budget
 from callpoint.lifecycle.announce import announce, standing
 from callpoint.lifecycle.ending import end, leases
+from callpoint.lifecycle.fit import must_fit
 from callpoint.lifecycle.gate import enforce_on
 from callpoint.lifecycle.proof import must_agree, proven
 from callpoint.lifecycle.refusal import on_record
@@ -129,6 +130,7 @@ def _must_be_due(services: Services, caller: Caller, case: _Case, rules: Rules) 
             "the configuration changed after this request, so its votes no longer count",
             way_out="ask again with `callpoint request`",
         )
+    must_fit(request, rules.configuration)
     for approval in found.approvals:
         verify_vote(found, approval, rules.configuration, services.verifier)
     tally = standing(found, case.incident, rules.configuration)

@@ -3,7 +3,9 @@
 Used for leases (``revoke``) and for accounts that no lease explains (``reconcile``).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import msgspec
@@ -11,7 +13,11 @@ import msgspec
 from callpoint.domain.errors import CallpointError, TargetError, TargetUnknownError
 from callpoint.domain.lease import Rung
 from callpoint.domain.undo_plan import UndoPlan
-from callpoint.ports.targets import Absence, Connector, Credential, Persistence
+from callpoint.ports.targets import CALL_LIMIT, Absence, Connector, Credential, Persistence
+
+# A connector answers within its own limit. One that hangs all the same must not keep its lane for
+# ever: some of those, and nothing on the target would be revoked any more (I6).
+STEP_LIMIT = 2 * CALL_LIMIT
 
 NOT_TRIED = "not tried"
 REFUSED = "absent, refused"
@@ -59,6 +65,8 @@ async def remove(
     plan: UndoPlan,
     baseline: dict[str, list[str]] | None,
     credential: Credential | None,
+    *,
+    within: timedelta = STEP_LIMIT,
 ) -> Removal:
     """Steps 3 to 7 of ``revoke``. A step that fails does not stop the next one (the ladder)."""
     done = Removal()
@@ -66,7 +74,8 @@ async def remove(
 
     async def step(rung: Rung, act: Callable[[], Awaitable[T]]) -> T | None:
         try:
-            return await act()
+            async with asyncio.timeout(within.total_seconds()):
+                return await act()
         except TargetError as error:
             failures.append((rung, error))
         except Exception as error:  # noqa: BLE001 -- a defect of one step must not stop the next

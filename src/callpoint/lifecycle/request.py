@@ -31,6 +31,8 @@ JUSTIFICATION_LEAST = 10
 _NONCE_SIZE = 16
 _INCIDENT_LIMIT = 128
 _SOURCES_LIMIT = 16
+# Their plans and decisions must fit into the one entry that is written before any is opened.
+_OPENINGS_LIMIT = 32
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,6 +185,11 @@ def _openings(ask: Ask, eligibility: Eligibility) -> tuple[str, ...]:
         raise RequestError(
             f"{eligibility.id} does not open {beyond[0][:80]}",
             way_out=f"it opens: {', '.join(all_opens)}",
+        )
+    if len(asked) > _OPENINGS_LIMIT:
+        raise RequestError(
+            f"{len(asked)} target roles are too many for one activation",
+            way_out=f"name at most {_OPENINGS_LIMIT} of them with --opens",
         )
     return asked
 

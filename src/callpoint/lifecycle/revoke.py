@@ -96,7 +96,9 @@ async def _attempt(services: Services, held: Lease) -> bool:
         held = await services.store.transact(
             lambda tx: _note_control(tx, held, control), urgent=True
         )
-    removal = await remove(port, held.plan, held.baseline, credential)
+    removal = await remove(
+        port, held.plan, held.baseline, credential, within=services.limits.step_within
+    )
     if removal.dead:
         await services.store.transact(lambda tx: _bury(tx, held, removal), urgent=True)
         return True

@@ -15,8 +15,10 @@ from callpoint.domain.errors import (
 from callpoint.domain.governance import Bundle, InForce, Installation, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.request import Request
+from callpoint.lifecycle.lineage import must_descend
 from callpoint.lifecycle.proof import proven
 from callpoint.ports.decider import Decider
+from callpoint.ports.keys import Verifier
 from callpoint.ports.stores import Store, View
 
 
@@ -48,6 +50,7 @@ class RuleBook:
 
     Args:
         build: Makes a decider of a bundle (the composition root knows the PDP).
+        verifier: Of the governors' signatures: no configuration counts by the log alone.
         pinned: The newest bundle that was ever proven here, kept outside the database: an older
             one is refused, and its configuration still tells who somebody is when the database
             cannot be believed any more.
@@ -61,12 +64,14 @@ class RuleBook:
         store: Store,
         build: Callable[[Bundle], Decider],
         *,
+        verifier: Verifier,
         pinned: Bundle | None = None,
         on_load: Callable[[Bundle], None] | None = None,
     ) -> None:
         self._installation = installation
         self._store = store
         self._build = build
+        self._verifier = verifier
         self._newest = pinned
         self._newest_digest = pinned.digest() if pinned else ""
         self._on_load = on_load
@@ -175,7 +180,8 @@ class RuleBook:
             raise TamperError(f"configuration {pointer.number} is not in the database")
         bundle = stored.bundle
         digest = bundle.digest()
-        published = self._last_published(view)
+        history = self._published(view)
+        published = history[-1]
         facts = (
             digest,
             bundle.number,
@@ -193,6 +199,13 @@ class RuleBook:
                 f"configuration {pointer.number} in the database is not the one in the log",
                 way_out="compare with the governors' copy; restore the database or publish again",
             )
+        must_descend(
+            self._installation,
+            self._newest,
+            history,
+            lambda number: view.find(StoredBundle, f"{number:08d}"),
+            self._verifier,
+        )
         return Rules(
             bundle=bundle,
             digest=digest,
@@ -211,12 +224,13 @@ class RuleBook:
                 " version of Callpoint that published this one",
             ) from error
 
-    def _last_published(self, view: View) -> ev.BundlePublished:
+    def _published(self, view: View) -> tuple[ev.BundlePublished, ...]:
+        """Every configuration that the log names, oldest first."""
         events = proven(view, self._installation, [INSTALLATION_STREAM])[INSTALLATION_STREAM]
-        for item in reversed(events):
-            if isinstance(item.event, ev.BundlePublished):
-                return item.event
-        raise TamperError("the log holds no published configuration")
+        found = [item.event for item in events if isinstance(item.event, ev.BundlePublished)]
+        if not found:
+            raise TamperError("the log holds no published configuration")
+        return tuple(found)
 
 
 def must_be_in_force(view: View, rules: Rules) -> None:

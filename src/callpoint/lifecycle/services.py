@@ -14,7 +14,7 @@ from callpoint.ports.clock import Clock, Random
 from callpoint.ports.keys import Sealer, Vault, Verifier
 from callpoint.ports.notifiers import Notifier
 from callpoint.ports.stores import Store, View
-from callpoint.ports.targets import Connector
+from callpoint.ports.targets import CALL_LIMIT, Connector
 
 SALT_SIZE = 16
 
@@ -27,6 +27,7 @@ class Limits:
         claim_for: A worker holds a lease so long; a dead worker's lease is taken over after it.
         issue_within: A planned lease that is not live by then is revoked.
         probe_within: How long the control attempt may hold up disabling.
+        step_within: A call of a target that has not returned by then counts as unanswered.
         backoff_base: First wait after a failed revocation; doubles, with jitter.
         backoff_cap: Longest wait between two attempts (I6).
         per_target: Concurrent revocations on one target, so that a dead one starves nobody.
@@ -38,6 +39,7 @@ class Limits:
     claim_for: timedelta = timedelta(seconds=60)
     issue_within: timedelta = timedelta(seconds=60)
     probe_within: timedelta = timedelta(seconds=3)
+    step_within: timedelta = 2 * CALL_LIMIT
     backoff_base: timedelta = timedelta(seconds=1)
     backoff_cap: timedelta = timedelta(seconds=60)
     per_target: int = 8

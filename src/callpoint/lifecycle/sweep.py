@@ -48,10 +48,10 @@ class Swept(msgspec.Struct, frozen=True):
 async def sweep(services: Services) -> Swept:
     """One pass over everything that is due now."""
     errors: list[str] = []
-    moved = 0
+    moved: list[Activation] = []
     for activation in await services.store.read(_due_activations):
         try:
-            moved += await _move(services, activation.id)
+            moved += await services.store.transact(partial(_move, activation.id), urgent=True)
         except CallpointError as error:
             errors.append(f"{activation.id}: {error.message}")
     for lease in await services.store.read(lambda view: _due_leases(view, *_NOT_YET_ENDING)):
@@ -71,7 +71,10 @@ async def sweep(services: Services) -> Swept:
             raise result
     dead = sum(result is True for result in results)
     await services.store.merge_spool()
-    return Swept(moved=moved, dead=dead, failed=len(late) - dead, errors=tuple(errors))
+    for made in moved:  # last: telling people never holds up a revocation
+        words = f"{made.id} is {made.state}"
+        await announce(services, made, f"activation:{made.state}", words, urgent=True)
+    return Swept(moved=len(moved), dead=dead, failed=len(late) - dead, errors=tuple(errors))
 
 
 def _due_activations(view: View) -> tuple[Activation, ...]:
@@ -99,20 +102,11 @@ def _incident_over(view: View, found: Activation) -> bool:
     return incident is not None and incident.state is IncidentState.RESOLVED
 
 
-async def _move(services: Services, activation: str) -> bool:
-    """Apply what time says about one activation; looks again inside the transaction."""
-
-    def work(tx: Transaction) -> Activation | None:
-        found = tx.find(Activation, activation)
-        return _moved(tx, found, tx.now()) if found is not None else None
-
-    made = await services.store.transact(work, urgent=True)
-    if made is None:
-        return False
-    await announce(
-        services, made, f"activation:{made.state}", f"{made.id} is {made.state}", urgent=True
-    )
-    return True
+def _move(activation: str, tx: Transaction) -> tuple[Activation, ...]:
+    """Apply what time says about one activation, looked at again; empty when it says nothing."""
+    found = tx.find(Activation, activation)
+    made = _moved(tx, found, tx.now()) if found is not None else None
+    return () if made is None else (made,)
 
 
 def _moved(tx: Transaction, found: Activation, now: datetime) -> Activation | None:
