@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from callpoint.domain.activation import ActivationState
-from callpoint.domain.eligibility import BudgetRule, Opening
+from callpoint.domain.eligibility import BudgetRule, Lane, Opening
+from callpoint.domain.errors import ConflictError
 from callpoint.domain.request import Request
 from callpoint.lifecycle import give_back, issue, review
 from tests.fakes.world import World, eligibility, make_world
@@ -46,7 +47,7 @@ async def test_over_the_budget_security_joins_and_the_time_is_halved():
     assert made.quorum.security == ("group:security",)
     assert made.ttl == timedelta(minutes=15)
     assert made.findings == (
-        "budget spent: orders-repair has served 1 incidents in 90 days, 1 are allowed",
+        "budget spent: incidents within 90d: 1 served by orders-repair, 1 allowed",
     )
     for who in ("carol", "dave"):
         assert (await world.vote(who, made.activation)).state is ActivationState.REQUESTED
@@ -61,6 +62,19 @@ async def test_the_same_incident_is_counted_once():
     await served(world, "inc-1")
     again = (await world.ask(incident="inc-1")).request
     assert again.findings == ()
+
+
+async def test_planned_work_without_an_incident_counts_each_time():
+    """It has no incident to be counted once for, and a budget that never ends would be none."""
+    planned = eligibility(budget=ONE, lane=Lane.ELEVATION, incident=None)
+    world = await make_world(planned)
+    first, waiting = await world.approved(incident=""), await world.approved(incident="")
+    assert first.request.findings == waiting.request.findings == ()
+    await issue.issue(world.services, world.caller("alice"), first.id)
+    with pytest.raises(ConflictError, match="was spent while this request waited"):
+        await issue.issue(world.services, world.caller("alice"), waiting.id)
+    again = (await world.ask(incident="")).request
+    assert (again.quorum.extra, len(again.findings)) == (1, 1)
 
 
 async def test_the_budget_is_the_eligibilitys_whoever_asks():

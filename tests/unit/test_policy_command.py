@@ -121,7 +121,7 @@ def test_explain_speaks_json() -> None:
     "words, expected",
     [
         (["explain", "mallory", "log:read"], "no principal is called 'mallory'"),
-        (["explain", "alice", "log:write"], "Invalid enum value 'log:write'"),
+        (["explain", "alice", "log:write"], "there is no action 'log:write'"),
         ([*ASKED, "--incident", "opened"], "Invalid enum value 'opened'"),
         ([*ASKED, "--for", "long"], "'long' is not a span"),
     ],

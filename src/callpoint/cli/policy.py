@@ -110,11 +110,17 @@ def explain(
     WHO does ACTION (for instance activation:request) ON a target role (target:role), or without
     it on the installation itself.
     """
+    from callpoint.domain.decision import Action
+    from callpoint.domain.errors import RequestError
     from callpoint.policy.explain import explain as explained
     from callpoint.policy.explain import lines
     from callpoint.policy.pap import decider
 
     sources = _load(directory)
+    if action not in set(Action):
+        raise RequestError(
+            f"there is no action {action[:80]!r}", way_out=f"one of: {', '.join(Action)}"
+        )
     pdp = decider(sources.policies, sources.configuration)
     stated = _stated(click.get_current_context().params)
     explanation = explained(pdp, _request(sources, who, action, on, stated))

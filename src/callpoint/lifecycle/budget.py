@@ -14,6 +14,7 @@ from callpoint.domain.eligibility import Eligibility
 from callpoint.domain.errors import ConflictError
 from callpoint.domain.principal import Principal
 from callpoint.domain.request import Request
+from callpoint.domain.span import format_span
 from callpoint.ports.stores import View, Where
 
 _ALL = 1_000_000
@@ -47,11 +48,10 @@ def terms(
     """The terms of a new request, by the store's clock."""
     now = view.now()
     served = _served(view, eligibility)
-    spent = len(served.keys() - {incident})
-    repeated = incident in served
-    left = max(eligibility.budget.incidents - len(served), 0)
+    spent = _count(served, but=incident)
+    left = max(eligibility.budget.incidents - _count(served), 0)
     findings = [
-        *_budget_findings(eligibility, spent, repeated=repeated),
+        *_budget_findings(eligibility, spent, repeated=_repeats(incident, served)),
         *_review_findings(view, eligibility, principal, now),
     ]
     ttl = min(asked or eligibility.ttl, eligibility.ttl)
@@ -73,9 +73,9 @@ def must_not_be_spent(view: View, eligibility: Eligibility, request: Request) ->
         ConflictError: Others took what was left, and this quorum was not asked for more.
     """
     served = _served(view, eligibility)
-    if request.quorum.extra or request.incident in served:
+    if request.quorum.extra or _repeats(request.incident, served):
         return
-    if len(served) >= eligibility.budget.incidents:
+    if _count(served) >= eligibility.budget.incidents:
         raise ConflictError(
             f"the budget of {eligibility.id} was spent while this request waited",
             way_out="ask again with `callpoint request`: it then needs an approver from security",
@@ -83,20 +83,30 @@ def must_not_be_spent(view: View, eligibility: Eligibility, request: Request) ->
 
 
 def _served(view: View, eligibility: Eligibility) -> dict[str, int]:
-    """Incidents that the eligibility served within its window."""
+    """Incidents that the eligibility served within its window, and how often each of them."""
     since = view.now() - eligibility.budget.per
     return view.count_subjects(Activation, eligibility.id, _USED, since)
+
+
+def _count(served: dict[str, int], *, but: str = "") -> int:
+    """Distinct incidents apart from one. Planned work names none, so each of it counts."""
+    return len(served.keys() - {"", but}) + served.get("", 0)
+
+
+def _repeats(incident: str, served: dict[str, int]) -> bool:
+    """Whether the incident was counted before."""
+    return incident != "" and incident in served
 
 
 def _budget_findings(eligibility: Eligibility, spent: int, *, repeated: bool) -> list[str]:
     """A further incident over the budget; another activation for the same incident is none."""
     if repeated or spent < eligibility.budget.incidents:
         return []
-    days = eligibility.budget.per.days
+    rule = eligibility.budget
     return [
         (
-            f"budget spent: {eligibility.id} has served {spent} incidents in {days} days,"
-            f" {eligibility.budget.incidents} are allowed"
+            f"budget spent: incidents within {format_span(rule.per)}: {spent} served by"
+            f" {eligibility.id}, {rule.incidents} allowed"
         )
     ]
 
