@@ -102,6 +102,29 @@ class Machine(PeopleMachine):
         if data.draw(st.booleans()):
             self.stage.heal()
 
+    @rule(
+        database=st.sampled_from(BOTH),
+        method=st.sampled_from(("down", "revoke", "verify_absent", "kill_sessions")),
+        how=st.sampled_from(list(Fault)),
+        by_kill=st.booleans(),
+    )
+    def end_while_a_target_fails(
+        self, database: str, method: str, how: Fault, by_kill: bool
+    ) -> None:
+        found, target = self.active(), self.stage.targets[database]
+        if found is None:
+            return
+        if method == "down":
+            target.down = True
+        else:
+            target.fail(method, how)
+        scope, owner = kill.Scope.ACTIVATION, found.request.principal
+        if by_kill:
+            self.run(lambda w: kill.kill(w.services, w.caller("bob"), scope, found.id))
+        else:
+            self.run(lambda w: give_back.give_back(w.services, w.caller(owner), found.id))
+        REACHED["ended while a target fails"] += 1
+
     @rule(data=st.data(), after=st.integers(0, 25))
     def die(self, data: st.DataObject, after: int) -> None:
         name, act = self.draw_act(data)
