@@ -136,6 +136,8 @@ def _text(raw: bytes | str, file: str) -> str:
 
 def _refused(message: str, text: str, file: str, lines: Lines) -> ConfigError:
     if lines.twice and any(word in message for word in _TWICE):
+        # A table that is written twice has all its keys twice: the table alone says it.
+        doubled = {path for path, _, _ in lines.twice}
         return ConfigErrors(
             tuple(
                 ConfigError(
@@ -146,6 +148,7 @@ def _refused(message: str, text: str, file: str, lines: Lines) -> ConfigError:
                     way_out="keep one of them",
                 )
                 for path, first, second in lines.twice
+                if not any(path[:depth] in doubled for depth in range(1, len(path)))
             )
         )
     place = _PLACE.search(message)

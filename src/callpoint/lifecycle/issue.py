@@ -98,7 +98,10 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
     await _mint_all(services, active, planned)
     made = await services.store.read(lambda view: view.get(Activation, activation))
     await announce(
-        services, made, "activation:activated", f"{activation} is active until {made.not_after}"
+        services,
+        made,
+        "activation:activated",
+        f"{activation} is active until {made.not_after:%Y-%m-%d %H:%M:%S} UTC",
     )
     return made
 

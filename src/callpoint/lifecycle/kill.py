@@ -83,13 +83,14 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
     async with on_record(services, caller, f"kill:{scope}", about):
         ended = await services.store.transact(work, urgent=True)
     alive = await _revoke_all(services, scope, about)
+    what = f"{scope} {printable(about)}".rstrip()
     await services.notifier.notify(
         Notice(
             kind="kill:ordered",
             about=about or scope,
             to=(),
-            text=f"{caller.principal.id} killed {scope} {printable(about)}: {len(ended)}"
-            f" activations ended, {len(alive)} credentials not yet proven dead",
+            text=f"{caller.principal.id} killed {what}: activations ended: {len(ended)},"
+            f" credentials not yet proven dead: {len(alive)}",
             urgent=True,
         )
     )

@@ -72,7 +72,8 @@ async def sweep(services: Services) -> Swept:
     dead = sum(result is True for result in results)
     await services.store.merge_spool()
     for made in moved:  # last: telling people never holds up a revocation
-        words = f"{made.id} is {made.state}"
+        why = f" ({made.end_reason})" if made.end_reason else ""
+        words = f"{made.id} is {made.state}{why}"
         await announce(services, made, f"activation:{made.state}", words, urgent=True)
     return Swept(moved=len(moved), dead=dead, failed=len(late) - dead, errors=tuple(errors))
 
