@@ -101,6 +101,33 @@ def test_an_older_database_gives_nothing(homestead: Homestead):
         write(homestead.home / "in-force.json", Pin(digest=known.digest(), bundle=known))
 
 
+def test_a_halted_log_is_told_at_the_start(homestead: Homestead):
+    """Nothing could be given, so whoever starts it reads that first; it answers nevertheless."""
+    checkpoint = homestead.home / "checkpoint"
+    aside = checkpoint.rename(homestead.home / "aside")
+    try:
+        with serving(homestead) as server:
+            assert server.end(signal.SIGTERM) == 0
+            assert server.process.stdout is not None
+            assert "TROUBLE: the event log cannot be signed" in server.process.stdout.read()
+            assert '"event": "log_halted"' in server.log.read_text()
+    finally:
+        aside.rename(checkpoint)
+
+
+def test_a_proposal_is_not_served(homestead: Homestead):
+    """Until the governors have signed, the error says what they run."""
+    proposal = homestead.home / "proposal.json"
+    proposal.write_text("{}")
+    try:
+        early = homestead.run("serve", "--home", homestead.home, "--listen", "127.0.0.1:0")
+    finally:
+        proposal.unlink()
+    assert early.returncode == 2
+    assert "callpoint init" in early.stderr
+    assert "--signatures" in early.stderr
+
+
 def test_what_cannot_be_served_is_told(tmp_path: Path):
     """No installation, a wrong address, and an address that others could reach are refused."""
     here = Homestead(tmp_path)

@@ -16,6 +16,10 @@ from callpoint.config.settings import Settings, is_loopback
 from callpoint.domain.errors import CallpointError, ConfigError, RequestError, UnavailableError
 
 _BACKLOG = 512
+_LOG_HALTED = (
+    "the event log cannot be signed: nothing is given, taking away goes on (whoever asks for"
+    " something is told why; the page on recovery says what to do)"
+)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -55,6 +59,7 @@ async def serve(
             way_out=f"governors: `callpoint sign {home.proposal} --key KEYFILE`; then"
             f" `callpoint init --home {settings.home} --signatures FILE …`",
         )
+    home.installation()  # a wrong folder is told before a taken address
     with _listening(settings.host, settings.port) as listener:
         address = _address(listener)
         async with open_process(settings, outside) as process:
@@ -110,13 +115,17 @@ class _Server(uvicorn.Server):
         )
 
     async def prepare(self) -> None:
-        """Load the rules; a bundle that cannot be believed stops what gives, not the server."""
+        """Load the rules, and see whether the log works; neither stops the server, only giving."""
+        services = self._process.services
         try:
             await self._process.follow()
         except CallpointError as error:
             self._process.logger.exception("rules_not_loaded", detail=str(error))
             self.trouble = (str(error),)
-            await self._process.services.rules.refresh()  # without any, nobody is authenticated
+            await services.rules.refresh()  # without any, nobody is authenticated
+        if not await services.store.log_works():
+            self._process.logger.error("log_halted")
+            self.trouble = (*self.trouble, _LOG_HALTED)
 
     async def answer(
         self, listener: socket.socket, stop: asyncio.Event, say: Callable[[], None]
