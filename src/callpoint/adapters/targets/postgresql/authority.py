@@ -2,8 +2,25 @@
 
 from typing import Protocol
 
+import msgspec
+
 from callpoint.adapters.targets.postgresql.server import Row, Server
 from callpoint.domain.undo_plan import UndoPlan
+
+
+class Loan(msgspec.Struct, frozen=True):
+    """One prepared transaction, and the login that may roll it back.
+
+    Attributes:
+        login: The role to log in as, with the secret that was handed over.
+        gid: The transaction's name, chosen by whoever prepared it.
+        owner: The role that prepared it: who rolls it back must be this one.
+    """
+
+    login: str
+    database: str
+    gid: str
+    owner: str
 
 
 class Authority(Protocol):
@@ -40,8 +57,12 @@ class Authority(Protocol):
         """Drop the disabled role; refused while it has sessions or owns something."""
         ...
 
-    async def lend(self, account: str, verifier: str) -> list[str]:
-        """Let us log in as the account to roll back what it prepared; in these databases."""
+    async def lend(self, account: str, verifier: str) -> tuple[Loan, ...]:
+        """Let us log in to roll back what the account left prepared; nothing when it did not."""
+        ...
+
+    async def take_back(self, account: str) -> None:
+        """The login that was lent ends."""
         ...
 
     async def cluster_snapshot(self, account: str) -> list[Row]:

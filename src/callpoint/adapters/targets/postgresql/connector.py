@@ -51,6 +51,7 @@ NAME = "postgresql"
 
 _SECRET_BYTES = 24
 _MARK_WORDS = 5
+_LOCKED = "55P03"
 # Leaves time to answer within CALL_LIMIT.
 _OWN_LIMIT = CALL_LIMIT - timedelta(seconds=1)
 _KILL_LIMIT = timedelta(seconds=8)
@@ -137,7 +138,7 @@ class PostgresqlConnector:
     async def disable(self, plan: UndoPlan) -> None:
         self._own(plan)
         async with self._limit():
-            await self._authority.disable(plan.account)
+            await self._disable(plan.account)
 
     async def kill_sessions(self, plan: UndoPlan) -> int:
         self._own(plan)
@@ -174,7 +175,7 @@ class PostgresqlConnector:
         self._own(plan)
         async with self._limit():
             account = plan.account
-            await self._authority.disable(account)
+            await self._disable(account)
             if await self._kill(account, self._primary):
                 raise TargetRefusedError(
                     f"sessions of {account} do not end", target=self.target, code="55006"
@@ -306,6 +307,16 @@ class PostgresqlConnector:
             hint=f'PGPASSWORD="$CALLPOINT_SECRET" PGOPTIONS="{options}" '
             f'psql "{where} user={plan.account}"',
         )
+
+    async def _disable(self, account: str) -> None:
+        try:
+            await self._authority.disable(account)
+        except TargetRefusedError as error:
+            if error.code != _LOCKED:
+                raise
+            # No session holds its row any more, so what does is a prepared transaction.
+            await roll_back_prepared(self._primary, self._authority, account, self._random)
+            await self._authority.disable(account)
 
     async def _kill(self, account: str, server: Server) -> int:
         deadline = self._clock.monotonic() + _KILL_LIMIT.total_seconds()

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from callpoint.adapters.targets.postgresql import owner_script
+from callpoint.adapters.targets.postgresql.authority import Loan
 from callpoint.adapters.targets.postgresql.server import Row, Server
 from callpoint.adapters.targets.postgresql.settings import CUSTODIAN, PostgresqlSettings
 from callpoint.domain.errors import TargetRefusedError
@@ -122,9 +123,10 @@ class CreateRole:
             raise self._refused(f"{account} has live sessions")
         await self._primary.execute(f'DROP ROLE "{account}"')
 
-    async def lend(self, account: str, verifier: str) -> list[str]:
+    async def lend(self, account: str, verifier: str) -> tuple[Loan, ...]:
+        """The account itself; what it prepared under its parent's name is not found this way."""
         rows = await self._primary.rows(
-            "SELECT DISTINCT x.database::text AS name FROM pg_catalog.pg_prepared_xacts x "
+            "SELECT x.database::text AS database, x.gid FROM pg_catalog.pg_prepared_xacts x "
             "WHERE x.owner = $1",
             account,
         )
@@ -134,7 +136,10 @@ class CreateRole:
                 f'ALTER ROLE "{account}" LOGIN CONNECTION LIMIT 1 '
                 f"PASSWORD '{verifier}' VALID UNTIL '{end}'"
             )
-        return [str(row["name"]) for row in rows]
+        return tuple(Loan(account, row["database"], row["gid"], account) for row in rows)
+
+    async def take_back(self, account: str) -> None:
+        await self.disable(account)
 
     async def cluster_snapshot(self, account: str) -> list[Row]:
         query = owner_script.cluster_snapshot(self._settings)

@@ -1,5 +1,6 @@
 """7a: everything goes through the functions that the owner installed; the broker owns nothing."""
 
+from callpoint.adapters.targets.postgresql.authority import Loan
 from callpoint.adapters.targets.postgresql.server import Row, Server
 from callpoint.domain.undo_plan import UndoPlan
 
@@ -47,9 +48,13 @@ class OwnerFunctions:
     async def drop(self, account: str) -> None:
         await self._primary.value(self._call("drop_account($1)"), account)
 
-    async def lend(self, account: str, verifier: str) -> list[str]:
-        rows = await self._primary.rows(self._call("lend($1, $2) AS name"), account, verifier)
-        return [str(row["name"]) for row in rows]
+    async def lend(self, account: str, verifier: str) -> tuple[Loan, ...]:
+        call = self._call("lend($1, $2)", "SELECT * FROM")
+        rows = await self._primary.rows(call, account, verifier)
+        return tuple(Loan(**row) for row in rows)
+
+    async def take_back(self, account: str) -> None:
+        await self._primary.value(self._call("take_back($1)"), account)
 
     async def cluster_snapshot(self, account: str) -> list[Row]:
         return await self._primary.rows(

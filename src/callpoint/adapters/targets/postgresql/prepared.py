@@ -1,14 +1,13 @@
 """Rolling back what an account left prepared (PREPARE TRANSACTION).
 
-Only the account itself or a superuser can, in the same database, and no function can. A prepared
-transaction survives its session, holds its locks, and can make DROP ROLE wait for ever. So the
-authority lends us the disabled account for half a minute, with a secret that only we know.
+Only the role that prepared it or a superuser can, in the same database, and no function can. A
+prepared transaction survives its session and holds its locks: it can make DROP ROLE, and even
+disabling, wait for ever. So the authority lends us a login for half a minute, with a secret that
+only we know.
 """
 
-from typing import Any
-
 from callpoint.adapters.targets.postgresql import scram
-from callpoint.adapters.targets.postgresql.authority import Authority
+from callpoint.adapters.targets.postgresql.authority import Authority, Loan
 from callpoint.adapters.targets.postgresql.server import Server
 from callpoint.ports.clock import Random
 
@@ -16,31 +15,31 @@ from callpoint.ports.clock import Random
 async def roll_back_prepared(
     primary: Server, authority: Authority, account: str, random: Random
 ) -> None:
-    """Roll back every prepared transaction of the account, and disable it again.
+    """Roll back every prepared transaction of the account, and end the login that was lent.
 
     Raises:
         TargetRefusedError: The server answered no.
-        TargetUnknownError: No answer. The account is disabled by the next call at the latest.
+        TargetUnknownError: No answer. The login ends with the next call, or by itself.
     """
     secret = random.token(24).hex()
     salt = random.token(scram.SALT_SIZE)
-    databases = await authority.lend(account, scram.verifier(secret, salt))
-    if not databases:
+    loans = await authority.lend(account, scram.verifier(secret, salt))
+    if not loans:
         return
     try:
-        for database in databases:
-            async with primary.connection(database, user=account, password=secret) as actor:
-                await _roll_back(actor)
+        for loan in loans:
+            await _roll_back(primary, loan, secret)
     finally:
-        await authority.disable(account)
+        await authority.take_back(account)
 
 
-async def _roll_back(actor: Any) -> None:  # noqa: ANN401 - the driver ships without types
-    rows = await actor.fetch(
-        "SELECT gid FROM pg_catalog.pg_prepared_xacts "
-        "WHERE owner = session_user AND database = pg_catalog.current_database()"
-    )
-    for row in rows:
-        # A utility statement takes no parameters; the server quotes its own words.
-        quoted = await actor.fetchval("SELECT pg_catalog.quote_literal($1::text)", row["gid"])
-        await actor.execute(f"ROLLBACK PREPARED {quoted}")
+async def _roll_back(primary: Server, loan: Loan, secret: str) -> None:
+    async with primary.connection(loan.database, user=loan.login, password=secret) as session:
+        # Utility statements take no parameters; the server quotes its own words.
+        owner, gid = await session.fetchrow(
+            "SELECT pg_catalog.quote_ident($1::text), pg_catalog.quote_literal($2::text)",
+            loan.owner,
+            loan.gid,
+        )
+        await session.execute(f"SET ROLE {owner}")
+        await session.execute(f"ROLLBACK PREPARED {gid}")

@@ -24,28 +24,82 @@ BEGIN
 END
 $callpoint$;
 
--- Lets the connector log in as the account for half a minute, with a secret only it knows, to roll
--- back what the account left prepared: nobody else but a superuser could, a function cannot, and a
--- prepared transaction can block DROP ROLE for ever. It opens nothing that create_account would not.
-CREATE OR REPLACE FUNCTION {{schema}}.lend(account text, verifier text) RETURNS SETOF text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- What the account left prepared. Whoever prepared it under another role (the parent, as a rule) is
+-- not told by the server; it is the account's where it holds the account's own role, or changes
+-- roles at all: then nothing of the account could be disabled or dropped.
+CREATE OR REPLACE FUNCTION {{schema}}.prepared_by(account text)
+RETURNS TABLE (database text, gid text, owner text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
 DECLARE
   who oid := {{schema}}.made(account);
 BEGIN
-  IF who IS NULL OR NOT EXISTS (SELECT FROM pg_prepared_xacts x WHERE x.owner = account) THEN
+  RETURN QUERY
+  SELECT x.database::text, x.gid, x.owner::text FROM pg_prepared_xacts x
+  WHERE who IS NOT NULL AND pg_has_role(who, x.owner, 'MEMBER')
+    AND (x.owner = account OR EXISTS (
+      -- No process holds its locks any more; the one on its own number says which are its.
+      SELECT FROM pg_locks own JOIN pg_locks l USING (virtualtransaction)
+      WHERE own.locktype = 'transactionid' AND own.transactionid = x.transaction
+        AND own.mode = 'ExclusiveLock' AND l.pid IS NULL
+        AND ((l.locktype = 'object' AND l.classid = 'pg_authid'::regclass AND l.objid = who)
+             OR (l.relation = 'pg_authid'::regclass AND l.mode = 'RowExclusiveLock'))));
+END
+$callpoint$;
+
+-- Lends the connector a login for half a minute, with a secret only it knows, to roll back what the
+-- account left prepared: nobody else but a superuser could, a function cannot, and a prepared
+-- transaction can hold the account for ever. The account itself stays as it is: its row may be what
+-- is held. The login is a member of account and parent, so it opens nothing that was not open.
+DROP FUNCTION IF EXISTS {{schema}}.lend(text, text);
+CREATE OR REPLACE FUNCTION {{schema}}.lend(account text, verifier text)
+RETURNS TABLE (login text, database text, gid text, owner text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+DECLARE
+  helper text := account || 'x';
+  parent text := split_part(shobj_description({{schema}}.made(account), 'pg_authid'), ' ', 5);
+  until timestamptz := clock_timestamp() + interval '30 seconds';
+BEGIN
+  IF NOT EXISTS (SELECT FROM {{schema}}.prepared_by(account)) THEN
     RETURN;
   END IF;
   IF (verifier ~ '^SCRAM-SHA-256\$[1-9][0-9]{3,5}:[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$')
      IS NOT TRUE THEN
     RAISE EXCEPTION 'not a SCRAM-SHA-256 verifier' USING ERRCODE = '22023';
   END IF;
-  EXECUTE format('ALTER ROLE %I LOGIN CONNECTION LIMIT 1 PASSWORD %L VALID UNTIL %L', account, verifier,
-    to_char((clock_timestamp() + interval '30 seconds') AT TIME ZONE 'UTC',
-            'YYYY-MM-DD HH24:MI:SS.US"+00"'));
-  -- Not a change by the actor: what disable() compares with moves along.
-  UPDATE {{schema}}.account a SET secret_mark = {{schema}}.mark(verifier) WHERE a.oid = who;
-  RETURN QUERY SELECT DISTINCT x.database::text FROM pg_prepared_xacts x WHERE x.owner = account;
+  IF {{schema}}.parent_is_safe(parent) IS NOT TRUE THEN
+    RAISE EXCEPTION 'parent role % can log in or has powers over the server', parent
+      USING ERRCODE = '42501';
+  END IF;
+  PERFORM {{schema}}.take_back(account);
+  EXECUTE format(
+    'CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT '
+    'CONNECTION LIMIT 1 PASSWORD %L VALID UNTIL %L IN ROLE %I, %I', helper, verifier,
+    to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"'), parent, account);
+  EXECUTE format('COMMENT ON ROLE %I IS %L', helper, format('callpoint 1 {{installation}} %s %s',
+    ceil(extract(epoch FROM until))::bigint, parent));
+  RETURN QUERY SELECT helper, p.database, p.gid, p.owner FROM {{schema}}.prepared_by(account) p;
+END
+$callpoint$;
+
+-- Ends what was lent; nothing when nothing was.
+CREATE OR REPLACE FUNCTION {{schema}}.take_back(account text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+DECLARE
+  helper text := account || 'x';
+  lent oid;
+BEGIN
+  PERFORM {{schema}}.made(account);
+  IF to_regrole(quote_ident(helper)) IS NULL THEN
+    RETURN false;
+  END IF;
+  lent := {{schema}}.made(helper);
+  PERFORM {{schema}}.disable(helper);
+  PERFORM pg_stat_clear_snapshot();
+  PERFORM pg_terminate_backend(s.pid, 1000) FROM pg_stat_activity s WHERE s.usesysid = lent;
+  RETURN {{schema}}.drop_account(helper);
 END
 $callpoint$;
 
@@ -138,6 +192,7 @@ $callpoint$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {{schema}} FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION {{schema}}.cluster_snapshot(text) TO "{{broker}}";
 GRANT EXECUTE ON FUNCTION {{schema}}.lend(text, text) TO "{{broker}}";
+GRANT EXECUTE ON FUNCTION {{schema}}.take_back(text) TO "{{broker}}";
 GRANT EXECUTE ON FUNCTION {{schema}}.access_rules() TO "{{broker}}";
 GRANT EXECUTE ON FUNCTION {{schema}}.parents() TO "{{broker}}";
 GRANT EXECUTE ON FUNCTION {{schema}}.reaper_facts() TO "{{broker}}";

@@ -1,0 +1,91 @@
+"""The actor prepares a transaction as the parent role, which no look at the account's own finds."""
+
+import asyncpg
+import pytest
+
+from callpoint.cli.postgres_server import find_servers
+from callpoint.cli.throwaway import ThrowawayPostgres
+from callpoint.lifecycle.removal import remove
+from tests.postgresql_site import open_site
+from tests.servers import fifteen, fresh_database, missing, newest
+
+pytestmark = pytest.mark.server("postgresql")
+
+_VERIFIER = f"SCRAM-SHA-256$4096:{'A' * 22}==${'A' * 43}=:{'A' * 43}="
+
+
+@pytest.fixture(scope="module", params=[fifteen, newest])
+def server(request):
+    """A server that allows prepared transactions; by default there are none."""
+    binaries = request.param(find_servers())
+    if binaries is None:
+        missing(f"no PostgreSQL that is {request.param.__name__} is on this machine")
+    with ThrowawayPostgres(binaries, settings={"max_prepared_transactions": "5"}) as running:
+        yield running
+
+
+@pytest.fixture
+async def site(server):
+    """A target with the owner's functions."""
+    with fresh_database(server) as database:
+        async with open_site(database) as made:
+            yield made
+            # What is left would hold up the end of the test for ever.
+            for left in await made.owner.fetch("SELECT gid FROM pg_prepared_xacts"):
+                await made.owner.execute(f"ROLLBACK PREPARED '{left['gid']}'")
+
+
+async def _prepare(site, plan, issued, statement):
+    """A statement of the account, in a transaction that the parent prepares."""
+    session = await site.login(issued.credential)
+    await session.execute("SET ROLE NONE")
+    await session.execute(f"BEGIN; {statement}; SET ROLE {site.parent}")
+    await session.execute(f"PREPARE TRANSACTION '{plan.handle}'")
+    await session.close()
+
+
+@pytest.mark.parametrize("statement", ["ALTER ROLE {} PASSWORD 'x'", "SELECT lo_create(0)"])
+async def test_what_holds_the_account_is_rolled_back_whoever_prepared_it(site, statement):
+    """A lock on the account's own row would keep it enabled, one on its name undropped."""
+    plan = site.plan()
+    issued = await site.connector.issue(plan)
+    await _prepare(site, plan, issued, statement.format(plan.account))
+    removal = await remove(site.connector, plan, issued.baseline, issued.credential)
+    assert removal.dead, removal.error
+    assert await site.owner.fetchval("SELECT count(*) FROM pg_prepared_xacts") == 0
+    assert await site.connector.list_managed() == ()
+
+
+async def test_what_the_parent_prepared_and_holds_nothing_of_it_is_only_told(site):
+    """It may be the owner's own work in progress: a finding, and no reason to roll back."""
+    plan = site.plan()
+    issued = await site.connector.issue(plan)
+    await _prepare(site, plan, issued, f"SET ROLE {site.parent}; INSERT INTO orders VALUES (1)")
+    removal = await remove(site.connector, plan, issued.baseline, issued.credential)
+    assert removal.dead
+    assert [found.kind for found in removal.residue] == ["prepared transaction"]
+    assert await site.owner.fetchval("SELECT count(*) FROM pg_prepared_xacts") == 1
+    await site.owner.execute(f"ROLLBACK PREPARED '{plan.handle}'")
+
+
+async def test_the_login_that_is_lent_ends_with_the_revocation(site):
+    """Whoever stole the broker's account has it for half a minute, and the account stays off."""
+    plan = site.plan()
+    issued = await site.connector.issue(plan)
+    await _prepare(site, plan, issued, "SELECT lo_create(0)")
+    await site.connector.disable(plan)
+    broker = await site.broker()
+    (lent,) = await broker.fetch("SELECT * FROM callpoint.lend($1, $2)", plan.account, _VERIFIER)
+    assert lent["gid"] == plan.handle
+    states = {row.account: row.enabled for row in await site.connector.list_managed()}
+    assert states == {plan.account: False, lent["login"]: True}
+    left = await site.owner.fetchval(
+        "SELECT rolvaliduntil - clock_timestamp() < interval '31 seconds' FROM pg_roles "
+        "WHERE rolname = $1",
+        lent["login"],
+    )
+    assert left
+    await site.connector.revoke(plan)
+    assert await site.connector.list_managed() == ()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await broker.fetch("SELECT * FROM callpoint.prepared_by($1)", plan.account)
