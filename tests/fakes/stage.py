@@ -94,7 +94,7 @@ class Stage:
         services = Services(
             installation=made,
             store=self.store,
-            rules=RuleBook(made, self.store, self.deciders),
+            rules=RuleBook(made, self.store, self.deciders, verifier=Ed25519Checker()),
             pep=Pep(self.store),
             clock=self.clock,
             random=self.random,

@@ -229,8 +229,23 @@ class World:
 
     def with_decider(self, build: Callable[[Bundle], Decider]) -> "World":
         """The same world with another PDP."""
-        rules = RuleBook(self.services.installation, self.services.store, build)
-        return replace(self, services=replace(self.services, rules=rules))
+        return replace(self, services=replace(self.services, rules=self.rule_book(build)))
+
+    def rule_book(
+        self,
+        build: Callable[[Bundle], Decider] | None = None,
+        *,
+        pinned: Bundle | None = None,
+    ) -> RuleBook:
+        """As a process that starts now makes one."""
+        services = self.services
+        return RuleBook(
+            services.installation,
+            services.store,
+            build or build_decider,
+            verifier=services.verifier,
+            pinned=pinned,
+        )
 
 
 def _bytes(box: str) -> bytes:
@@ -284,7 +299,7 @@ def assemble(
     services = Services(
         installation=made,
         store=store,
-        rules=RuleBook(made, store, build_decider),
+        rules=RuleBook(made, store, build_decider, verifier=Ed25519Checker()),
         pep=Pep(store),
         clock=clock,
         random=random,

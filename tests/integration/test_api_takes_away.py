@@ -64,7 +64,13 @@ async def test_a_kill_works_with_a_tampered_bundle(face: Face, world: World, tmp
     store = tmp_path / "store.db"
     damage(store)
     services = world.services
-    rules = RuleBook(services.installation, services.store, broken, pinned=world.bundle)
+    rules = RuleBook(
+        services.installation,
+        services.store,
+        broken,
+        verifier=services.verifier,
+        pinned=world.bundle,
+    )
     restarted = replace(world, services=replace(services, rules=rules))
     async with Face(restarted) as lame:
         refused = await lame.call("alice", "POST", "/v1/activations", ask())

@@ -109,5 +109,5 @@ async def test_before_genesis_there_are_no_rules():
     """An empty store says what to do first."""
     store = empty()
     with pytest.raises(UnavailableError) as refused:
-        await RuleBook(installation(), store, build_decider).current()
+        await RuleBook(installation(), store, build_decider, verifier=Ed25519Checker()).current()
     assert "callpoint init" in refused.value.way_out

@@ -158,7 +158,14 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
             services=Services(
                 installation=installation,
                 store=store,
-                rules=RuleBook(installation, store, build_decider, pinned=pinned, on_load=on_load),
+                rules=RuleBook(
+                    installation,
+                    store,
+                    build_decider,
+                    verifier=Ed25519Verifier(),
+                    pinned=pinned,
+                    on_load=on_load,
+                ),
                 pep=Pep(store),
                 clock=outside.clock,
                 random=outside.random,

@@ -94,7 +94,7 @@ async def _configuration(
 ) -> tuple[bool, Bundle | None]:
     """Whether the database lacks the pinned configuration, and it, if it still does."""
     pinned = place.pinned()
-    rules = await RuleBook(installation, store, build_decider).current()
+    rules = await RuleBook(installation, store, build_decider, verifier=Ed25519Verifier()).current()
     file = place.root / LOST_CONFIGURATION
     if pinned is None or pinned.number <= rules.bundle.number:
         file.unlink(missing_ok=True)

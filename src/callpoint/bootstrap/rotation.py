@@ -84,7 +84,13 @@ async def rotate_key(
     signer = HandoverSigner(place.keys) if hands_over else FileLogSigner(place.keys)
     store = await open_store(settings, installation, outside, signer=signer, alone=True)
     try:
-        rules = RuleBook(installation, store, build_decider, pinned=place.pinned())
+        rules = RuleBook(
+            installation,
+            store,
+            build_decider,
+            verifier=Ed25519Verifier(),
+            pinned=place.pinned(),
+        )
         if new is None:
             return await _finished(store, rules, installation, use, signatures)
         rotation = Rotation(installation.id, str(use), key_in_use(installation, use), new)
