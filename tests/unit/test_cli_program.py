@@ -1,5 +1,8 @@
 """`callpoint` itself: what it lists, what it loads, and how it refuses."""
 
+import contextlib
+import errno
+import io
 import json
 import os
 import subprocess
@@ -12,9 +15,11 @@ from click.testing import CliRunner
 
 from callpoint.cli import main, words
 from callpoint.cli import program as program_module
+from callpoint.cli.invocation import Invocation
 from callpoint.cli.program import program
+from callpoint.domain.errors import RequestError
 from tests.fakes.canned_api import CannedApi, view
-from tests.fakes.machine import Shell
+from tests.fakes.machine import FakeMachine, Shell
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("httpx", "rich", "msgspec", "cryptography", "pyrage", "cedarpy", "litestar", "asyncio")
@@ -104,6 +109,28 @@ def test_wrong_usage_is_json_too(options: list[str]):
     error = json.loads(told.stderr)
     assert error["exit_code"] == 2
     assert error["error"]["way_out"] == "run `callpoint kill --help`"
+
+
+def test_an_argument_that_is_no_text_is_refused():
+    """Bytes that are not UTF-8 are wrong usage, not a defect further in."""
+    told = CliRunner().invoke(program, ["request", "x", "--because", "caf\udce9"])
+    assert (told.exit_code, "is not UTF-8" in told.stderr) == (2, True)
+
+
+class _Full(io.StringIO):
+    def write(self, _: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_full_disk_under_the_answer_is_told(output: str):
+    """Whoever redirects to a full disk learns that it was done, and gets no traceback."""
+    run = Invocation("https://callpoint.example", None, output, FakeMachine({}))
+    with (
+        contextlib.redirect_stdout(_Full()),
+        pytest.raises(RequestError, match="No space left on device"),
+    ):
+        run.show({"id": "x"}, ["x"])
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -16,6 +16,7 @@ from callpoint.domain.approval import Verdict
 from callpoint.domain.errors import (
     AuthenticationError,
     CallpointError,
+    NotFoundError,
     RequestError,
     UnavailableError,
 )
@@ -222,5 +223,9 @@ def _path(activation: str, act: str = "") -> str:
 
 
 def _part(name: str) -> str:
-    """A name as one segment of a path."""
+    """A name as one segment of a path; NotFoundError for what could be none."""
+    if not name.strip("."):
+        raise NotFoundError(
+            f"there is no incident {name[:80]!r}", way_out="`callpoint incident list` lists them"
+        )
     return quote(name.lower(), safe="")

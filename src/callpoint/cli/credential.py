@@ -13,7 +13,7 @@ from callpoint.api.messages import ActivationView
 from callpoint.cli.invocation import Invocation
 from callpoint.cli.words import moment
 from callpoint.domain.errors import RequestError, TamperError
-from callpoint.lifecycle.issue import SealedCredential
+from callpoint.lifecycle.sealing import SealedCredential
 from callpoint.lifecycle.use import Box
 
 
@@ -112,4 +112,6 @@ def write_credentials(path: Path, found: Sequence[SealedCredential]) -> None:
             way_out="name a file that does not exist yet",
         ) from error
     except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
+        raise RequestError(
+            f"{path} cannot be written: {error.strerror}", way_out="name another file"
+        ) from error

@@ -46,4 +46,6 @@ def keep(path: Path, content: bytes) -> None:
             way_out="name another file with --out",
         ) from error
     except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
+        raise RequestError(
+            f"{path} cannot be written: {error.strerror}", way_out="name another file"
+        ) from error

@@ -3,6 +3,7 @@
 Text goes to stdout, JSON is one document on stdout; what accompanies either goes to stderr.
 """
 
+import errno
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -83,12 +84,24 @@ class Invocation:
         return Keyring(self.state)
 
     def show(self, value: object, lines: Iterable[str]) -> None:
-        """The verb's answer: one JSON document, or lines."""
-        if self.output == "json":
-            click.echo(shown_json(msgspec.json.format(msgspec.json.encode(value), indent=2)))
-            return
-        for line in lines:
-            click.echo(shown(line))
+        """The verb's answer: one JSON document, or lines.
+
+        Raises:
+            RequestError: Standard output takes no more. That a pipe was closed is left to click.
+        """
+        is_json = self.output == "json"
+        try:
+            if is_json:
+                click.echo(shown_json(msgspec.json.format(msgspec.json.encode(value), indent=2)))
+            for line in () if is_json else lines:
+                click.echo(shown(line))
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise RequestError(
+                f"the answer cannot be written to standard output: {error.strerror}",
+                way_out="what was asked is done all the same: look with `callpoint status`",
+            ) from error
 
     def note(self, *lines: str) -> None:
         """Words beside the answer: to stderr, also when the answer is JSON."""

@@ -175,6 +175,10 @@ def _write(path: Path, content: bytes) -> None:
         with path.open("xb") as file:
             file.write(content)
     except FileExistsError as error:
-        raise RequestError(f"{path} exists; it is not written over") from error
+        raise RequestError(
+            f"{path} exists; it is not written over", way_out="name a file that does not exist yet"
+        ) from error
     except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
+        raise RequestError(
+            f"{path} cannot be written: {error.strerror}", way_out="name another file"
+        ) from error

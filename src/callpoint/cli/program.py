@@ -116,6 +116,8 @@ class Program(click.Group):
     ) -> Any:  # noqa: ANN401 -- likewise
         """Run, and end the process with a code of ``exit_codes``."""
         given = list(sys.argv[1:] if args is None else args)
+        if not all(map(_is_text, given)):
+            _wrong_usage(click.UsageError("an argument is not UTF-8 text"), given)
         if not standalone_mode:
             return super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
         try:
@@ -126,6 +128,11 @@ class Program(click.Group):
             click.echo("interrupted; `callpoint status` says how things stand", err=True)
             sys.exit(ExitCode.INTERRUPTED)
         sys.exit(done if isinstance(done, int) else ExitCode.OK)
+
+
+def _is_text(argument: str) -> bool:
+    """Whether its bytes were UTF-8: Python keeps others as lone surrogates, which nothing takes."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _is_there(verb: _Verb) -> bool:

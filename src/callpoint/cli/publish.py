@@ -151,4 +151,6 @@ def _write(path: Path, bundle: Bundle) -> None:
     except FileExistsError as error:
         raise RequestError(f"{path} exists", way_out="name another file with --out") from error
     except OSError as error:
-        raise RequestError(f"{path} cannot be written: {error.strerror}") from error
+        raise RequestError(
+            f"{path} cannot be written: {error.strerror}", way_out="name another file"
+        ) from error

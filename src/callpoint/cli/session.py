@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from callpoint.cli.invocation import Invocation
 from callpoint.domain.errors import RequestError
-from callpoint.lifecycle.issue import SealedCredential
+from callpoint.lifecycle.sealing import SealedCredential
 
 _VARIABLES = {
     "host": "PGHOST",
