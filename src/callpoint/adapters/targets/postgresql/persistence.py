@@ -1,8 +1,9 @@
 """What a use may leave behind: two snapshots compared. Pure.
 
-A snapshot maps a kind ("role", "trigger in orders", …) to sorted names. Only what is there *now*
-and was not there *before* is found; what other people made in between shows as well, as nobody
-can tell from the catalogue who did it. Without a baseline, only what names the account is found.
+A snapshot maps a kind ("role", "trigger in orders", …) to sorted names. What is there *now* and was
+not there *before* is found, and of guards also what is gone; what other people did in between
+shows as well, as nobody can tell from the catalogue who did it. Without a baseline, only what
+names the account is found.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,9 @@ _NAME_LIMIT = 300
 _LISTED = 100
 _OWN = "concerns the account"
 _UNEXAMINED = "database not examined"
+_GONE = "is gone"
+_GUARDS = frozenset({"trigger", "event trigger", "rule", "policy", "row security forced"})
+"""What restrains others: of these, what was taken away is left behind too."""
 
 Snapshot = dict[str, list[str]]
 
@@ -44,7 +48,9 @@ def difference(
 ) -> tuple[Persistence, ...]:
     """What is new, or, without a baseline, what names the account."""
     found = [Persistence(kind=_UNEXAMINED, name=name) for name in sorted(unexamined)]
-    for kind, names in sorted((own if baseline is None else now).items()):
+    guards: Snapshot = {kind: [] for kind in baseline or {} if _is_guard(kind) and kind not in now}
+    seen = own if baseline is None else {**now, **guards}
+    for kind, names in sorted(seen.items()):
         known = set() if baseline is None else set(baseline.get(kind, []))
         mine = set(own.get(kind, []))
         new = [name for name in names if name not in known]
@@ -52,10 +58,26 @@ def difference(
             Persistence(kind=kind, name=name, detail=_OWN if name in mine else "")
             for name in new[:_LISTED]
         )
+        found.extend(_missing(kind, names, baseline or {}))
         if len(new) > _LISTED:
             # Evidence stays readable, whatever an actor makes thousands of.
             found.append(Persistence(kind=kind, name=f"and {len(new) - _LISTED} more"))
     return tuple(found)
+
+
+def _is_guard(kind: str) -> bool:
+    return kind.partition(" in ")[0] in _GUARDS
+
+
+def _missing(kind: str, names: Iterable[str], baseline: Snapshot) -> list[Persistence]:
+    """Guards that were there before: an audit trigger that is gone lets the next one by unseen."""
+    if not _is_guard(kind):
+        return []
+    gone = [name for name in baseline.get(kind, []) if name not in set(names)]
+    found = [Persistence(kind=kind, name=name, detail=_GONE) for name in gone[:_LISTED]]
+    if len(gone) > _LISTED:
+        found.append(Persistence(kind=kind, name=f"and {len(gone) - _LISTED} more", detail=_GONE))
+    return found
 
 
 def _sorted(sets: dict[str, set[str]]) -> Snapshot:

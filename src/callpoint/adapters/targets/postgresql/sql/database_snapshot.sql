@@ -57,6 +57,9 @@ WITH who AS (
     FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
       AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)
   UNION ALL
+  SELECT 'row security forced', format('%s', c.oid::regclass), '{}'
+    FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relforcerowsecurity
+  UNION ALL
   SELECT 'event trigger', format('%s on %s %s %s', e.evtname, e.evtevent,
                                  e.evtfoid::regprocedure, e.evtenabled), '{}'
     FROM pg_event_trigger e
