@@ -9,7 +9,7 @@ import msgspec
 
 from callpoint.domain.errors import CallpointError
 from callpoint.lifecycle import give_back, kill, reconcile, sweep
-from callpoint.lifecycle.issue import SealedCredential
+from callpoint.lifecycle.sealing import SealedCredential
 from tests.crash.fuse import Fuse
 from tests.crash.site import Site, open_world
 from tests.fakes.world import World

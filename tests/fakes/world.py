@@ -35,10 +35,10 @@ from callpoint.domain.lease import Lease
 from callpoint.domain.principal import Person, Principal, PrincipalKind
 from callpoint.lifecycle import approve, found, incidents, issue, use
 from callpoint.lifecycle.ending import leases
-from callpoint.lifecycle.issue import SealedCredential
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.request import Ask, request
 from callpoint.lifecycle.rules import RuleBook
+from callpoint.lifecycle.sealing import SealedCredential
 from callpoint.lifecycle.services import Limits, Services
 from callpoint.policy.pdp import Pdp
 from callpoint.policy.policy_set import PolicySet

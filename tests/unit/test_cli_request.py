@@ -19,8 +19,8 @@ from callpoint.domain.errors import (
     StoreUnavailableError,
     TargetUnknownError,
 )
-from callpoint.lifecycle.issue import SealedCredential
 from callpoint.lifecycle.request import Ask
+from callpoint.lifecycle.sealing import SealedCredential
 from callpoint.lifecycle.use import Box
 from callpoint.ports.targets import Credential
 from tests.fakes.canned_api import ID, WORDS, CannedApi, lease, refusal, request, view

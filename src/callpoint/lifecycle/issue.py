@@ -1,55 +1,45 @@
-"""Step 3: mint one dedicated credential for each target role, and never trust a row (I1, I2, I9).
+"""Step 3: one dedicated credential for each target role, and never a row that is trusted (I1, I9).
 
 1. Prove request, votes and incident from the log; the rows must agree with it.
 2. Count the quorum again, under the configuration in force.
 3. Ask the PDP; check clocks and residual access.
 4. Write the intent: ``not_after``, handles, frozen undo plans, under a checkpoint (I1).
-5. Call the target.
-6. Write ``live``, under a checkpoint; only then can the sealed credential be fetched (I2).
-Whatever fails after 4 puts the lease to ``ending`` at once: it may exist, so it is revoked.
+5., 6. Make it, and write ``live``: ``mint``.
 """
 
-import asyncio
-import base64
-import hashlib
 from datetime import datetime
 
 import msgspec
 
 from callpoint.domain import event as ev
-from callpoint.domain.activation import Activation, ActivationState, EndReason
+from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.decision import Action, Decision
 from callpoint.domain.eligibility import parse_opening
 from callpoint.domain.errors import (
-    CallpointError,
     ClockError,
     ConflictError,
     DeniedError,
     TamperError,
-    TargetError,
 )
 from callpoint.domain.ids import activation_stream, handle, incident_stream
 from callpoint.domain.incident import Incident, fold_incident
 from callpoint.domain.incident_state import IncidentState
-from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.lease import Lease
 from callpoint.domain.undo_plan import UndoPlan
-from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import budget
 from callpoint.lifecycle.announce import announce, standing
-from callpoint.lifecycle.ending import end, leases
 from callpoint.lifecycle.fit import must_fit
 from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.mint import mint_all
 from callpoint.lifecycle.proof import must_agree, proven
 from callpoint.lifecycle.refusal import on_record
-from callpoint.lifecycle.removal import remove
 from callpoint.lifecycle.residual import connector, must_be_accepted
-from callpoint.lifecycle.revoke import revoke_now
 from callpoint.lifecycle.rules import Rules, must_be_in_force
 from callpoint.lifecycle.services import Services, must_keep_time
 from callpoint.lifecycle.votes import verify_vote
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
-from callpoint.ports.targets import Credential, Issued, MintRequest, Residual
+from callpoint.ports.targets import MintRequest
 
 _ERROR_LENGTH = 500
 
@@ -59,12 +49,6 @@ class _Case(msgspec.Struct, frozen=True):
 
     activation: Activation
     incident: Incident | None
-
-
-class _Minted(msgspec.Struct, frozen=True):
-    lease: Lease
-    issued: Issued
-    residual: Residual | None
 
 
 async def issue(services: Services, caller: Caller, activation: str) -> Activation:
@@ -95,7 +79,7 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
         return _intend(tx, services, case.activation, decisions)
 
     active, planned = await services.store.transact(work)
-    await _mint_all(services, active, planned)
+    await mint_all(services, active, planned)
     made = await services.store.read(lambda view: view.get(Activation, activation))
     await announce(
         services,
@@ -225,133 +209,3 @@ def _plan(
             sources=request.sources,
         )
     )
-
-
-async def _mint_all(services: Services, found: Activation, planned: tuple[Lease, ...]) -> None:
-    """Steps 5 and 6 for each lease; if one fails, all of them end: half an access helps nobody."""
-    try:
-        results = await asyncio.gather(
-            *(_mint(services, found, lease) for lease in planned), return_exceptions=True
-        )
-    except asyncio.CancelledError:  # nobody waits for it any more: the caller or the process goes
-        await asyncio.shield(_give_up(services, found.id))
-        raise
-    errors = [result for result in results if isinstance(result, BaseException)]
-    if not errors:
-        return
-    await _give_up(services, found.id)
-    # Rather the cause than that the others were ended because of it.
-    raise next((e for e in errors if not isinstance(e, ConflictError)), errors[0])
-
-
-async def _mint(services: Services, found: Activation, lease: Lease) -> None:
-    port = connector(services, lease.plan.target)
-    try:
-        issued = await port.issue(lease.plan)
-        residual = await port.residual()
-        minted = _Minted(lease=lease, issued=issued, residual=residual)
-        await services.store.transact(lambda tx: _go_live(tx, services, found, minted))
-    except BaseException as error:
-        await _fail(services, lease, error)
-        raise
-
-
-def _go_live(tx: Transaction, services: Services, found: Activation, minted: _Minted) -> Lease:
-    """Step 6: live, under a checkpoint, unless somebody ended it while the target worked."""
-    lease = tx.get(Lease, minted.lease.id)
-    now_active = tx.get(Activation, found.id).state is ActivationState.ACTIVE
-    if lease.state is not LeaseState.PLANNED or not now_active:
-        raise ConflictError(f"activation {found.id} was ended while its credential was made")
-    box = base64.b64encode(
-        services.sealer.seal(_sealed_text(minted, found), found.request.seal_to)
-    ).decode()
-    probe = base64.b64encode(
-        services.sealer.seal(
-            msgspec.json.encode(minted.issued.credential), services.vault.recipient
-        )
-    ).decode()
-    live = msgspec.structs.replace(
-        lease.moved(LeaseState.LIVE),
-        box=box,
-        box_digest=hashlib.sha256(box.encode()).hexdigest(),
-        probe=probe,
-        baseline=minted.issued.baseline,
-        due_at=lease.plan.not_after,
-    )
-    residual = minted.residual
-    event = ev.LeaseIssued(
-        actor=found.request.principal,
-        lease=lease.id,
-        target=lease.plan.target,
-        box_sha256=live.box_digest,
-        residual=residual.bound if residual else None,
-        residual_because=residual.because if residual else "",
-    )
-    tx.append(activation_stream(found.id), event)
-    return tx.put(live)
-
-
-class SealedCredential(msgspec.Struct, frozen=True):
-    """What is inside the box: the credential, bound to what it is for."""
-
-    installation: str
-    activation: str
-    lease: str
-    target: str
-    role: str
-    not_after: str
-    credential: Credential
-
-
-def _sealed_text(minted: _Minted, found: Activation) -> bytes:
-    plan = minted.lease.plan
-    return msgspec.json.encode(
-        SealedCredential(
-            installation=found.request.installation,
-            activation=found.id,
-            lease=minted.lease.id,
-            target=plan.target,
-            role=plan.role,
-            not_after=plan.not_after.isoformat(),
-            credential=minted.issued.credential,
-        )
-    )
-
-
-async def _fail(services: Services, lease: Lease, error: BaseException) -> None:
-    """The account may exist: the activation ends at once and is revoked by its plans.
-
-    When somebody ended it while the target worked, its revocation may have looked before the
-    account was there. So whoever made it removes it too; should that fail, reconciliation finds it.
-    """
-    words = error.message if isinstance(error, CallpointError) else type(error).__name__
-    code = error.code if isinstance(error, TargetError) else ""
-
-    def work(tx: Transaction) -> bool:
-        found = tx.get(Lease, lease.id)
-        if found.state not in (LeaseState.PLANNED, LeaseState.LIVE):
-            return False
-        event = ev.LeaseFailed(
-            lease=lease.id,
-            target=lease.plan.target,
-            error=printable(words, _ERROR_LENGTH),
-            code=code,
-        )
-        tx.append(activation_stream(lease.activation), event)
-        end(tx, tx.get(Activation, lease.activation), EndReason.ISSUE_FAILED)
-        return True
-
-    if not await asyncio.shield(services.store.transact(work, urgent=True)):
-        port = connector(services, lease.plan.target)
-        await asyncio.shield(remove(port, lease.plan, None, None))
-
-
-async def _give_up(services: Services, activation: str) -> None:
-    """End the activation whose issue failed, and revoke now."""
-
-    def work(tx: Transaction) -> tuple[Lease, ...]:
-        end(tx, tx.get(Activation, activation), EndReason.ISSUE_FAILED)
-        return leases(tx, activation)
-
-    ended = await services.store.transact(work, urgent=True)
-    await revoke_now(services, ended)

@@ -102,7 +102,7 @@ async def _attempt(services: Services, held: Lease) -> bool:
     if removal.dead:
         await services.store.transact(lambda tx: _bury(tx, held, removal), urgent=True)
         return True
-    await _retry_later(services, held, removal.rung, removal.error)
+    await _retry_later(services, held, removal.rung, removal.error, _findings(held, removal))
     return False
 
 
@@ -148,7 +148,8 @@ def _bury(tx: Transaction, held: Lease, removal: Removal) -> Lease:
     if found.state is not LeaseState.ENDING:
         return found
     now = tx.now()
-    residue = _findings(held, removal)
+    activation = tx.get(Activation, held.activation)
+    residue = tuple(f for f in _findings(held, removal) if f not in activation.findings)
     event = ev.LeaseEnded(
         lease=held.id,
         target=held.plan.target,
@@ -158,7 +159,6 @@ def _bury(tx: Transaction, held: Lease, removal: Removal) -> Lease:
         residue=residue,
     )
     tx.append(activation_stream(held.activation), event)
-    activation = tx.get(Activation, held.activation)
     tx.put(activation.apply(event, now))
     ended = msgspec.structs.replace(
         found.moved(LeaseState.ENDED).due(None),
@@ -180,8 +180,17 @@ def _findings(held: Lease, removal: Removal) -> tuple[Finding, ...]:
     return tuple(Finding(kind="residue", text=bounded(line, _RESIDUE_LENGTH)) for line in lines)
 
 
-async def _retry_later(services: Services, held: Lease, rung: Rung, error: CallpointError) -> None:
-    """Not dead yet: due again soon, louder each time the number of attempts doubles (I6)."""
+async def _retry_later(
+    services: Services,
+    held: Lease,
+    rung: Rung,
+    error: CallpointError,
+    residue: tuple[Finding, ...] = (),
+) -> None:
+    """Not dead yet: due again soon, louder each time the number of attempts doubles (I6).
+
+    What this attempt saw was left behind is evidence now: it may be gone at the next one.
+    """
 
     def work(tx: Transaction) -> Lease:
         found = tx.get(Lease, held.id)
@@ -197,11 +206,24 @@ async def _retry_later(services: Services, held: Lease, rung: Rung, error: Callp
         )
         if _is_power_of_two(found.attempts):
             tx.append(activation_stream(found.activation), _stuck(stuck, error))
+        _raise_findings(tx, found, residue)
         return tx.put(stuck)
 
     stuck = await services.store.transact(work, urgent=True)
     if stuck.state is LeaseState.ENDING and _is_power_of_two(stuck.attempts):
         await announce_stuck(services, stuck, stuck.last_error)
+
+
+def _raise_findings(tx: Transaction, held: Lease, residue: tuple[Finding, ...]) -> None:
+    """Record what is new of it."""
+    activation = tx.get(Activation, held.activation)
+    for finding in residue:
+        if finding not in activation.findings:
+            event = ev.FindingRaised(finding=finding, lease=held.id)
+            tx.append(activation_stream(held.activation), event)
+            activation = activation.apply(event, tx.now())
+    if activation != tx.get(Activation, held.activation):
+        tx.put(activation)
 
 
 def _stuck(lease: Lease, error: CallpointError) -> ev.LeaseStuck:
