@@ -25,4 +25,7 @@ def demo(*, keep: bool) -> None:
     except CallpointError as error:
         narrator.failed(str(error))
         sys.exit(ExitCode.DEFECT)
+    except KeyboardInterrupt:
+        click.echo("\ndemo: interrupted" + ("" if keep else "; nothing is left behind"), err=True)
+        sys.exit(ExitCode.INTERRUPTED)
     narrator.line("demo: ok", bold=True)
