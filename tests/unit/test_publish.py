@@ -132,15 +132,17 @@ async def test_of_two_bundles_at_once_one_is_published():
 
 
 async def test_policies_that_do_not_validate_are_not_published():
-    """The check comes before any signature is looked at."""
+    """One governor's signature is needed to be checked, and no number of them replaces it."""
     world = await make_world()
+
+    bundle = for_minutes(world.bundle, 20)
 
     def check(_: Bundle) -> None:
         raise ConfigError("line 3 is wrong")
 
     with pytest.raises(ConfigError, match="line 3"):
         await publish.publish(
-            world.services, world.caller("gina"), for_minutes(world.bundle, 20), (), check
+            world.services, world.caller("gina"), bundle, signed(bundle, "gina"), check
         )
 
 

@@ -49,6 +49,7 @@ async def publish(
     """
     rules = await services.rules.current()
     _must_follow(services, rules, bundle)
+    await _must_be_a_governors(services, caller, rules, bundle, signatures)
     check(bundle)
     changes = changes_of(rules.bundle, bundle)
     widens = tuple(str(change) for change in changes if change.widens)
@@ -98,6 +99,24 @@ def _must_follow(services: Services, rules: Rules, bundle: Bundle) -> None:
             f"bundle {bundle.number} does not follow bundle {rules.bundle.number} in force",
             way_out="run `callpoint publish propose` again and have it signed",
         )
+
+
+async def _must_be_a_governors(
+    services: Services,
+    caller: Caller,
+    rules: Rules,
+    bundle: Bundle,
+    signatures: Sequence[ev.SignatureRecord],
+) -> None:
+    """One good signature first: checking policies takes seconds that a stranger may not have."""
+    governors = rules.configuration.governance.governors
+    try:
+        verify_signatures(bundle, signatures, governors, 1, services.verifier.is_valid)
+    except ValueError as error:
+        raise RequestError(f"the bundle cannot be signed: {printable(str(error))}") from error
+    except DeniedError as error:
+        await _refuse(services, caller, bundle, (), error)
+        raise
 
 
 async def _refuse(
