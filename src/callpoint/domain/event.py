@@ -82,6 +82,17 @@ class LogRecovered(Event, frozen=True, kw_only=True, tag="log:recovered"):
     reason: str
 
 
+class ClockAccepted(Event, frozen=True, kw_only=True, tag="clock:accepted"):
+    """A store's clock had jumped ahead and was set right: an operator says which time counts (I4).
+
+    ``at`` of the entries before may lie after ``at`` of those that follow.
+    """
+
+    ahead: datetime
+    accepted: datetime
+    reason: str
+
+
 # -- incidents --------------------------------------------------------------------------------
 
 
@@ -320,6 +331,7 @@ AnyEvent = (
     | BundleRefused
     | KeyRotated
     | LogRecovered
+    | ClockAccepted
     | IncidentDeclared
     | IncidentReported
     | IncidentConfirmed

@@ -85,5 +85,6 @@ def must_keep_time(view: View, services: Services) -> None:
     if behind > services.limits.skew:
         raise ClockError(
             f"the store's clock jumped back by {behind.total_seconds():.1f} s",
-            way_out="repair the clock; revocation goes on meanwhile",
+            way_out="repair the clock; if it had been ahead and is right now, stop the server and"
+            " run `callpoint clock accept`; revocation goes on meanwhile",
         )

@@ -10,8 +10,10 @@ from callpoint.adapters.stores.sql.ledger import Ledger, LogAccess
 from callpoint.adapters.stores.sql.readers import Readers
 from callpoint.adapters.stores.sql.recovery import recover
 from callpoint.adapters.stores.sql.writer import Errand, Writer
-from callpoint.domain.errors import LogUnavailableError
-from callpoint.domain.event import LogRecovered
+from callpoint.audit.entry import format_time
+from callpoint.domain.errors import ConflictError, LogUnavailableError
+from callpoint.domain.event import ClockAccepted, LogRecovered
+from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.ports.stores import Transaction, View
 
 T = TypeVar("T")
@@ -88,6 +90,35 @@ class SqlStore:
 
         recovered: LogRecovered = await asyncio.wrap_future(self._writer.submit(Errand(work)))
         return recovered
+
+    async def accept_clock(self, reason: str, *, actor: str = "") -> ClockAccepted:
+        """Take the clock as it is now, although it was ahead before (I4).
+
+        Args:
+            reason: Why the operator does it; stands in the log.
+            actor: Who, as the operator says.
+
+        Raises:
+            ConflictError: The clock is not behind: there is nothing to accept.
+        """
+
+        def record(transaction: Transaction) -> ClockAccepted:
+            behind = transaction.skew()
+            if not behind:
+                raise ConflictError("the store's clock is not behind: there is nothing to accept")
+            ahead = transaction.now()
+            event = ClockAccepted(actor=actor, ahead=ahead, accepted=ahead - behind, reason=reason)
+            transaction.append(INSTALLATION_STREAM, event)
+            return event
+
+        def step_back(connection: Connection) -> None:
+            # In a transaction of its own: the one that records it moves the mark to its own time.
+            connection.run("UPDATE head SET high_water = ?", (format_time(connection.clock()),))
+            connection.commit()
+
+        event = await self.transact(record)
+        await asyncio.wrap_future(self._writer.submit(Errand(step_back)))
+        return event
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writer.stop)
