@@ -72,7 +72,12 @@ def check(directory: Path, against: Path | None, output: str) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--out", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the private half goes; never over a file that exists.",
+)
 @_output
 @click.pass_context
 @reported

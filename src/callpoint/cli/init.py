@@ -33,10 +33,20 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     help="The folder to make.  [default: $CALLPOINT_HOME, else ~/.callpoint]",
 )
 @click.option("--config", "directory", type=_FOLDER, help="The configuration directory.")
-@click.option("--sign", "key_files", type=_FILE, multiple=True, help="A governor's key file.")
+@click.option(
+    "--sign",
+    "key_files",
+    type=_FILE,
+    multiple=True,
+    help="A governor's key file; one option a file.",
+)
 @click.option("--propose", is_flag=True, help="Make keys and proposal; governors sign elsewhere.")
 @click.option(
-    "--signatures", "signature_files", type=_FILE, multiple=True, help="What `sign` printed."
+    "--signatures",
+    "signature_files",
+    type=_FILE,
+    multiple=True,
+    help="What `callpoint sign` printed; one option a file.",
 )
 @click.option("--store-env", default="", metavar="NAME", help="Variable with PostgreSQL's DSN.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format.")
