@@ -39,8 +39,8 @@ def end_lease(tx: Transaction, lease: Lease, reason: str) -> Lease:
 
 
 def leases(view: View, activation: str) -> tuple[Lease, ...]:
-    """Every lease of an activation."""
-    return view.select(Lease, Where(parent=activation))
+    """Every lease of an activation; a spoilt one is for reconciliation, as an unknown account."""
+    return view.select(Lease, Where(parent=activation, skip_spoilt=True))
 
 
 def _withdraw(tx: Transaction, activation: Activation, reason: EndReason, actor: str) -> Activation:

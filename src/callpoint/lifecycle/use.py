@@ -93,6 +93,14 @@ def _load(view: View, services: Services, lease: str) -> tuple[Activation, Lease
     stream = activation_stream(found.id)
     events = proven(view, services.installation, [stream])[stream]
     must_agree(found, events)
+    plans = [
+        plan
+        for item in events
+        if isinstance(item.event, ev.ActivationActivated)
+        for plan in item.event.plans
+    ]
+    if held.plan not in plans:
+        raise TamperError(f"the plan of {lease} in the database is not the one in the log")
     issued = {
         item.event.box_sha256
         for item in events

@@ -38,6 +38,8 @@ class Where(msgspec.Struct, frozen=True):
         limit: At most so many.
         skip_claimed: For workers: rows that another transaction holds are passed over
             (``FOR UPDATE SKIP LOCKED``); a store with a single writer has none.
+        skip_spoilt: For what takes away: a row that does not parse is passed over, or one row that
+            was changed by hand would keep everything else alive (I11).
     """
 
     states: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ class Where(msgspec.Struct, frozen=True):
     due_before: datetime | None = None
     limit: int = 1000
     skip_claimed: bool = False
+    skip_spoilt: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True):

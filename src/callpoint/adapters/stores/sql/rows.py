@@ -54,9 +54,11 @@ def parse_row(kind: type[R], row: tuple[object, ...]) -> R:
     body = row[-1]
     try:
         record = msgspec.json.decode(body if isinstance(body, bytes) else b"", type=kind)
-    except msgspec.MsgspecError as error:
+        columns = row_of(record)[:-1]
+    except (msgspec.MsgspecError, ValueError) as error:
+        # ValueError: each member parses, but together they are no state that a record can be in.
         raise _changed(kind, row, "does not parse") from error
-    if row_of(record)[:-1] != tuple(row[:-1]):
+    if columns != tuple(row[:-1]):
         raise _changed(kind, row, "has columns that disagree with its body")
     return record
 
