@@ -6,6 +6,7 @@ from pathlib import Path
 
 from callpoint.domain.decision import Decision, DecisionRequest
 from callpoint.domain.governance import Bundle
+from callpoint.lifecycle import sweep
 from callpoint.lifecycle.rules import RuleBook
 from callpoint.ports.decider import Decider
 from tests.fakes.emergency import active, ask, vote
@@ -113,3 +114,23 @@ async def test_a_dead_store_is_told_as_such():
         answer = await face.call("alice", "POST", "/v1/kill", {"scope": "everything"})
         assert kind_of(answer) == (503, "store_unavailable")
         assert (await face.client.get("/healthz")).status_code == 200
+
+
+async def test_two_governors_attest_over_http():
+    """A lease whose target is gone is closed by the second governor's request."""
+    world = await make_world()
+    async with Face(world) as face:
+        made = await active(face)
+        world.target.down = True
+        await face.post("alice", f"/v1/activations/{made}/return", {})
+        for _ in range(3):
+            world.clock.advance(world.services.limits.backoff_cap)
+            await sweep.sweep(world.services)
+        (lease,) = await world.leases(made)
+        path, body = f"/v1/leases/{lease.id}/attest", {"because": "deleted, change 4711"}
+        refused = await face.call("carol", "POST", path, body)
+        assert kind_of(refused) == (403, "denied")
+        first = await face.post("gina", path, body)
+        assert (first["state"], first["attested_by"], first["needed"]) == ("ending", ["gina"], 2)
+        world.clock.advance(world.services.limits.backoff_cap)
+        assert (await face.post("hugo", path, body))["state"] == "ended"

@@ -16,6 +16,7 @@ from callpoint.api.configuration import ConfigurationController
 from callpoint.api.incidents import IncidentController, WebhookController
 from callpoint.api.installation import PublicController
 from callpoint.api.kill import KillController
+from callpoint.api.leases import LeaseController
 from callpoint.api.log import LogController
 from callpoint.api.messages import MAX_BODY
 from callpoint.api.status import StatusController
@@ -28,6 +29,7 @@ CONTROLLERS = (
     WebhookController,
     ActivationController,
     KillController,
+    LeaseController,
     ConfigurationController,
     LogController,
     StatusController,

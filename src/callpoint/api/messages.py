@@ -48,6 +48,12 @@ class KillOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     about: str = ""
 
 
+class Attestation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/leases/{id}/attest``: how the caller knows that the target no longer exists."""
+
+    because: str
+
+
 class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/configuration``: a bundle and the governors' signatures over it."""
 
@@ -133,6 +139,21 @@ class TallyView(msgspec.Struct, frozen=True):
     missing_security: int
     can_still_approve: tuple[str, ...]
     met: bool
+
+
+class Attested(msgspec.Struct, frozen=True):
+    """What an attestation did.
+
+    Attributes:
+        attested_by: Persons who have said so; two close the lease.
+        needed: How many it takes.
+    """
+
+    lease: str
+    target: str
+    state: LeaseState
+    attested_by: tuple[str, ...]
+    needed: int
 
 
 class LeaseView(msgspec.Struct, frozen=True):

@@ -136,6 +136,10 @@ class Client:
     def kill(self, order: api.KillOrder) -> Killed:
         return self._post("/v1/kill", Killed, order)
 
+    def attest(self, lease: str, because: str) -> api.Attested:
+        said = api.Attestation(because=because)
+        return self._post(f"/v1/leases/{_part(lease)}/attest", api.Attested, said)
+
     def triage(self, activation: str) -> api.ActivationView:
         return self._post(_path(activation, "triage"), api.ActivationView)
 

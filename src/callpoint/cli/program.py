@@ -49,6 +49,7 @@ _SECTIONS: dict[str, dict[str, _Verb]] = {
     },
     "Afterwards": {
         "review": _Verb("review", "Verify the evidence, then triage or give the verdict."),
+        "attest": _Verb("attest", "Say, as a governor, that a target is gone for good."),
         "evidence": _Verb("evidence", "Download the evidence bundle of an activation."),
         "verify": _Verb("verify", "Check a bundle or a log offline, trusting nobody."),
         "log": _Verb("log", "The newest checkpoint, an export of the log, its recovery."),

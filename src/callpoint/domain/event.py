@@ -262,6 +262,15 @@ class LeaseEnded(Event, frozen=True, kw_only=True, tag="lease:ended"):
     residue: tuple[Finding, ...] = ()
 
 
+class LeaseAttested(Event, frozen=True, kw_only=True, tag="lease:attested"):
+    """A governor says that the target no longer exists; two of them close the lease."""
+
+    lease: str
+    target: str
+    person: str
+    private: dict[str, Private] = msgspec.field(default_factory=dict)
+
+
 class FindingRaised(Event, frozen=True, kw_only=True, tag="finding:raised"):
     """Something that a reviewer must look at."""
 
@@ -351,6 +360,7 @@ AnyEvent = (
     | LeaseProbed
     | LeaseStuck
     | LeaseEnded
+    | LeaseAttested
     | FindingRaised
     | ReviewTriaged
     | ActivationReviewed

@@ -63,6 +63,8 @@ class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         due_at: When the next work on this lease is due.
         claimed_until: A worker holds it until then.
         probed: What the control attempt before disabling said (``Attempt``), or empty.
+        is_silent: The newest attempt got no answer at all.
+        attested_by: Persons who say that the target no longer exists.
     """
 
     id: str
@@ -80,6 +82,8 @@ class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probed: str = ""
     baseline: dict[str, list[str]] | None = None
     last_error: str = ""
+    is_silent: bool = False
+    attested_by: tuple[str, ...] = ()
     ended_at: datetime | None = None
     evidence: str = ""
     box_digest: str = ""
@@ -109,6 +113,22 @@ class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def due(self, at: datetime | None) -> "Lease":
         """The same lease with its next work due at ``at`` and no claim on it."""
         return msgspec.structs.replace(self, due_at=at, claimed_until=None)
+
+    def buried(self, at: datetime, evidence: str) -> "Lease":
+        """Ended; what was kept for the attempt, and the baseline, are erased.
+
+        Raises:
+            ConflictError: It is not ending.
+        """
+        return msgspec.structs.replace(
+            self.moved(LeaseState.ENDED).due(None),
+            probe="",
+            box="",
+            baseline=None,
+            ended_at=at,
+            evidence=evidence,
+            last_error="",
+        )
 
     def without_box(self) -> "Lease":
         """The credential can no longer be fetched."""

@@ -21,7 +21,12 @@ import msgspec
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation
-from callpoint.domain.errors import CallpointError, TargetError, UnavailableError
+from callpoint.domain.errors import (
+    CallpointError,
+    TargetError,
+    TargetUnknownError,
+    UnavailableError,
+)
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import Lease, LeaseState, Rung
 from callpoint.domain.review import Finding
@@ -160,16 +165,7 @@ def _bury(tx: Transaction, held: Lease, removal: Removal) -> Lease:
     )
     tx.append(activation_stream(held.activation), event)
     tx.put(activation.apply(event, now))
-    ended = msgspec.structs.replace(
-        found.moved(LeaseState.ENDED).due(None),
-        probe="",
-        box="",
-        baseline=None,
-        ended_at=now,
-        evidence=removal.evidence,
-        last_error="",
-    )
-    return tx.put(ended)
+    return tx.put(found.buried(now, removal.evidence))
 
 
 def _findings(held: Lease, removal: Removal) -> tuple[Finding, ...]:
@@ -202,6 +198,7 @@ async def _retry_later(
             found.due(now + backoff(services, found.attempts)),
             rung=rung,
             last_error=printable(error.message, _ERROR_LENGTH),
+            is_silent=isinstance(error, TargetUnknownError),
             probe="" if late else found.probe,
         )
         if _is_power_of_two(found.attempts):
