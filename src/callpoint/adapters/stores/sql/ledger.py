@@ -115,7 +115,9 @@ class Ledger:
         try:
             ((origin, size, peaks),) = connection.rows("SELECT origin, size, peaks FROM head")
             hashes = tuple(peaks[i : i + HASH_SIZE] for i in range(0, len(peaks), HASH_SIZE))
-            return Head(origin, self.installation, Frontier(size, hashes))
+            head = Head(origin, self.installation, Frontier(size, hashes))
+            head.checkpoint()  # its origin may be what no checkpoint can name
+            return head
         except (ProofError, ValueError, TypeError) as error:
             raise halted("the database's head row is missing or damaged") from error
 
