@@ -8,6 +8,7 @@ import msgspec
 
 from callpoint.api.messages import (
     ActivationView,
+    IncidentView,
     InstallationView,
     LeaseView,
     StatementView,
@@ -16,9 +17,10 @@ from callpoint.api.messages import (
 from callpoint.api.problem import MEDIA_TYPE, problem_of
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import Quorum, Verdict
-from callpoint.domain.eligibility import Lane, Mode, Purpose
+from callpoint.domain.eligibility import Lane, Mode, Purpose, Severity
 from callpoint.domain.errors import NotFoundError
 from callpoint.domain.event import Private, Request
+from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle.votes import statement_for
 from tests.fakes.clock import START
@@ -147,6 +149,23 @@ def view(
         justification_salt=SALT,
         lapses_at=asked.lapses_at if state in {"requested", "approved"} else None,
         not_after=asked.lapses_at if state == "active" else None,
+        incident=incident() if asked.incident == "inc-7" else None,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def incident(**changes: object) -> IncidentView:
+    """What justifies it: declared by frank, confirmed by gina, five minutes old."""
+    made = IncidentView(
+        id="inc-7",
+        source="declared",
+        severity=Severity.SEV1,
+        targets=("orders-db",),
+        state=IncidentState.OPEN,
+        opened_at=START - timedelta(minutes=5),
+        declared_by="frank",
+        confirmed_by="gina",
+        title="orders is down",
     )
     return msgspec.structs.replace(made, **changes)
 

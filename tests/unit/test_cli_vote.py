@@ -11,12 +11,14 @@ import pytest
 from callpoint.api.messages import StatementView, TallyView
 from callpoint.domain.approval import Quorum, Statement, Verdict, signed_message
 from callpoint.domain.errors import DeniedError
+from callpoint.domain.incident_state import IncidentState
 from callpoint.lifecycle.approve import Vote
 from tests.fakes.canned_api import (
     ID,
     WORDS,
     CannedApi,
     ballot,
+    incident,
     installation_view,
     refusal,
     request,
@@ -66,6 +68,9 @@ def test_it_shows_all_that_is_asked(tmp_path: Path):
     for words in (
         "fixer (human mode; persons behind it: alice)",
         "inc-7",
+        "as the server says: sev1, open now, names orders-db",
+        "since 2026-03-01 02:55:00 UTC (5 min), declared by frank, confirmed by gina",
+        "titled         orders is down",
         "orders-db as repair",
         "30 min from the moment it is issued",
         "ends when unused for 5 min",
@@ -86,6 +91,43 @@ def test_without_findings_the_worst_case_is_said(tmp_path: Path):
     """An approver reads that sessions end at the target, where nothing says otherwise."""
     shell, _ = carol(tmp_path, ballot("carol", view(asked=request(findings=()))))
     assert "worst case" in shell.run("approve", ID, "--yes").stdout
+
+
+SOURCES = {
+    "reported": ({"source": "prom"}, "reported by the source prom"),
+    "silent": (
+        {"source": "prom", "state": IncidentState.UNKNOWN},
+        "reported by the source prom, which is silent now",
+    ),
+    "unconfirmed": ({"confirmed_by": ""}, "declared by frank, confirmed by nobody"),
+    "resolved": ({"state": IncidentState.RESOLVED}, "sev1, resolved now"),
+    "hostile title": ({"title": "fine\x1b[2J\u202eenif"}, "titled         fine\\x1b[2J\\u202eenif"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), SOURCES.values(), ids=SOURCES)
+def test_what_the_server_says_of_the_incident(
+    tmp_path: Path, changes: dict[str, object], words: str
+):
+    """Who vouches for the incident and how it stands now; a stranger's title moves no cursor."""
+    shown = view(incident=incident(**changes))
+    shell, _ = carol(tmp_path, ballot("carol", shown))
+    assert words in shell.run("approve", ID, "--yes").stdout
+
+
+def test_an_incident_that_the_server_does_not_show(tmp_path: Path):
+    """An approver reads that nothing is known of it, not a line less."""
+    shell, _ = carol(tmp_path, ballot("carol", view(incident=None)))
+    told = shell.run("approve", ID, "--yes")
+    assert (told.exit_code, "! the server does not say what it is" in told.stdout) == (0, True)
+
+
+def test_another_incident_beside_the_request_is_not_signed(tmp_path: Path):
+    """A server that shows a worse incident than the request names gets no signature."""
+    shell, api = carol(tmp_path, ballot("carol", view(incident=incident(id="inc-1"))))
+    told = shell.run("approve", ID, "--yes")
+    assert (told.exit_code, api.bodies(APPROVE)) == (7, [])
+    assert "incident shown" in told.stderr
 
 
 LIES = {

@@ -218,6 +218,8 @@ class ActivationView(msgspec.Struct, frozen=True):
         next: One sentence: what happens next, and whose turn it is.
         voided: Still pending, but asked for under rules that are no longer in force: nobody can
             approve it or take it up.
+        incident: What justifies it, as it counts now. Only its id is in the request, so no vote
+            covers the rest. None for planned work.
     """
 
     id: str
@@ -242,6 +244,7 @@ class ActivationView(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     review: ReviewView | None = None
     voided: bool = False
+    incident: IncidentView | None = None
 
 
 class ActivationList(msgspec.Struct, frozen=True):

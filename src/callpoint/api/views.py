@@ -85,6 +85,7 @@ def activation_view(
         findings=found.findings,
         review=_review_view(found, reviewers, overdue=_is_overdue(found, view)),
         voided=voided,
+        incident=incident_view(view, incident) if incident else None,
     )
 
 

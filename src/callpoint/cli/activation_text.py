@@ -4,9 +4,11 @@ import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 
-from callpoint.api.messages import ActivationView, LeaseView
+from callpoint.api.messages import ActivationView, IncidentView, LeaseView
 from callpoint.cli.words import listed, moment, plural, shown, span, until
 from callpoint.domain.activation import PENDING, ActivationState
+from callpoint.domain.incident import DECLARED
+from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import LeaseState
 
 _LABEL = 15
@@ -25,12 +27,17 @@ def headline(view: ActivationView) -> str:
 
 
 def asked(view: ActivationView) -> Iterator[str]:
-    """Exactly what an approver signs over, each fact on its line."""
+    """Exactly what an approver signs over, each fact on its line.
+
+    Of the incident a vote covers the id alone; the rest is marked as the server's word.
+    """
     request = view.request
     yield f"activation {view.id} of {request.eligibility}"
     behind = listed(request.persons)
     yield _row("who", f"{request.principal} ({_mode(view)}; persons behind it: {behind})")
     yield _row("incident", request.incident or "(none: planned work needs none)")
+    if request.incident:
+        yield from _incident(view)
     for opening in request.opens:
         target, _, role = opening.partition(":")
         yield _row("opens", f"{target} as {role}")
@@ -46,6 +53,28 @@ def asked(view: ActivationView) -> Iterator[str]:
     yield from _risks(view)
     yield _row("needs", _needs(view))
     yield _row("digest", view.digest)
+
+
+def _incident(view: ActivationView) -> Iterator[str]:
+    """What justifies it: severity, state now, targets, who vouches for it, and its title."""
+    held = view.incident
+    if held is None or held.id != view.request.incident:
+        yield _row("", "! the server does not say what it is: `callpoint incident list`")
+        return
+    names = listed(held.targets)
+    yield _row("", f"as the server says: {held.severity}, {held.state} now, names {names}")
+    age = span(view.now - held.opened_at)
+    yield _row("", f"since {moment(held.opened_at)} ({age}), {_vouched(held)}")
+    for n, line in enumerate(_quoted(held.title)):
+        yield _row("titled" if n == 0 else "", line)
+
+
+def _vouched(held: IncidentView) -> str:
+    if held.source != DECLARED:
+        silent = ", which is silent now" if held.state is IncidentState.UNKNOWN else ""
+        return f"reported by the source {held.source}{silent}"
+    confirmed = f"confirmed by {held.confirmed_by}" if held.confirmed_by else "confirmed by nobody"
+    return f"declared by {held.declared_by}, {confirmed}"
 
 
 def _mode(view: ActivationView) -> str:

@@ -42,6 +42,8 @@ def verify_ballot(
             "domain": (statement.domain, DOMAIN),
             "activation": (statement.activation, activation),
             "activation shown": (request.activation, activation),
+            # What it says of the incident is no part of the digest; that it is this one can be told.
+            "incident shown": (_incident_shown(view), request.incident),
             "installation": (statement.installation, installation),
             "installation shown": (request.installation, installation),
             "request digest": (statement.request_digest, request.digest()),
@@ -55,6 +57,11 @@ def verify_ballot(
     )
     verify_words(view)
     return statement
+
+
+def _incident_shown(view: ActivationView) -> str:
+    """A server that shows none says no more about it than the request itself does."""
+    return view.incident.id if view.incident else view.request.incident
 
 
 def _must_equal(pairs: dict[str, tuple[str, str]]) -> None:
