@@ -105,7 +105,7 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize(("changes", "words"), SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("changes, words", SOURCES.values(), ids=SOURCES)
 def test_what_the_server_says_of_the_incident(
     tmp_path: Path, changes: dict[str, object], words: str
 ):

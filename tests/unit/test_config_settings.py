@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from callpoint.cli.keyring import state_directory
 from callpoint.config.settings import FILE, Settings, StoreKind, home_directory, load_settings
 from callpoint.domain.errors import ConfigError, ConfigErrors, RequestError
 
@@ -101,6 +102,14 @@ def test_where_home_is():
     known = {"CALLPOINT_HOME": "/srv/callpoint", "HOME": "/home/ann"}
     assert home_directory("/x", known) == Path("/x")
     assert home_directory(None, known) == Path("/srv/callpoint")
-    assert home_directory(None, {"HOME": "/home/ann"}) == Path("/home/ann/.callpoint")
+    assert home_directory(None, {"HOME": "/home/ann"}) == Path("/home/ann/.callpoint/server")
     with pytest.raises(RequestError):
         home_directory(None, {})
+
+
+def test_server_and_client_share_no_folder(monkeypatch: pytest.MonkeyPatch):
+    """Both keep a `keys/`: neither's default place is the other's."""
+    monkeypatch.setenv("HOME", "/home/ann")
+    home, state = home_directory(None, {"HOME": "/home/ann"}), state_directory({})
+    assert home / "keys" != state / "keys"
+    assert {child.name for child in (home, *home.parents) if child.parent == state} == {"server"}

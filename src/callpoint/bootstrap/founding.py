@@ -186,7 +186,7 @@ def _appearing(home: Path) -> Iterator[Home]:
     """A folder beside ``home`` that takes its place when the block ends well, else vanishes."""
     _must_be_free(home)
     try:
-        home.parent.mkdir(parents=True, exist_ok=True)
+        home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # as the client makes it
         draft = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))  # 0700
     except OSError as error:
         raise _unwritable(home, error) from error

@@ -42,7 +42,7 @@ def verify_ballot(
             "domain": (statement.domain, DOMAIN),
             "activation": (statement.activation, activation),
             "activation shown": (request.activation, activation),
-            # What it says of the incident is no part of the digest; that it is this one can be told.
+            # The digest covers the incident's id alone, so at least that must be the one shown.
             "incident shown": (_incident_shown(view), request.incident),
             "installation": (statement.installation, installation),
             "installation shown": (request.installation, installation),

@@ -30,7 +30,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--home",
     type=_FOLDER,
-    help="The folder to make.  [default: $CALLPOINT_HOME, else ~/.callpoint]",
+    help="The folder to make.  [default: $CALLPOINT_HOME, else ~/.callpoint/server]",
 )
 @click.option("--config", "directory", type=_FOLDER, help="The configuration directory.")
 @click.option(

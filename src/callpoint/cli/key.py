@@ -23,7 +23,7 @@ def home_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--home",
         type=click.Path(file_okay=False, path_type=Path),
-        help="The installation's folder.  [default: $CALLPOINT_HOME, else ~/.callpoint]",
+        help="The installation's folder.  [default: $CALLPOINT_HOME, else ~/.callpoint/server]",
     )(function)
 
 

@@ -19,7 +19,7 @@ _TRIAL = "TRIAL: one governor alone rules here; name two or more before you depe
 @click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
-    help="The installation's folder.  [default: $CALLPOINT_HOME, else ~/.callpoint]",
+    help="The installation's folder.  [default: $CALLPOINT_HOME, else ~/.callpoint/server]",
 )
 @click.option("--listen", metavar="HOST:PORT", help="Instead of what server.toml says.")
 @click.pass_context

@@ -173,7 +173,9 @@ class Settings:
 
 
 def home_directory(option: str | None, environment: Mapping[str, str]) -> Path:
-    """The home directory: the option, else ``CALLPOINT_HOME``, else ``.callpoint`` below ``HOME``.
+    """The home directory: the option, ``CALLPOINT_HOME``, or ``.callpoint/server`` below ``HOME``.
+
+    Not ``.callpoint`` itself: that is the client's (``cli.keyring``), and both have ``keys/``.
 
     Raises:
         RequestError: Nothing says where it is.
@@ -182,7 +184,7 @@ def home_directory(option: str | None, environment: Mapping[str, str]) -> Path:
     if named:
         return Path(named)
     if user := environment.get("HOME"):
-        return Path(user) / ".callpoint"
+        return Path(user) / ".callpoint" / "server"
     raise RequestError(
         "no home directory is known", way_out=f"set {HOME_VARIABLE}, or name it with --home DIR"
     )
