@@ -58,7 +58,7 @@ def test_one_step_by_keys_on_this_machine(here: Homestead):
     assert (pinned.number, pinned.installation) == (1, home.installation().id)
     assert {path.name for path in here.root.iterdir() if path.name.startswith(".")} == set()
     again = here.run("init", "--home", here.home, "--config", here.config, *signers)
-    assert (again.returncode, "is not empty" in again.stderr) == (4, True)
+    assert (again.returncode, "holds an installation already" in again.stderr) == (4, True)
 
 
 def test_too_few_signatures_make_nothing(here: Homestead):
