@@ -100,7 +100,7 @@ def configuration(*eligibilities: Eligibility, targets: tuple[str, ...] = ()) ->
         "commanders": ("bob", "carol", "dave"),
         "security": ("erin", "frank"),
     }
-    roles = (TargetRole("read"), TargetRole("repair"))  # in the order of a file
+    roles = tuple(TargetRole(r, {"parent": f"orders_{r}"}) for r in ("read", "repair"))
     return Configuration(
         governance=Governance(
             {g: Signer(g).public for g in ("gina", "hugo")}, 2, ("group:security",)
@@ -108,9 +108,23 @@ def configuration(*eligibilities: Eligibility, targets: tuple[str, ...] = ()) ->
         persons={p: Person(p) for p in PEOPLE},
         groups={name: Group(name, members) for name, members in groups.items()},
         principals={p.id: p for p in principals},
-        targets={n: Target(n, "simulated", "production", roles) for n in sorted(names)},
+        targets={
+            n: Target(n, "postgresql", "production", roles, settings=_settings(n))
+            for n in sorted(names)
+        },
         eligibilities={e.id: e for e in chosen},
     )
+
+
+def _settings(target: str) -> dict[str, str | int | bool | tuple[str, ...]]:
+    """What a file that names only the DSN says: publishing takes nothing that no file can say."""
+    variable = target.upper().replace("-", "_") + "_DSN"
+    return {
+        "dsn_env": variable,
+        "connection_limit": 5,
+        "mode": "functions",
+        "schema": "callpoint",
+    }
 
 
 def build_decider(bundle: Bundle) -> Decider:

@@ -153,7 +153,6 @@ def _founded(
     lines += [
         f"next: callpoint target prepare {target.id} --config {config} --home {home}"
         for target in targets
-        if target.connector != "simulated"
     ]
     return [*lines, f"next: callpoint serve --home {home}"]
 

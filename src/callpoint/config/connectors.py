@@ -148,7 +148,4 @@ _POSTGRESQL = ConnectorShape(
     ),
 )
 
-CONNECTORS: dict[str, ConnectorShape] = {
-    "postgresql": _POSTGRESQL,
-    "simulated": ConnectorShape(settings=(), role=()),
-}
+CONNECTORS: dict[str, ConnectorShape] = {"postgresql": _POSTGRESQL}
