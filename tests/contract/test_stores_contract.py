@@ -14,7 +14,6 @@ from callpoint.domain.errors import (
 )
 from callpoint.ports.stores import Where
 from tests.contract.store_benches import (
-    MemoryBench,
     Other,
     Thing,
     add,
@@ -251,11 +250,9 @@ async def test_the_clock_stands_still_within_a_transaction(store):
 # -- closing ----------------------------------------------------------------------------------
 
 
-async def test_close_finishes_what_was_accepted(bench):
+async def test_close_finishes_what_was_accepted(disk_bench):
     """Whatever was accepted before close is done; after it the store says that it is closed."""
-    if isinstance(bench, MemoryBench):
-        pytest.skip("the fake has nothing to close")
-    store = await bench.open()
+    store = await disk_bench.open()
     running = [asyncio.ensure_future(store.transact(add("a:1", issued()))) for _ in range(20)]
     await asyncio.sleep(0)
     await store.close()
@@ -264,7 +261,7 @@ async def test_close_finishes_what_was_accepted(bench):
         await store.transact(add("a:1", issued()))
     with pytest.raises(StoreUnavailableError, match="closed"):
         await store.read(lambda v: v.now())
-    again = await bench.open()
+    again = await disk_bench.open()
     assert len(await again.read(lambda v: v.entries("a:1"))) == 20
     await again.close()
 

@@ -5,6 +5,7 @@ It never asks the PDP, never waits for the log, and leaves every lease due for r
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import PENDING, Activation, ActivationState, EndReason
+from callpoint.domain.errors import TamperError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.ports.stores import Transaction, View, Where
@@ -41,6 +42,17 @@ def end_lease(tx: Transaction, lease: Lease, reason: str) -> Lease:
 def leases(view: View, activation: str) -> tuple[Lease, ...]:
     """Every lease of an activation; a spoilt one is for reconciliation, as an unknown account."""
     return view.select(Lease, Where(parent=activation, skip_spoilt=True))
+
+
+def row_of(view: View, lease: Lease) -> Activation | None:
+    """The row of a lease's activation; None when it does not parse: it keeps no credential alive.
+
+    Whoever reads it to give something finds the damage; the log has what the row cannot take.
+    """
+    try:
+        return view.get(Activation, lease.activation)
+    except TamperError:
+        return None
 
 
 def _withdraw(tx: Transaction, activation: Activation, reason: EndReason, actor: str) -> Activation:

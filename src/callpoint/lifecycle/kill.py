@@ -11,12 +11,12 @@ import msgspec
 from callpoint.domain import event as ev
 from callpoint.domain.activation import UNFINISHED, Activation, EndReason
 from callpoint.domain.eligibility import parse_opening
-from callpoint.domain.errors import DeniedError, RequestError, TamperError
+from callpoint.domain.errors import DeniedError, RequestError
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.untrusted import printable
-from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.ending import end, end_lease, row_of
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.revoke import revoke_now
 from callpoint.lifecycle.services import Services
@@ -66,9 +66,13 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
 
     def work(tx: Transaction) -> tuple[str, ...]:
         found = [a for a in _unfinished(tx) if _covers(scope, about, a)]
-        _must_be_allowed(caller, found)
+        rowless = _rowless(tx, scope, about)
+        owners = {a.request.principal for a in found} | {lease.principal for lease in rowless}
+        _must_be_allowed(caller, owners)
         for activation in found:
             end(tx, activation, EndReason.KILLED, caller.principal.id)
+        for lease in rowless:
+            end_lease(tx, lease, EndReason.KILLED)
         ended = tuple(activation.id for activation in found)
         order = ev.KillOrdered(
             actor=caller.principal.id,
@@ -116,10 +120,10 @@ def _covers(scope: Scope, about: str, found: Activation) -> bool:
             return True
 
 
-def _must_be_allowed(caller: Caller, found: list[Activation]) -> None:
+def _must_be_allowed(caller: Caller, owners: set[str]) -> None:
     if caller.principal.kind is PrincipalKind.HUMAN:
         return
-    if any(a.request.principal != caller.principal.id for a in found):
+    if owners - {caller.principal.id}:
         raise DeniedError(
             f"{caller.principal.id} is a {caller.principal.kind} and can only end its own",
             way_out="ask a person to run `callpoint kill`",
@@ -137,8 +141,29 @@ async def _revoke_all(services: Services, scope: Scope, about: str) -> tuple[str
     return tuple(lease.id for lease in await services.store.read(ending))
 
 
+def _rowless(tx: Transaction, scope: Scope, about: str) -> tuple[Lease, ...]:
+    """Live leases whose activation's row was spoilt, as far as the scope covers them."""
+    where = Where(states=(LeaseState.PLANNED, LeaseState.LIVE), limit=_ALL, skip_spoilt=True)
+    return tuple(
+        lease
+        for lease in tx.select(Lease, where)
+        if row_of(tx, lease) is None and _covers_lease(tx, scope, about, lease)
+    )
+
+
 def _covers_lease(view: View, scope: Scope, about: str, lease: Lease) -> bool:
-    try:
-        return _covers(scope, about, view.get(Activation, lease.activation))
-    except TamperError:
-        return scope is Scope.EVERYTHING  # nobody can say whose it is
+    """By its activation, or, where that row is spoilt, by what the lease itself tells."""
+    activation = row_of(view, lease)
+    if activation is not None:
+        return _covers(scope, about, activation)
+    match scope:
+        case Scope.ACTIVATION:
+            return lease.activation == about
+        case Scope.PRINCIPAL:
+            return lease.principal == about
+        case Scope.TARGET:
+            return lease.plan.target == about
+        case Scope.INCIDENT:
+            return False  # nobody can say for which it was
+        case Scope.EVERYTHING:
+            return True

@@ -20,7 +20,6 @@ from datetime import timedelta
 import msgspec
 
 from callpoint.domain import event as ev
-from callpoint.domain.activation import Activation
 from callpoint.domain.errors import (
     CallpointError,
     TargetError,
@@ -32,6 +31,7 @@ from callpoint.domain.lease import Lease, LeaseState, Rung
 from callpoint.domain.review import Finding
 from callpoint.domain.untrusted import bounded, printable
 from callpoint.lifecycle.announce import announce_stuck
+from callpoint.lifecycle.ending import row_of
 from callpoint.lifecycle.removal import NOT_TRIED, Removal, remove
 from callpoint.lifecycle.residual import connector
 from callpoint.lifecycle.services import Services
@@ -153,8 +153,9 @@ def _bury(tx: Transaction, held: Lease, removal: Removal) -> Lease:
     if found.state is not LeaseState.ENDING:
         return found
     now = tx.now()
-    activation = tx.get(Activation, held.activation)
-    residue = tuple(f for f in _findings(held, removal) if f not in activation.findings)
+    activation = row_of(tx, held)
+    known = activation.findings if activation else ()
+    residue = tuple(f for f in _findings(held, removal) if f not in known)
     event = ev.LeaseEnded(
         lease=held.id,
         target=held.plan.target,
@@ -164,7 +165,8 @@ def _bury(tx: Transaction, held: Lease, removal: Removal) -> Lease:
         residue=residue,
     )
     tx.append(activation_stream(held.activation), event)
-    tx.put(activation.apply(event, now))
+    if activation is not None:
+        tx.put(activation.apply(event, now))
     return tx.put(found.buried(now, removal.evidence))
 
 
@@ -213,13 +215,14 @@ async def _retry_later(
 
 def _raise_findings(tx: Transaction, held: Lease, residue: tuple[Finding, ...]) -> None:
     """Record what is new of it."""
-    activation = tx.get(Activation, held.activation)
+    row = row_of(tx, held)
+    activation = row
     for finding in residue:
-        if finding not in activation.findings:
+        if activation is None or finding not in activation.findings:
             event = ev.FindingRaised(finding=finding, lease=held.id)
             tx.append(activation_stream(held.activation), event)
-            activation = activation.apply(event, tx.now())
-    if activation != tx.get(Activation, held.activation):
+            activation = activation and activation.apply(event, tx.now())
+    if activation is not None and activation != row:
         tx.put(activation)
 
 

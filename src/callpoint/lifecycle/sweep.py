@@ -20,7 +20,7 @@ from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.review import Finding
 from callpoint.lifecycle.announce import announce
-from callpoint.lifecycle.ending import end, end_lease
+from callpoint.lifecycle.ending import end, end_lease, row_of
 from callpoint.lifecycle.revoke import revoke
 from callpoint.lifecycle.services import Services
 from callpoint.ports.stores import Transaction, View, Where
@@ -153,14 +153,12 @@ def _expire(tx: Transaction, lease: str) -> None:
     found = tx.get(Lease, lease)
     if found.due_at is None or tx.now() < found.due_at:
         return
-    activation = tx.get(Activation, found.activation)
-    match found.state:
-        case LeaseState.PLANNED:
-            end(tx, activation, EndReason.ISSUE_FAILED)
-        case LeaseState.LIVE:
-            end(tx, activation, EndReason.EXPIRED)
-        case _:
-            return
+    reason = EndReason.ISSUE_FAILED if found.state is LeaseState.PLANNED else EndReason.EXPIRED
+    if found.state not in (LeaseState.PLANNED, LeaseState.LIVE):
+        return
+    activation = row_of(tx, found)
+    if activation is not None:
+        end(tx, activation, reason)
     again = tx.get(Lease, lease)
     if again.state in (LeaseState.PLANNED, LeaseState.LIVE):
-        end_lease(tx, again, EndReason.EXPIRED)
+        end_lease(tx, again, reason)
