@@ -70,6 +70,7 @@ async def test_a_target_that_is_dead_for_an_hour_is_tried_all_the_time_and_then_
     assert len(loud) == stuck.attempts.bit_length()
     notices = [n for n in stage.notices.said if n.kind == "lease:stuck"]
     assert len(notices) == len(loud)
+    assert {n.to for n in notices} == {("erin", "frank", "gina", "hugo")}
     stage.targets["orders-db"].down = False
     stage.clock.advance(timedelta(seconds=61))
     await sweep.sweep(world.services)

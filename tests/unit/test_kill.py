@@ -4,7 +4,7 @@ import pytest
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import ActivationState, EndReason
-from callpoint.domain.errors import DeniedError, RequestError
+from callpoint.domain.errors import DeniedError, RequestError, UnavailableError
 from callpoint.lifecycle import give_back, kill
 from tests.fakes.invariants import told
 from tests.fakes.stage import BOTH, Deciders, Stage, make_stage
@@ -122,6 +122,19 @@ async def test_the_order_is_recorded_with_what_it_ended_and_wakes_people():
     assert len(second.activations) == 4
     notice = stage.notices.said[-1]
     assert (notice.kind, notice.urgent) == ("kill:ordered", True)
+    assert notice.to == ("erin", "frank", "gina", "hugo"), "security and governors"
+
+
+async def test_a_kill_before_any_rules_are_known_tells_everybody_who_watches():
+    """A process that has proven no configuration yet kills all the same, and names nobody."""
+    stage, world, ids = await staged()
+    fresh = stage.node().services
+    killed = await kill.kill(fresh, world.caller("bob"), S.EVERYTHING)
+    assert (set(killed.activations), killed.alive) == (set(ids.values()), ())
+    with pytest.raises(UnavailableError):
+        _ = fresh.rules.last_proven
+    notice = stage.notices.said[-1]
+    assert (notice.kind, notice.to) == ("kill:ordered", ())
 
 
 async def test_killing_what_is_dead_already_ends_nothing():

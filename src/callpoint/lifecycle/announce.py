@@ -3,6 +3,7 @@
 from callpoint.domain.activation import Activation
 from callpoint.domain.approval import QuorumTally, tally
 from callpoint.domain.configuration import Configuration
+from callpoint.domain.errors import UnavailableError
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
 from callpoint.domain.span import format_span
@@ -62,13 +63,27 @@ async def announce(
     )
 
 
+def watchers(services: Services) -> tuple[str, ...]:
+    """Governors and security by the last proven configuration; empty, so everybody, without one.
+
+    What takes away tells them, so it reads nothing and waits for nothing: a bundle that does not
+    load must not hold up a revocation (I11).
+    """
+    try:
+        configuration = services.rules.last_proven
+    except UnavailableError:
+        return ()
+    governance = configuration.governance
+    return tuple(sorted({*governance.governors, *configuration.persons_in(governance.security)}))
+
+
 async def announce_stuck(services: Services, lease: Lease, error: str) -> None:
     """A credential that does not die wakes everybody who watches (I6)."""
     await services.notifier.notify(
         Notice(
             kind="lease:stuck",
             about=lease.activation,
-            to=(),
+            to=watchers(services),
             text=f"{lease.plan.account} on {lease.plan.target} is not revoked after"
             f" {lease.attempts} attempts ({lease.rung}): {error}",
             urgent=True,

@@ -16,6 +16,7 @@ from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.untrusted import printable
+from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.ending import end, end_lease, row_of
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.revoke import revoke_now
@@ -92,7 +93,7 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
         Notice(
             kind="kill:ordered",
             about=about or scope,
-            to=(),
+            to=watchers(services),
             text=f"{caller.principal.id} killed {what}: activations ended: {len(ended)},"
             f" credentials not yet proven dead: {len(alive)}",
             urgent=True,
