@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from callpoint.cli import main, words
 from callpoint.cli import program as program_module
 from callpoint.cli.invocation import Invocation
 from callpoint.cli.program import program
+from callpoint.cli.unread import writing
 from callpoint.domain.errors import RequestError
 from tests.fakes.canned_api import CannedApi, view
 from tests.fakes.machine import FakeMachine, Shell
@@ -67,11 +69,11 @@ def test_help_loads_nothing_heavy():
         "import sys\nfrom callpoint.cli import main\nsys.argv = ['callpoint', '--help']\n"
         "try:\n    main()\nexcept SystemExit as e:\n    assert e.code == 0, e.code\n"
         f"print('LOADED', [m for m in {HEAVY!r} if m in sys.modules])\n"
-        "print('VERBS', [m for m in sys.modules if m.startswith('callpoint.cli.')])\n"
+        "print('VERBS', sorted(m for m in sys.modules if m.startswith('callpoint.cli.')))\n"
     )
     done = run_python(code)
     assert "LOADED []" in done.stdout, done.stdout + done.stderr
-    verbs = "VERBS ['callpoint.cli.exit_codes', 'callpoint.cli.program']"
+    verbs = "VERBS ['callpoint.cli.exit_codes', 'callpoint.cli.program', 'callpoint.cli.unread']"
     assert verbs in done.stdout
 
 
@@ -131,6 +133,70 @@ def test_a_full_disk_under_the_answer_is_told(output: str):
         pytest.raises(RequestError, match="No space left on device"),
     ):
         run.show({"id": "x"}, ["x"])
+
+
+def run_into(out: int, *arguments: str, err: int = subprocess.PIPE) -> tuple[int, str]:
+    """The exit code and stderr of the command with its standard output in ``out``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "callpoint", *arguments],
+        stdout=out,
+        stderr=err,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        check=False,
+    )
+    return done.returncode, done.stderr or ""
+
+
+@pytest.fixture
+def closed_pipe() -> Iterator[int]:
+    """A pipe whose reader is gone before anything is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """A place that takes nothing."""
+    writer = os.open("/dev/full", os.O_WRONLY)
+    yield writer
+    os.close(writer)
+
+
+CHECK = ("check", "--config", str(ROOT / "examples" / "orders"))
+ANSWERS = [("--help",), ("--version",), ("status", "--help"), CHECK]
+
+
+@pytest.mark.parametrize("arguments", ANSWERS, ids=" ".join)
+def test_a_reader_that_went_away_is_no_defect(closed_pipe: int, arguments: tuple[str, ...]):
+    """`callpoint … | head -0` ends as tools do that SIGPIPE ends, without a word."""
+    assert run_into(closed_pipe, *arguments) == (141, "")
+
+
+@pytest.mark.parametrize("arguments", ANSWERS, ids=" ".join)
+def test_a_full_place_is_told_without_a_traceback(full: int, arguments: tuple[str, ...]):
+    """Help into a full disk is refused in words like every other error."""
+    code, told = run_into(full, *arguments)
+    assert code == 2
+    assert told.startswith("error: the answer cannot be written: No space left on device\n")
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("arguments", [("kill", "nothing"), ("check", "--config", "/nowhere")])
+def test_an_error_that_nobody_reads_keeps_its_code(
+    closed_pipe: int, full: int, arguments: tuple[str, ...]
+):
+    """Where stderr takes nothing either, the exit code still says what was wrong."""
+    assert run_into(closed_pipe, *arguments, err=closed_pipe) == (2, "")
+    assert run_into(full, *arguments, err=full) == (2, "")
+
+
+def test_another_closed_pipe_is_not_taken_for_the_answer():
+    """A file or socket of ours that breaks is no reader who went away."""
+    with pytest.raises(BrokenPipeError), writing():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 @pytest.mark.parametrize("before", [True, False])

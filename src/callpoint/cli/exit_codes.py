@@ -11,6 +11,7 @@
 | 6 | UnavailableError | a part of Callpoint itself: wait, or repair it |
 | 7 | TamperError | stop, and investigate |
 | 130 | | nobody's: it was interrupted, or a question was answered with no |
+| 141 | | nobody's: whoever read the answer went away, as in `callpoint status | head -1` |
 
 Codes are an interface: scripts branch on them, so none ever changes its meaning.
 """
@@ -20,7 +21,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import NoReturn, ParamSpec, TextIO, TypeVar
 
@@ -52,6 +53,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 6
     TAMPER = 7
     INTERRUPTED = 130
+    UNREAD = 141
 
 
 _CODES: tuple[tuple[type[CallpointError], ExitCode], ...] = (
@@ -165,8 +167,9 @@ def reported(command: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _leave(errors: tuple[CallpointError, ...], output: str) -> NoReturn:
-    for error in errors:
-        say(error, output=output)
+    with suppress(OSError):  # nobody reads stderr: then the code alone says it
+        for error in errors:
+            say(error, output=output)
     raise SystemExit(max(exit_code(error) for error in errors))
 
 

@@ -11,6 +11,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from callpoint.cli.exit_codes import ExitCode
+from callpoint.cli.unread import let_go, writing
 
 DEFAULT_SERVER = "http://127.0.0.1:8750"
 
@@ -127,9 +129,28 @@ class Program(click.Group):
         except click.ClickException as error:
             _wrong_usage(error, given)
         except click.Abort:
-            click.echo("interrupted; `callpoint status` says how things stand", err=True)
+            with suppress(OSError):  # nobody reads stderr: the code says it
+                click.echo("interrupted; `callpoint status` says how things stand", err=True)
             sys.exit(ExitCode.INTERRUPTED)
+        finally:
+            let_go()
         sys.exit(done if isinstance(done, int) else ExitCode.OK)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 -- click's signature
+    ) -> click.Context:
+        """Read the arguments; `--help` and `--version` are written meanwhile."""
+        with writing():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- click's signature
+        """Run the verb."""
+        with writing():
+            return super().invoke(ctx)
 
 
 def _is_text(argument: str) -> bool:
@@ -150,6 +171,12 @@ def _command_of(module: ModuleType, name: str) -> click.Command:
 
 def _wrong_usage(error: click.ClickException, given: Sequence[str]) -> NoReturn:
     """Say it in the format that was asked for."""
+    with suppress(OSError):  # nobody reads stderr: the code says it
+        _say_usage(error, given)
+    sys.exit(ExitCode.BAD_INPUT)
+
+
+def _say_usage(error: click.ClickException, given: Sequence[str]) -> None:
     if _asks_for_json(given):
         usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
         facts = {
@@ -162,7 +189,6 @@ def _wrong_usage(error: click.ClickException, given: Sequence[str]) -> NoReturn:
     else:
         for line in _said(error):
             click.echo(line, err=True)
-    sys.exit(ExitCode.BAD_INPUT)
 
 
 def _said(error: click.ClickException) -> Iterator[str]:
