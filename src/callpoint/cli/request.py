@@ -69,7 +69,9 @@ def _span(_: click.Context, __: click.Parameter, text: str | None) -> timedelta 
     default=str(Purpose.RECOVER),
     show_default=True,
 )
-@click.option("--for", "ttl", callback=_span, metavar="SPAN", help="Shorter than allowed: 15m.")
+@click.option(
+    "--for", "ttl", callback=_span, metavar="SPAN", help="Shorter than allowed, 1m at least: 15m."
+)
 @click.option("--open", "opens", multiple=True, metavar="TARGET:ROLE", help="Less than it opens.")
 @click.option("--source", "sources", multiple=True, metavar="CIDR", help="Where you connect from.")
 @click.option("--resume", metavar="ID", help="Go on with a request that you made before.")

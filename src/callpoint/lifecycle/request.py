@@ -28,6 +28,9 @@ from callpoint.ports.stores import Transaction, View
 
 JUSTIFICATION_LIMIT = 2000
 JUSTIFICATION_LEAST = 10
+SHORTEST = timedelta(minutes=1)
+"""The shortest time that can be asked for, as in a configuration: psql is up within it."""
+
 _NONCE_SIZE = 16
 _INCIDENT_LIMIT = 128
 _SOURCES_LIMIT = 16
@@ -141,10 +144,11 @@ def _check(services: Services, ask: Ask, eligibility: Eligibility) -> None:
             f"{eligibility.id} is not for purpose {ask.purpose}",
             way_out=f"it is for: {', '.join(eligibility.purposes)}",
         )
-    if ask.ttl is not None and not timedelta(0) < ask.ttl <= eligibility.ttl:
+    if ask.ttl is not None and not SHORTEST <= ask.ttl <= eligibility.ttl:
+        low, high = format_span(SHORTEST), format_span(eligibility.ttl)
         raise RequestError(
-            f"{eligibility.id} lasts at most {format_span(eligibility.ttl)}",
-            way_out="ask for less with --for, or leave it out",
+            f"{eligibility.id} lasts at least {low} and at most {high}",
+            way_out=f"ask for {low} to {high} with --for, or leave it out",
         )
     if len(ask.incident) > _INCIDENT_LIMIT:
         raise RequestError(f"an incident's name has at most {_INCIDENT_LIMIT} characters")
