@@ -62,7 +62,10 @@ async def test_a_whole_emergency(face: Face):  # noqa: PLR0915 -- a story is rea
     checkpoint = (await face.client.get("/v1/checkpoint")).text
     judgement = {"verdict": "justified", "checkpoint": " ".join(checkpoint.split("\n")[1:3])}
     closed = await face.post("erin", f"{path}/review", judgement)
-    assert (closed["state"], closed["next"]) == ("reviewed", "closed: justified")
+    assert (closed["state"], closed["next"]) == (
+        "reviewed",
+        "the verdict is justified; nothing is left to do",
+    )
 
     evidence = await face.get("erin", f"{path}/bundle")
     assert evidence["activation"] == made["id"]

@@ -8,10 +8,21 @@ from pathlib import Path
 import pytest
 
 from callpoint.api.messages import InstallationView, LogEntries, LogEntry
+from callpoint.cli.evidence_text import events, parse_evidence
 from callpoint.domain.errors import DeniedError
 from tests.fakes.canned_api import CannedApi, refusal, view
 from tests.fakes.machine import Shell
-from tests.fakes.sample_log import ACTIVATION, INSTALLATION, SIGNER, VKEY, packed, sample_log
+from tests.fakes.sample_log import (
+    ACTIVATION,
+    INCIDENT,
+    INSTALLATION,
+    SIGNER,
+    STREAM,
+    VKEY,
+    SampleLog,
+    packed,
+    sample_log,
+)
 
 LOG = sample_log()
 ID = "abcdefghij01"
@@ -162,6 +173,50 @@ def test_a_review_keeps_the_evidence_that_it_saw(erin: Shell, api: CannedApi, tm
     path = tmp_path / "bad.json"
     assert erin.run("review", ID, "--out", path).exit_code == 7
     assert path.read_bytes() == bundle_of_this()
+
+
+PLAN = {
+    "connector": "postgresql",
+    "target": "orders-db",
+    "role": "repair",
+    "handle": "h",
+    "account": "cp_h",
+    "not_after": "2026-11-24T05:09:13.000001Z",
+}
+SAID = [
+    (
+        "activation:activated",
+        {"not_after": "2026-11-24T05:09:13.000001Z", "plans": [PLAN], "decisions": []},
+        "activation:activated: not after 2026-11-24 05:09:13 UTC",
+    ),
+    (
+        "lease:issued",
+        {"lease": "l1", "target": "orders-db", "box_sha256": "0", "residual": "PT30.04S"},
+        "lease:issued: lease l1; residual 30 s; target orders-db",
+    ),
+    ("activation:approved", {"persons": ["bo", "cy"]}, "activation:approved: persons bo, cy"),
+    (
+        "finding:raised",
+        {"finding": {"kind": "residue", "text": "a table"}, "lease": "l1"},
+        "finding:raised: finding residue: a table; lease l1",
+    ),
+    (
+        "target:moved",
+        {"actor": "ana", "at_rest": "PT3S", "steps": {"n": 1}, "tries": [2, "x"]},
+        'target:moved by ana: at rest PT3S; steps {"n":1}; tries 2, x',
+    ),
+]
+
+
+@pytest.mark.parametrize("kind, data, words", SAID, ids=[kind for kind, _, _ in SAID])
+def test_what_is_proven_is_written_for_people(kind: str, data: dict[str, object], words: str):
+    """Times, spans, lists and findings are words; what a newer version wrote stays as it is."""
+    log = SampleLog()
+    log.add("installation", "installation:created", {})
+    log.add(INCIDENT, "incident:declared", {})
+    log.add(STREAM, kind, data)
+    (line,) = events(parse_evidence(packed(log.bundle())))
+    assert line == f"  2026-11-24 04:09:13 UTC  {words}"
 
 
 @pytest.mark.parametrize(

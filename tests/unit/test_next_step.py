@@ -9,6 +9,7 @@ from callpoint.api.next_step import next_step
 from callpoint.api.views import activation_view
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import QuorumTally, Verdict
+from callpoint.domain.review import Review, ReviewVerdict
 from callpoint.lifecycle import give_back, review
 from callpoint.lifecycle.review import Judgement
 from tests.fakes.world import World, make_world
@@ -104,6 +105,22 @@ async def test_after_its_end_revocation_then_review():
     assert "the verdict was due" in await said(world, made.id)
 
 
+async def test_what_is_reviewed_names_the_verdict():
+    """After its state the sentence reads as one."""
+    world = await make_world()
+    await world.incident()
+    made = await world.ask()
+    closed = Review(
+        opened_at=made.request.requested_at,
+        triage_by=made.request.requested_at,
+        close_by=made.request.requested_at,
+        verdict=ReviewVerdict.JUSTIFIED,
+    )
+    reviewed = msgspec.structs.replace(made, state=ActivationState.REVIEWED, review=closed)
+    text = next_step(reviewed, NOBODY, (), (), made.request.requested_at)
+    assert text == "the verdict is justified; nothing is left to do"
+
+
 @pytest.mark.parametrize(
     "state", [ActivationState.DENIED, ActivationState.LAPSED, ActivationState.WITHDRAWN]
 )
@@ -113,7 +130,7 @@ async def test_what_opened_nothing_is_closed(state):
     await world.incident()
     made = msgspec.structs.replace(await world.ask(), state=state)
     text = next_step(made, NOBODY, (), (), made.request.requested_at)
-    assert text == f"closed: it was {state} and opened nothing"
+    assert text == "it opened nothing, and nothing is left to do"
 
 
 async def test_another_day_is_named():
@@ -157,7 +174,7 @@ async def test_a_vote_is_shown_with_its_comment():
 
     view = await world.services.store.read(read)
     assert [(v.person, v.verdict) for v in view.votes] == [("carol", "approve"), ("dave", "deny")]
-    assert view.next.startswith("closed: it was denied")
+    assert view.next.startswith("it opened nothing")
 
 
 def test_the_judgement_type_is_the_wire_type():

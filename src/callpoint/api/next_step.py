@@ -37,9 +37,9 @@ def next_step(
             return _ended(found, leases, reviewers, now)
         case ActivationState.REVIEWED:
             verdict = found.review.verdict if found.review else None
-            return f"closed: {verdict}"
+            return f"the verdict is {verdict}; nothing is left to do"
         case ActivationState.DENIED | ActivationState.LAPSED | ActivationState.WITHDRAWN:
-            return f"closed: it was {found.state} and opened nothing"
+            return "it opened nothing, and nothing is left to do"
 
 
 def _requested(found: Activation, standing: QuorumTally, now: datetime) -> str:

@@ -4,14 +4,18 @@ Only for a bundle that `callpoint.audit.verify` found nothing in.
 """
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import msgspec
 
 from callpoint.api.messages import ActivationView
-from callpoint.audit.entry import Entry, parse_entry
+from callpoint.audit.entry import Entry, parse_entry, parse_time
 from callpoint.audit.verify.bundle import Bundle, BundleEntry
 from callpoint.cli.ballot import verify_words
+from callpoint.cli.words import moment, span
 from callpoint.domain.errors import TamperError
+from callpoint.domain.event import AnyEvent, parse
+from callpoint.domain.review import Finding
 
 # What a machine needs and a person does not: bytes, and what stands in the request already.
 _UNREAD = frozenset(
@@ -71,16 +75,39 @@ def events(bundle: Bundle) -> Iterator[str]:
         actor = entry.data.get("actor")
         what = f"{entry.type} by {actor}" if actor else entry.type
         said = "; ".join([*_personal(item), *_facts(entry)])
-        at = entry.at[:19].replace("T", " ")
-        yield f"  {at} UTC  {what}{': ' if said else ''}{said}"
+        yield f"  {moment(parse_time(entry.at))}  {what}{': ' if said else ''}{said}"
 
 
 def _facts(entry: Entry) -> Iterator[str]:
+    event = _event(entry)
     for name, value in entry.data.items():
         if name in _UNREAD or value in ("", None, [], {}):
             continue
-        words = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        yield f"{name} {words}"
+        yield f"{name.replace('_', ' ')} {_words(getattr(event, name, value))}"
+
+
+def _event(entry: Entry) -> AnyEvent | None:
+    """The entry as an event, whose times and spans are such; None when a newer version wrote it."""
+    try:
+        return parse(entry.type, entry.data)
+    except ValueError:
+        return None
+
+
+def _words(value: object) -> str:
+    match value:
+        case datetime():
+            return moment(value)
+        case timedelta():
+            return span(value)
+        case str():
+            return value
+        case Finding():
+            return f"{value.kind}: {value.text}"
+        case list() | tuple():
+            return ", ".join(map(_words, value))
+        case _:
+            return msgspec.json.encode(value).decode()
 
 
 def _personal(item: BundleEntry) -> Iterator[str]:
