@@ -62,6 +62,27 @@ def test_a_quiet_overview(tmp_path: Path):
     assert "reviewed" not in told.stdout
 
 
+@pytest.mark.parametrize(
+    "changes, ends",
+    [
+        ({}, "it is retried for ever"),
+        (
+            {"is_lost": True},
+            "if orders-db is gone for good, two governors run `callpoint attest {}`",
+        ),
+        ({"is_lost": True, "attested_by": ("gina",)}, "`callpoint attest {}`, as gina did"),
+    ],
+)
+def test_a_target_that_stays_silent_has_a_way_out(
+    tmp_path: Path, changes: dict[str, object], ends: str
+):
+    """The line of a stuck credential ends with the command, and with who gave it already."""
+    stuck = lease("ending", attempts=3, last_error="no answer", **changes)
+    told = shell_with(tmp_path, overview(stuck=(stuck,))).run("status").stdout
+    (line,) = [x for x in told.splitlines() if "no answer" in x]
+    assert line.endswith(ends.format(stuck.account))
+
+
 def test_an_overview_of_a_bad_night(tmp_path: Path):
     """Everything that needs somebody is a line with an exclamation mark."""
     seen = overview(

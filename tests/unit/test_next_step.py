@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from callpoint.api.next_step import next_step
-from callpoint.api.views import activation_view
+from callpoint.api.views import activation_view, lease_view
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import QuorumTally, Verdict
+from callpoint.domain.lease import LeaseState
 from callpoint.domain.review import Review, ReviewVerdict
-from callpoint.lifecycle import give_back, review
+from callpoint.lifecycle import give_back, review, sweep
 from callpoint.lifecycle.review import Judgement
 from tests.fakes.world import World, make_world
 
@@ -103,6 +104,39 @@ async def test_after_its_end_revocation_then_review():
     assert "the verdict is due 2026-03-06" in await said(world, made.id)
     world.clock.advance(timedelta(days=9))
     assert "the verdict was due" in await said(world, made.id)
+
+
+async def test_a_silent_target_has_a_way_out_from_the_third_attempt_on():
+    """Not before: a target that restarts needs nobody's word; then the account is named."""
+    world = await make_world()
+    await world.incident()
+    made = await world.active()
+    world.target.down = True
+    await give_back.give_back(world.services, world.caller("alice"), made.id)
+    for _ in range(2):
+        (lease,) = await world.leases(made.id)
+        assert "attest" not in await said(world, made.id)
+        assert not lease_view(lease).is_lost
+        world.clock.advance(world.services.limits.backoff_cap)
+        await sweep.sweep(world.services)
+    (lease,) = await world.leases(made.id)
+    assert lease.attempts == 3
+    assert lease_view(lease).is_lost
+    assert (await said(world, made.id)).endswith(
+        f"if orders-db is gone for good, two governors run `callpoint attest {lease.plan.account}`"
+    )
+
+
+async def test_a_target_that_refuses_is_not_lost():
+    """What answers is repaired there, and nobody is told to attest."""
+    world = await make_world()
+    await world.incident()
+    made = await world.active()
+    await give_back.give_back(world.services, world.caller("alice"), made.id)
+    (held,) = await world.leases(made.id)
+    answering = msgspec.structs.replace(held, state=LeaseState.ENDING, attempts=9, is_silent=False)
+    assert not lease_view(answering).is_lost
+    assert not lease_view(msgspec.structs.replace(held, attempts=9, is_silent=True)).is_lost
 
 
 async def test_what_is_reviewed_names_the_verdict():

@@ -166,6 +166,8 @@ class LeaseView(msgspec.Struct, frozen=True):
         attempts: Revocation attempts so far.
         rung: Where on the ladder the last attempt failed; says something only with ``last_error``.
         evidence: Once ended: how it is known to be dead.
+        is_lost: Its target was silent every time: if that is gone for good, governors attest it.
+        attested_by: Persons who did.
     """
 
     id: str
@@ -181,6 +183,8 @@ class LeaseView(msgspec.Struct, frozen=True):
     due_at: datetime | None = None
     ended_at: datetime | None = None
     evidence: str = ""
+    is_lost: bool = False
+    attested_by: tuple[str, ...] = ()
 
 
 class ReviewView(msgspec.Struct, frozen=True):

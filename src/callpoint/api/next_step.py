@@ -6,6 +6,7 @@ from datetime import datetime
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import QuorumTally
 from callpoint.domain.lease import Lease, LeaseState
+from callpoint.lifecycle.attest import is_lost
 
 
 def next_step(
@@ -70,7 +71,8 @@ def _ended(
     alive = [lease for lease in leases if lease.state is not LeaseState.ENDED]
     if alive:
         where = ", ".join(sorted({lease.plan.target for lease in alive}))
-        return f"revocation on {where} is not proven yet and is tried again until it is"
+        tried = f"revocation on {where} is not proven yet and is tried again until it is"
+        return tried + _lost(alive)
     who = ", ".join(reviewers) or "nobody is left who could"
     if found.review is None:
         return f"every credential is proven dead; a review follows by {who}"
@@ -80,6 +82,18 @@ def _ended(
     return (
         f"every credential is proven dead; {step} {late} {deadline:%Y-%m-%d %H:%M} UTC by one of:"
         f" {who}"
+    )
+
+
+def _lost(alive: Sequence[Lease]) -> str:
+    """The way out where no attempt can ever prove anything."""
+    lost = [lease.plan for lease in alive if is_lost(lease)]
+    if not lost:
+        return ""
+    more = f", and so for {len(lost) - 1} more" if len(lost) > 1 else ""
+    return (
+        f"; if {lost[0].target} is gone for good, two governors run"
+        f" `callpoint attest {lost[0].account}`{more}"
     )
 
 

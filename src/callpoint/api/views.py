@@ -20,6 +20,7 @@ from callpoint.domain.ids import activation_stream, incident_stream
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
 from callpoint.lifecycle.announce import standing
+from callpoint.lifecycle.attest import is_lost
 from callpoint.lifecycle.ending import leases
 from callpoint.lifecycle.review import who_may_review
 from callpoint.lifecycle.services import Services
@@ -105,6 +106,8 @@ def lease_view(lease: Lease) -> LeaseView:
         due_at=lease.due_at,
         ended_at=lease.ended_at,
         evidence=lease.evidence,
+        is_lost=is_lost(lease),
+        attested_by=lease.attested_by,
     )
 
 

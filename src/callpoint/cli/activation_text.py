@@ -200,8 +200,17 @@ def lease_line(lease: LeaseView) -> str:
     if lease.state is LeaseState.ENDING:
         tries = plural(lease.attempts, "attempt")
         stuck = f", stuck at {lease.rung}: {lease.last_error}" if lease.last_error else ""
-        return f"! {words}, not proven dead after {tries}{stuck}; it is retried for ever"
+        lost = _lost(lease) if lease.is_lost else ""
+        return f"! {words}, not proven dead after {tries}{stuck}; it is retried for ever{lost}"
     return words
+
+
+def _lost(lease: LeaseView) -> str:
+    said = f", as {listed(lease.attested_by)} did" if lease.attested_by else ""
+    return (
+        f"; if {lease.target} is gone for good, two governors run `callpoint attest"
+        f" {lease.account}`{said}"
+    )
 
 
 def alive(view: ActivationView) -> tuple[LeaseView, ...]:

@@ -83,6 +83,12 @@ async def _governor(services: Services, caller: Caller, lease: str) -> str:
     return person
 
 
+def is_lost(held: Lease) -> bool:
+    """Whether its target was silent often enough for governors to say that it is gone."""
+    is_tried = held.is_silent and held.attempts >= LEAST_ATTEMPTS
+    return held.state is LeaseState.ENDING and is_tried
+
+
 def _must_be_lost(held: Lease) -> None:
     if held.state is not LeaseState.ENDING:
         raise ConflictError(f"lease {held.id} is {held.state}: there is nothing to attest")
