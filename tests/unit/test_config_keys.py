@@ -72,15 +72,6 @@ MISTAKES = (
         "allowed: parent",
     ),
     Mistake(
-        "connector that no server has",
-        'connector = "postgresql"',
-        'connector = "simulated"',
-        'connector = "simulated"',
-        "targets.orders-db.connector",
-        "is not a choice",
-        "postgresql",
-    ),
-    Mistake(
         "unknown connector",
         'connector = "postgresql"',
         'connector = "postgres"',

@@ -5,6 +5,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from callpoint.bootstrap.connectors import REGISTRY
+from callpoint.config.connectors import CONNECTORS
 from callpoint.config.default_policies import default_pack
 from callpoint.config.soundness import as_document, check_bundle, verify_sound
 from callpoint.domain.configuration import Configuration
@@ -48,8 +50,16 @@ def test_what_came_from_a_file_is_sound():
     }
 
 
+def test_what_a_file_may_name_is_what_a_server_has():
+    """No connector passes `callpoint check` that no server could open, and none is missing."""
+    assert set(CONNECTORS) == set(REGISTRY)
+    with pytest.raises(ConfigErrors):
+        orders.read(orders.changed(('connector = "postgresql"', 'connector = "simulated"')))
+
+
 GOVERNANCE = orders.configuration().governance
 ALICE = orders.configuration().principals["alice"]
+SIMULATED = replace(orders.configuration().targets["orders-db"], connector="simulated", settings={})
 
 
 @pytest.mark.parametrize(
@@ -72,6 +82,7 @@ ALICE = orders.configuration().principals["alice"]
         (with_settings(dsn="postgresql://a:b@c"), "targets.orders-db.dsn"),
         (with_settings(dsn_env="postgresql://a:b@c"), "targets.orders-db.dsn.env"),
         (with_settings(surprise=1), "targets.orders-db.surprise"),
+        (with_(targets={"orders-db": SIMULATED}), "targets.orders-db.connector"),
         (with_settings(endpoints_env=("x",)), "targets.orders-db.endpoints.x.kind"),
         (
             with_(principals={"alice": replace(ALICE, persons=())}),
