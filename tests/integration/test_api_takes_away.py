@@ -7,6 +7,7 @@ from pathlib import Path
 from callpoint.domain.decision import Decision, DecisionRequest
 from callpoint.domain.governance import Bundle
 from callpoint.lifecycle import sweep
+from callpoint.lifecycle.attest import LEAST_ATTEMPTS
 from callpoint.lifecycle.rules import RuleBook
 from callpoint.ports.decider import Decider
 from tests.fakes.emergency import active, ask, vote
@@ -123,7 +124,7 @@ async def test_two_governors_attest_over_http():
         made = await active(face)
         world.target.down = True
         await face.post("alice", f"/v1/activations/{made}/return", {})
-        for _ in range(3):
+        for _ in range(LEAST_ATTEMPTS):
             world.clock.advance(world.services.limits.backoff_cap)
             await sweep.sweep(world.services)
         (lease,) = await world.leases(made)

@@ -7,7 +7,7 @@ from callpoint.domain.errors import CallpointError, ConflictError, DeniedError, 
 from callpoint.domain.lease import LeaseState
 from callpoint.domain.review import ReviewVerdict
 from callpoint.lifecycle import give_back, review, sweep
-from callpoint.lifecycle.attest import attest
+from callpoint.lifecycle.attest import LEAST_ATTEMPTS, attest
 from callpoint.lifecycle.proof import checkpoint_line, newest_checkpoint
 from tests.fakes.world import World, make_world
 
@@ -21,7 +21,7 @@ async def lost() -> tuple[World, str, str]:
     made = await world.active()
     world.target.down = True
     await give_back.give_back(world.services, world.caller("alice"), made.id)
-    for _ in range(3):
+    for _ in range(LEAST_ATTEMPTS):
         world.clock.advance(world.services.limits.backoff_cap)
         await sweep.sweep(world.services)
     (lease,) = await world.leases(made.id)

@@ -23,7 +23,8 @@ from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction
 
 NEEDED = 2
-LEAST_ATTEMPTS = 3
+LEAST_ATTEMPTS = 10
+"""With waits that double up to a minute, about five minutes of silence."""
 ATTEST = "lease:attest"
 _WORDS = 500
 
