@@ -12,6 +12,7 @@ from callpoint.domain.approval import QuorumTally, Verdict
 from callpoint.domain.lease import LeaseState
 from callpoint.domain.review import Review, ReviewVerdict
 from callpoint.lifecycle import give_back, review, sweep
+from callpoint.lifecycle.attest import LEAST_ATTEMPTS
 from callpoint.lifecycle.review import Judgement
 from tests.fakes.world import World, make_world
 
@@ -106,21 +107,21 @@ async def test_after_its_end_revocation_then_review():
     assert "the verdict was due" in await said(world, made.id)
 
 
-async def test_a_silent_target_has_a_way_out_from_the_third_attempt_on():
+async def test_a_target_that_was_silent_for_minutes_has_a_way_out():
     """Not before: a target that restarts needs nobody's word; then the account is named."""
     world = await make_world()
     await world.incident()
     made = await world.active()
     world.target.down = True
     await give_back.give_back(world.services, world.caller("alice"), made.id)
-    for _ in range(2):
+    for _ in range(LEAST_ATTEMPTS - 1):
         (lease,) = await world.leases(made.id)
         assert "attest" not in await said(world, made.id)
         assert not lease_view(lease).is_lost
         world.clock.advance(world.services.limits.backoff_cap)
         await sweep.sweep(world.services)
     (lease,) = await world.leases(made.id)
-    assert lease.attempts == 3
+    assert lease.attempts == LEAST_ATTEMPTS
     assert lease_view(lease).is_lost
     assert (await said(world, made.id)).endswith(
         f"if orders-db is gone for good, two governors run `callpoint attest {lease.plan.account}`"
