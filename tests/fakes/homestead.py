@@ -108,10 +108,11 @@ class Homestead:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLPOINT")}
         return {**kept, "PYTHONPATH": str(ROOT / "src"), "HOME": str(self.root), **(more or {})}
 
-    def found(self) -> None:
-        """``callpoint init``, signed by both governors."""
+    def found(self, *more: str, **environment: str) -> None:
+        """``callpoint init``, signed by both governors; ``more`` names another store."""
         signers = [part for g in GOVERNORS for part in ("--sign", self.key(g))]
-        done = self.run("init", "--home", self.home, "--config", self.config, *signers)
+        init = ("init", "--home", self.home, "--config", self.config, *signers, *more)
+        done = self.run(*init, environment=environment)
         assert done.returncode == 0, done.stderr
 
 

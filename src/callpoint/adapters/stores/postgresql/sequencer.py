@@ -1,10 +1,10 @@
 """Numbering for processes that hold no log key: the spool is their way to the log.
 
-A process with the key runs a ``Sequencer``: it numbers what others spool, and holds a shared
-advisory lock for as long as its log works. A process without the key is let in by that lock
-(``RemoteLog``), spools its events with its state, and answers its callers when the events have
-left the spool (``Numberings``). Both listen for a notification, with a short poll behind it: a
-notification may be late, and is no promise.
+A process with the key runs a ``Sequencer``: it numbers what others spool, holds one shared
+advisory lock for as long as it is connected, and another for as long as its log works. A process
+without the key is let in by the second (``RemoteLog``), spools its events with its state, and
+answers its callers when the events have left the spool (``Numberings``). Both listen for a
+notification, with a short poll behind it: a notification may be late, and is no promise.
 """
 
 from collections.abc import Callable
@@ -24,15 +24,19 @@ from callpoint.domain.errors import LogUnavailableError
 LOG_WORKS = 0x63616C6C
 """Advisory lock class, with the schema's oid: held, shared, by each process whose log works."""
 
+HAS_KEY = 0x63616C6B
+"""Likewise: held, shared, by each process that has the log key, whether its log works or not."""
+
 _POLL_SECONDS = 0.1
 _TRY_LOG_SECONDS = 2.0
 _RECONNECT_SECONDS = 1.0
 _SCHEMA = "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
 _HOLD = f"SELECT pg_advisory_lock_shared({LOG_WORKS}, {_SCHEMA}::int)"
 _LET_GO = f"SELECT pg_advisory_unlock_shared({LOG_WORKS}, {_SCHEMA}::int)"
+_SAY_KEY = f"SELECT pg_advisory_lock_shared({HAS_KEY}, {_SCHEMA}::int)"
 _IS_HELD = f"""
 SELECT 1 FROM pg_locks
-WHERE locktype = 'advisory' AND granted AND classid = {LOG_WORKS}::oid AND objid = {_SCHEMA}
+WHERE locktype = 'advisory' AND granted AND classid::bigint = ? AND objid = {_SCHEMA}
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 LIMIT 1
 """  # noqa: S608 -- constants
@@ -42,7 +46,12 @@ OpenConnection = Callable[[], PostgresConnection]
 
 def is_log_at_work(connection: Connection) -> bool:
     """Whether a process with the log key, whose log works, is connected."""
-    return bool(connection.rows(_IS_HELD))
+    return bool(connection.rows(_IS_HELD, (LOG_WORKS,)))
+
+
+def is_key_at_work(connection: Connection) -> bool:
+    """Whether a process with the log key is connected, also one whose log is halted."""
+    return bool(connection.rows(_IS_HELD, (HAS_KEY,)))
 
 
 class RemoteLog:
@@ -139,10 +148,14 @@ class Sequencer:
         self._submit = submit
         self._try_log = try_log
         self._holder: PostgresConnection | None = None
+        self._said: PostgresConnection | None = None
         self._next_try = 0.0
         self.listener = Listener(connect, SPOOLED, self._turn, "postgres-sequencer")
 
     def _turn(self, connection: PostgresConnection) -> None:
+        if self._said is not connection:
+            connection.rows(_SAY_KEY)
+            self._said = connection
         has_work = bool(connection.rows("SELECT 1 FROM spool LIMIT 1"))
         if has_work or monotonic() >= self._next_try:
             self._show(connection, works=self._does_log_work())

@@ -12,7 +12,7 @@ from callpoint.adapters.stores.postgresql.sequencer import (
     Numberings,
     RemoteLog,
     Sequencer,
-    is_log_at_work,
+    is_key_at_work,
 )
 from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
 from callpoint.adapters.stores.sql.ledger import Ledger
@@ -100,7 +100,7 @@ class PostgresStore(SqlStore):
 
     @staticmethod
     async def must_be_idle(dsn: str, *, schema: str = "callpoint") -> None:
-        """See that no process with a working log key is connected.
+        """See that no process with the log key is connected; one with a halted log is none less.
 
         Raises:
             StoreUnavailableError: One is, or no server answers.
@@ -109,7 +109,7 @@ class PostgresStore(SqlStore):
         def look() -> bool:
             connection = PostgresConnection(dsn, schema=schema, offset=no_offset)
             try:
-                return is_log_at_work(connection)
+                return is_key_at_work(connection)
             finally:
                 connection.close()
 
