@@ -109,7 +109,7 @@ class Town:
     root: Path
     database: FreshDatabase
     more: dict[str, str] = field(default_factory=dict)
-    address: str = field(default_factory=lambda: f"127.0.0.1:{_free_port()}")
+    address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
 
     @property
     def home(self) -> Path:
@@ -145,12 +145,19 @@ class Town:
 
     def run(self, who: str, *words: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "callpoint", *map(str, words)],
+            _command(*words),
             env=self.environment(who),
             capture_output=True,
             text=True,
             timeout=100,
             check=False,
+        )
+
+    def begin(self, who: str, *words: object) -> "subprocess.Popen[bytes]":
+        """The same, not waited for; what it says goes nowhere."""
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(
+            _command(*words), env=self.environment(who), stdout=nowhere, stderr=nowhere
         )
 
     def json(self, who: str, *words: object) -> Any:
@@ -276,10 +283,9 @@ class Town:
     def serving(self) -> Iterator["subprocess.Popen[bytes]"]:
         """``callpoint serve`` until the block ends, or the story kills it."""
         log = self.root / "serve.log"
-        command = [sys.executable, "-m", "callpoint", "serve", "--home", str(self.home)]
         with log.open("ab") as written:
             process = subprocess.Popen(
-                [*command, "--listen", self.address],
+                _command("serve", "--home", self.home, "--listen", self.address),
                 stdin=subprocess.DEVNULL,
                 stdout=written,
                 stderr=subprocess.STDOUT,
@@ -363,7 +369,12 @@ class Town:
                 owner.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}".encode())
 
 
-def _free_port() -> int:
+def _command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "callpoint", *map(str, words)]
+
+
+def free_port() -> int:
+    """Nobody listens there at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
