@@ -19,6 +19,7 @@ from callpoint.audit.log import draft
 from callpoint.domain import event as ev
 from callpoint.domain.eligibility import BudgetRule
 from callpoint.domain.record import Record
+from callpoint.ports.stores import Store
 from tests.fakes.clock import SeededRandom, SimulatedClock
 from tests.fakes.keys import MemoryLogSigner
 from tests.fakes.world import INSTALLATION, ORIGIN, World, assemble, eligibility
@@ -31,7 +32,15 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 
 class Quarry:
-    """A folder with the database and the checkpoint that is kept outside it."""
+    """A folder with the database and the checkpoint that is kept outside it.
+
+    Attributes:
+        row: The column that names a row of any table.
+        refusals: What the database raises when its schema does not let a change through.
+    """
+
+    row = "rowid"
+    refusals: tuple[type[Exception], ...] = (sqlite3.IntegrityError,)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,14 +70,18 @@ class Quarry:
             origin=ORIGIN,
             installation=INSTALLATION,
         )
-        rule = eligibility(budget=BudgetRule(incidents=9, per=timedelta(days=90)))
-        random = SeededRandom(seed)
         try:
-            made = assemble(rule, store=store, clock=self.clock, random=random, targets={})
-            made.keys = self.keys
-            yield made
+            yield self.over(store, seed)
         finally:
             await store.close()
+
+    def over(self, store: Store, seed: int) -> World:
+        """What a server's process has over its store."""
+        rule = eligibility(budget=BudgetRule(incidents=9, per=timedelta(days=90)))
+        random = SeededRandom(seed)
+        made = assemble(rule, store=store, clock=self.clock, random=random, targets={})
+        made.keys = self.keys
+        return made
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """As whoever can write to the file, past the triggers that guard against accidents."""
@@ -76,6 +89,10 @@ class Quarry:
             for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
                 file.execute(f"DROP TRIGGER {name}")
             return file.execute(statement, values).fetchall()
+
+    def columns(self, table: str) -> list[str]:
+        """Of a table, in order."""
+        return [str(row[1]) for row in self.execute(f"PRAGMA table_info({table})")]
 
     def put(self, record: Record) -> None:
         """A row that agrees with itself."""

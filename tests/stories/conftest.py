@@ -7,12 +7,14 @@ import pytest
 
 from callpoint.cli.throwaway import ThrowawayPostgres
 from tests.servers import FreshDatabase, fresh_database
+from tests.stories.secrecy import found
 from tests.stories.town import Town
 
 
 @pytest.fixture
 def town(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Town]:
-    """Not built yet: a story says with which rules and which store."""
+    """Not built yet: a story says with which rules and which store. None leaves a secret behind."""
+    since = postgres_15.log_path.stat().st_size
     with fresh_database(postgres_15) as database:
         made = Town(tmp_path, database)
         try:
@@ -20,6 +22,8 @@ def town(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Town]:
         finally:
             if made.installation.exists():
                 made.remove_roles()
+        if made.installation.exists():
+            assert found(made, postgres_15.log_path.read_bytes()[since:]) == []
 
 
 @pytest.fixture

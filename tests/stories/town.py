@@ -104,12 +104,14 @@ class Town:
         database: The target; also where a PostgreSQL store may lie.
         more: Further environment of every process.
         address: Of the server, the same after each restart.
+        said: What every command printed.
     """
 
     root: Path
     database: FreshDatabase
     more: dict[str, str] = field(default_factory=dict)
     address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    said: list[str] = field(default_factory=list)
 
     @property
     def home(self) -> Path:
@@ -144,7 +146,7 @@ class Town:
         return done.stdout + (done.stderr if code else "")
 
     def run(self, who: str, *words: object) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+        done = subprocess.run(
             _command(*words),
             env=self.environment(who),
             capture_output=True,
@@ -152,6 +154,8 @@ class Town:
             timeout=100,
             check=False,
         )
+        self.said.append(done.stdout + done.stderr)
+        return done
 
     def begin(self, who: str, *words: object) -> "subprocess.Popen[bytes]":
         """The same, not waited for; what it says goes nowhere."""
@@ -210,8 +214,9 @@ class Town:
         )
 
     def execute(self, statements: str, where: str = "") -> None:
-        """As the owner of the target, or of another database."""
-        with psycopg.connect(where or self.database.owner_url, autocommit=True) as owner:
+        """As the owner of the target, or of another database; the server's log has none of it."""
+        place, quiet = where or self.database.owner_url, "-c log_statement=none"
+        with psycopg.connect(place, autocommit=True, options=quiet) as owner:
             owner.execute(statements.encode())
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
