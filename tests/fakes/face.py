@@ -19,8 +19,8 @@ from callpoint.adapters.stores.sqlite.store import SqliteStore
 from callpoint.api.app import make_app
 from callpoint.api.problem import URN
 from callpoint.api.surface import Surface
-from callpoint.bootstrap.process import check_bundle
 from callpoint.cli.signing import sign_request
+from callpoint.config.soundness import check_bundle
 from callpoint.ports.stores import Store
 from tests.fakes.clock import SimulatedClock
 from tests.fakes.keys import MemoryLogSigner

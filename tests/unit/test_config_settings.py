@@ -34,7 +34,6 @@ def test_everything_has_a_default(tmp_path: Path):
         sweep_for=timedelta(seconds=1),
         reconcile_for=timedelta(minutes=1),
         claim_for=timedelta(minutes=1),
-        deliver_for=timedelta(seconds=2),
         stop_for=timedelta(seconds=10),
     )
     assert load_settings(tmp_path).sqlite_path.parent == tmp_path

@@ -67,7 +67,7 @@ class ActivationController(Controller):
         def read(view: View) -> ActivationList:
             held = view.select(Activation, Where(states=tuple(states or ()), limit=_ALL))
             newest = sorted(held, key=lambda a: a.request.requested_at, reverse=True)
-            chosen = [a for a in newest if not mine or _is_own(caller, a)][:LISTED]
+            chosen = [a for a in newest if not mine or give_back.is_own(caller, a)][:LISTED]
             seen = [a for a in chosen if may_view(view, services, caller, rules, a)]
             shown = (
                 activation_view(view, rules.configuration, a, voided=not rules.covers(a.request))
@@ -261,11 +261,3 @@ async def _enforce_evidence(services: Services, caller: Caller, activation: str)
             way_out="ask one of: " + (", ".join(sorted(allowed)) or "(nobody)"),
         )
     return found
-
-
-def _is_own(caller: Caller, found: Activation) -> bool:
-    request = found.request
-    answers = caller.principal.kind == "human" and bool(
-        set(caller.principal.persons) & set(request.persons)
-    )
-    return caller.principal.id == request.principal or answers

@@ -166,7 +166,7 @@ class LeaseView(msgspec.Struct, frozen=True):
         attempts: Revocation attempts so far.
         rung: Where on the ladder the last attempt failed; says something only with ``last_error``.
         evidence: Once ended: how it is known to be dead.
-        is_lost: Its target was silent every time: if that is gone for good, governors attest it.
+        is_lost: Its target was silent for minutes: if that is gone for good, governors attest it.
         attested_by: Persons who did.
     """
 

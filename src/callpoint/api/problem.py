@@ -10,6 +10,7 @@
 | tamper | 500 | evidence does not agree: stop and investigate |
 | internal | 500 | not in the tree: a defect; the answer says nothing more, the log does |
 | target_refused | 502 | the target answered no |
+| target | 502 | the target failed in another way |
 | unavailable, store_unavailable, log_unavailable, clock | 503 | our side |
 | target_unknown | 504 | the target did not answer; it may be done |
 """

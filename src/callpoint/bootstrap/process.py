@@ -29,15 +29,13 @@ from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.key_change import finish_rotations
 from callpoint.config.settings import Settings, StoreKind
-from callpoint.config.soundness import verify_sound
-from callpoint.domain.errors import ConfigErrors, UnavailableError
+from callpoint.config.soundness import check_bundle
+from callpoint.domain.errors import UnavailableError
 from callpoint.domain.governance import Bundle, Installation
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.rules import RuleBook
 from callpoint.lifecycle.services import Limits, Services
 from callpoint.policy import pap
-from callpoint.policy.pdp import Pdp
-from callpoint.policy.policy_set import PolicySet
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.decider import Decider
 from callpoint.ports.keys import LogSigner
@@ -242,19 +240,7 @@ def program_version() -> str:
 
 def build_decider(bundle: Bundle) -> Decider:
     """The PDP over a bundle's policies. Raises ConfigErrors."""
-    return Pdp(PolicySet.load(bundle.policies, bundle.configuration), bundle.configuration)
-
-
-def check_bundle(bundle: Bundle) -> None:
-    """Refuse a bundle that no file could have said, or whose policies do not hold.
-
-    Raises:
-        ConfigError: With every reason.
-    """
-    verify_sound(bundle.configuration)
-    problems = pap.check(bundle.policies, bundle.configuration)
-    if problems:
-        raise ConfigErrors(tuple(problems))
+    return pap.decider(bundle.policies, bundle.configuration)
 
 
 async def _notifier(

@@ -105,12 +105,6 @@ WORKERS: Shape = (
         default=MINUTE,
     ),
     Key(
-        "deliver",
-        span(SECOND, MINUTE),
-        "How often notifications that are due are sent.",
-        default=2 * SECOND,
-    ),
-    Key(
         "stop",
         span(SECOND, 5 * MINUTE),
         "How long a stopping server finishes what it began.",
@@ -139,7 +133,6 @@ class Settings:
         sweep_for: Pause between two looks at the clock.
         reconcile_for: Pause between two comparisons with a target.
         claim_for: How long a claim on a revocation holds.
-        deliver_for: Pause between two rounds of notifications.
         stop_for: Grace when stopping.
         public: Addresses under which clients know it; empty for the loopback address.
         checkpoint: Where the last checkpoint is kept; empty for the home directory.
@@ -155,7 +148,6 @@ class Settings:
     sweep_for: timedelta
     reconcile_for: timedelta
     claim_for: timedelta
-    deliver_for: timedelta
     stop_for: timedelta
     public: tuple[str, ...] = ()
     checkpoint: str = ""

@@ -252,7 +252,7 @@ class LeaseStuck(Event, frozen=True, kw_only=True, tag="lease:stuck"):
 
 
 class LeaseEnded(Event, frozen=True, kw_only=True, tag="lease:ended"):
-    """Proven dead at the target. ``evidence`` reads ``refused``, or ``absent, not tried``."""
+    """Dead: ``evidence`` is ``absent, refused``, ``absent, not tried`` or ``attested by`` whom."""
 
     lease: str
     target: str

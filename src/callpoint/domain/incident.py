@@ -32,7 +32,7 @@ class Incident(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An incident as we hold it.
 
     Attributes:
-        id: Our id or the one its source gave it, for instance ``INC-7``.
+        id: Our id or the one its source gave it, for instance ``inc-7``.
         source: ``declared`` by persons, or the configured source that reported it.
         severity: How bad.
         targets: The configured targets that it names.

@@ -23,13 +23,6 @@ class LeaseState(StrEnum):
     ENDED = "ended"
 
 
-class LeaseKind(StrEnum):
-    """``minted`` for this activation, or ``checked_out`` of an escrowed static secret."""
-
-    MINTED = "minted"
-    CHECKED_OUT = "checked_out"
-
-
 TRANSITIONS: dict[LeaseState, frozenset[LeaseState]] = {
     LeaseState.PLANNED: frozenset({LeaseState.LIVE, LeaseState.ENDING}),
     LeaseState.LIVE: frozenset({LeaseState.ENDING}),
@@ -71,7 +64,6 @@ class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation: str
     principal: str
     plan: UndoPlan
-    kind: LeaseKind = LeaseKind.MINTED
     state: LeaseState = LeaseState.PLANNED
     due_at: datetime | None = None
     claimed_until: datetime | None = None
@@ -86,7 +78,6 @@ class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attested_by: tuple[str, ...] = ()
     ended_at: datetime | None = None
     evidence: str = ""
-    box_digest: str = ""
     version: int = 0
 
     def key(self) -> str:

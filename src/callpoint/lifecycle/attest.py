@@ -24,7 +24,7 @@ from callpoint.ports.stores import Transaction
 
 NEEDED = 2
 LEAST_ATTEMPTS = 10
-"""With waits that double up to a minute, about five minutes of silence."""
+"""With waits that double up to a minute, and calls that time out: about five minutes of silence."""
 ATTEST = "lease:attest"
 _WORDS = 500
 
@@ -101,7 +101,7 @@ def _must_be_lost(held: Lease) -> None:
     if held.attempts < LEAST_ATTEMPTS:
         raise ConflictError(
             f"{held.plan.target} was tried {held.attempts} times only",
-            way_out="try again in a minute",
+            way_out=f"it is tried again by itself; {LEAST_ATTEMPTS} attempts take some minutes",
         )
 
 

@@ -2,6 +2,7 @@
 
 from callpoint.domain.activation import PENDING, Activation, ActivationState, EndReason
 from callpoint.domain.errors import ConflictError, DeniedError
+from callpoint.domain.principal import PrincipalKind
 from callpoint.lifecycle.announce import announce
 from callpoint.lifecycle.ending import end
 from callpoint.lifecycle.refusal import on_record
@@ -66,13 +67,15 @@ def _instead(found: Activation) -> str:
     return "nothing: it opened nothing, and never will"
 
 
+def is_own(caller: Caller, found: Activation) -> bool:
+    """Whether the caller asked for it, or is a person who answers for who did."""
+    who = caller.principal
+    answers = who.kind is PrincipalKind.HUMAN and set(who.persons) & set(found.request.persons)
+    return who.id == found.request.principal or bool(answers)
+
+
 def _must_be_own(caller: Caller, found: Activation) -> None:
-    """The requester, or a person who answers for it."""
-    own = caller.principal.id == found.request.principal
-    answers = caller.principal.kind == "human" and bool(
-        set(caller.principal.persons) & set(found.request.persons)
-    )
-    if not own and not answers:
+    if not is_own(caller, found):
         raise DeniedError(
             f"{found.id} belongs to {found.request.principal}",
             way_out="to stop somebody else's access use `callpoint kill`",

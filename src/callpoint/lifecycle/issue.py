@@ -41,8 +41,6 @@ from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
 from callpoint.ports.targets import MintRequest
 
-_ERROR_LENGTH = 500
-
 
 class _Case(msgspec.Struct, frozen=True):
     """An activation and its incident, as the log proves them and the rows repeat."""

@@ -85,7 +85,6 @@ def _go_live(tx: Transaction, found: Activation, minted: _Minted) -> Lease:
     live = msgspec.structs.replace(
         lease.moved(LeaseState.LIVE),
         box=minted.sealed.box,
-        box_digest=minted.sealed.box_digest,
         probe=minted.sealed.probe,
         baseline=minted.baseline,
         due_at=lease.plan.not_after,

@@ -14,6 +14,7 @@ from callpoint.domain.errors import TargetError
 from callpoint.domain.ids import activation_stream, target_stream
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.review import Finding
+from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.ending import end
 from callpoint.lifecycle.removal import remove
 from callpoint.lifecycle.revoke import revoke_all
@@ -94,7 +95,7 @@ async def _remove(services: Services, port: Connector, account: ManagedAccount) 
         Notice(
             kind="account:unknown",
             about=port.target,
-            to=(),
+            to=watchers(services),
             text=f"{account.account} on {port.target} is explained by no lease; removing it",
             urgent=True,
         )

@@ -10,6 +10,7 @@ from callpoint.domain import event as ev
 from callpoint.domain.errors import DeniedError, TamperError
 from callpoint.domain.ids import REFUSALS_STREAM
 from callpoint.domain.untrusted import printable
+from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
 from callpoint.ports.notifiers import Notice
@@ -41,7 +42,7 @@ async def on_record(
                 Notice(
                     kind="tamper:found",
                     about=printable(about),
-                    to=(),
+                    to=watchers(services),
                     text=printable(error.message, _REASON_LIMIT),
                     urgent=True,
                 )

@@ -1,7 +1,7 @@
 """Step 1: somebody asks for an activation, for one incident, with a reason."""
 
 import ipaddress
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
@@ -247,8 +247,7 @@ def _draft(
 async def _enforce(
     services: Services, caller: Caller, rules: Rules, draft: _Draft
 ) -> tuple[Decision, ...]:
-    configuration: Configuration = rules.configuration
-    at: datetime = draft.request.requested_at
+    configuration, at = rules.configuration, draft.request.requested_at
     questions = facts.questions(
         Action.ACTIVATION_REQUEST,
         facts.actor(caller, configuration),

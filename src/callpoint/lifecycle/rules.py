@@ -197,7 +197,8 @@ class RuleBook:
         if facts != logged or pointer.digest != digest:
             raise TamperError(
                 f"configuration {pointer.number} in the database is not the one in the log",
-                way_out="compare with the governors' copy; restore the database or publish again",
+                way_out="put the newest backup of the database back: nothing is given or published"
+                " on a changed row; what takes away goes on meanwhile",
             )
         must_descend(
             self._installation,

@@ -9,12 +9,13 @@ from callpoint.domain.errors import ClockError
 from callpoint.domain.event_form import Private
 from callpoint.domain.governance import Installation
 from callpoint.lifecycle.pep import Pep
+from callpoint.lifecycle.removal import STEP_LIMIT
 from callpoint.lifecycle.rules import RuleBook
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.keys import Sealer, Vault, Verifier
 from callpoint.ports.notifiers import Notifier
 from callpoint.ports.stores import Store, View
-from callpoint.ports.targets import CALL_LIMIT, Connector
+from callpoint.ports.targets import Connector
 
 SALT_SIZE = 16
 
@@ -39,7 +40,7 @@ class Limits:
     claim_for: timedelta = timedelta(seconds=60)
     issue_within: timedelta = timedelta(seconds=60)
     probe_within: timedelta = timedelta(seconds=3)
-    step_within: timedelta = 2 * CALL_LIMIT
+    step_within: timedelta = STEP_LIMIT
     backoff_base: timedelta = timedelta(seconds=1)
     backoff_cap: timedelta = timedelta(seconds=60)
     per_target: int = 8

@@ -23,8 +23,9 @@ from callpoint.domain.decision import (
 from callpoint.domain.eligibility import Purpose, Severity, parse_opening
 from callpoint.domain.errors import CallpointError, ConfigError
 from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.span import parse_span
 from callpoint.policy import question
-from callpoint.policy.world import World, configured, span
+from callpoint.policy.world import World, configured
 from callpoint.ports.decider import Decider
 
 _WAY_OUT = "docs/policy.md shows a test file"
@@ -213,7 +214,7 @@ def _incident(stated: CaseIncident) -> IncidentFacts:
         ref=stated.ref,
         severity=stated.severity,
         targets=stated.targets,
-        age=span(stated.age),
+        age=parse_span(stated.age),
         confirmed=stated.confirmed,
     )
 
@@ -227,7 +228,7 @@ def _activation(case: Case, configuration: Configuration) -> ActivationFacts | N
         configuration.eligibility(stated.eligibility),
         configuration.principal(stated.requester or case.who),
         activation_id="A-1",
-        ttl=span(stated.ttl) if stated.ttl else None,
+        ttl=parse_span(stated.ttl) if stated.ttl else None,
     )
     given = {
         "purpose": stated.purpose,
@@ -237,7 +238,7 @@ def _activation(case: Case, configuration: Configuration) -> ActivationFacts | N
     return msgspec.structs.replace(
         begun,
         quorum_met=stated.quorum_met,
-        age=span(stated.age),
+        age=parse_span(stated.age),
         uses=stated.uses,
         **{name: value for name, value in given.items() if value is not None},
     )

@@ -1,6 +1,5 @@
 """The small world that a policy test file may bring along, turned into a configuration."""
 
-import re
 from datetime import timedelta
 
 import msgspec
@@ -27,14 +26,8 @@ from callpoint.domain.eligibility import (
 )
 from callpoint.domain.errors import ConfigError
 from callpoint.domain.principal import Person, Principal, PrincipalKind
+from callpoint.domain.span import parse_span
 
-_SPAN = re.compile(r"(\d{1,9})([smhd])")
-_UNITS = {
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-}
 _SECURITY = "security"
 
 
@@ -78,14 +71,6 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     targets: dict[str, WorldTarget] = {}
     eligibilities: dict[str, WorldEligibility] = {}
     governors: tuple[str, ...] = ()
-
-
-def span(text: str) -> timedelta:
-    """Read ``30m``, ``90s``, ``4h`` or ``2d``; ValueError for another form."""
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text!r} is not a span such as 30m, 90s, 4h or 2d")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def configured(world: World, filename: str) -> Configuration:
@@ -139,7 +124,7 @@ def _eligibility(name: str, told: WorldEligibility) -> Eligibility:
         mode=told.mode,
         who=told.who,
         opens=tuple(parse_opening(opening) for opening in told.opens),
-        ttl=span(told.ttl),
+        ttl=parse_span(told.ttl),
         incident=IncidentRule(told.severity, told.must_name_target) if told.severity else None,
         approval=ApprovalRule(told.quorum, (), within=timedelta(minutes=10)),
         budget=BudgetRule(incidents=2, per=90 * day),

@@ -1,7 +1,7 @@
 """What Callpoint asks of a target: mint, disable, kill, revoke, and prove that it is gone.
 
-A connector is the adapter for one kind of target. Its contract (tests/contract/test_targets.py
-runs against each of them and against the simulated target):
+A connector is the adapter for one kind of target. Its contract
+(``tests/contract/test_targets_contract.py`` runs against each of them and the simulated target):
 
 * Every method may be called again with the same plan, at any time, by another process, after any
   crash: ``issue`` excepted, all are idempotent.

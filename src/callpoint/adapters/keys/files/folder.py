@@ -119,7 +119,8 @@ def stage_key(folder: Path, use: KeyUse) -> str:
     except FileExistsError as error:
         raise ConflictError(
             f"a new {use} key is staged already",
-            way_out=f"publish it, or remove {next_key_path(folder, use)}",
+            way_out=f"put it into use with `callpoint key rotate {use}`, or remove"
+            f" {next_key_path(folder, use)}",
         ) from error
     except OSError as error:
         raise _unwritable(folder, error) from error
