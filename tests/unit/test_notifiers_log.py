@@ -4,10 +4,7 @@ import io
 import json
 from typing import Any
 
-import structlog
-from structlog.testing import CapturingLogger
-
-from callpoint.adapters.notifiers.log import LogNotifier, NullNotifier
+from callpoint.adapters.notifiers.log import LogNotifier
 from callpoint.ports.notifiers import Notice
 from tests.fakes.clock import SimulatedClock
 
@@ -76,14 +73,3 @@ async def test_a_dead_stream_stops_nobody():
         await notifier.notify(ASKED)
         await notifier.notify(ASKED)
         assert notifier.lost == 2
-
-
-async def test_the_null_notifier_warns_once():
-    """Telling nobody is said when it is made, and not again."""
-    log = CapturingLogger()
-    notifier = NullNotifier(structlog.wrap_logger(log, processors=[]))
-    await notifier.notify(ASKED)
-    await notifier.notify(ASKED)
-    (call,) = log.calls
-    assert call.method_name == "warning"
-    assert call.kwargs["event"] == "nobody_is_notified"

@@ -8,6 +8,7 @@ from callpoint.domain import event as ev
 from callpoint.domain.activation import ActivationState, EndReason
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import give_back, reconcile
+from callpoint.lifecycle.announce import watchers
 from tests.fakes.invariants import check_settled, told
 from tests.fakes.stage import BOTH, Deciders, Stage, make_stage
 from tests.fakes.world import INSTALLATION, World
@@ -46,6 +47,7 @@ async def test_an_account_that_no_lease_explains_is_told_and_removed():
     (event,) = told(stage.state, ev.UnknownAccountFound)
     assert (event.target, event.handle) == ("orders-db", UNKNOWN)
     assert stage.notices.said[-1].urgent
+    assert stage.notices.said[-1].to == watchers(world.services) != ()
     check_settled(stage.state, stage.targets)
 
 

@@ -11,6 +11,7 @@ from callpoint.domain.ids import incident_stream
 from callpoint.domain.incident import Incident, apply
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import give_back, issue, review, sweep, use
+from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.revoke import backoff
 from callpoint.ports.stores import Transaction
 from tests.fakes.invariants import check_settled
@@ -141,6 +142,22 @@ async def test_each_review_deadline_that_passes_is_said_once():
     found = (await world.get(made.id)).findings
     assert [f.kind for f in found] == ["review_overdue"] * 2
     assert len({f.text for f in found}) == 2
+
+
+async def test_who_can_review_is_told_that_the_review_is_late():
+    """The reviewers, the governors and security: not the requester, who may not review it."""
+    stage, world = await staged()
+    made = await world.active()
+    await give_back.give_back(world.services, world.caller("alice"), made.id)
+    stage.clock.advance(timedelta(hours=24))
+    await swept(world, made.id)
+    told = stage.notices.said[-1]
+    able = review.who_may_review(made, world.services.rules.last_proven)
+    assert (told.kind, told.about, told.urgent) == ("review:overdue", made.id, True)
+    assert able
+    assert set(told.to) == able | set(watchers(world.services))
+    assert "alice" not in told.to
+    assert "deadline" in told.text
 
 
 async def test_a_review_in_time_raises_nothing():

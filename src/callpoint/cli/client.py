@@ -230,6 +230,6 @@ def _part(name: str) -> str:
     """A name as one segment of a path; NotFoundError for what could be none."""
     if not name.strip("."):
         raise NotFoundError(
-            f"there is no incident {name[:80]!r}", way_out="`callpoint incident list` lists them"
+            f"{name[:80]!r} is no name", way_out="`callpoint status` shows those that there are"
         )
     return quote(name.lower(), safe="")

@@ -19,13 +19,16 @@ from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.review import Finding
-from callpoint.lifecycle.announce import announce
+from callpoint.lifecycle.announce import announce, watchers
 from callpoint.lifecycle.ending import end, end_lease, row_of
+from callpoint.lifecycle.review import who_may_review
 from callpoint.lifecycle.revoke import revoke
 from callpoint.lifecycle.services import Services
+from callpoint.ports.notifiers import Notice
 from callpoint.ports.stores import Transaction, View, Where
 
 _BATCH = 1000
+_OVERDUE = "review_overdue"
 _NOT_YET_ENDING = (LeaseState.PLANNED, LeaseState.LIVE)
 
 
@@ -72,10 +75,34 @@ async def sweep(services: Services) -> Swept:
     dead = sum(result is True for result in results)
     await services.store.merge_spool()
     for made in moved:  # last: telling people never holds up a revocation
-        why = f" ({made.end_reason})" if made.end_reason else ""
-        words = f"{made.id} is {made.state}{why}"
-        await announce(services, made, f"activation:{made.state}", words, urgent=True)
+        await _tell(services, made)
     return Swept(moved=len(moved), dead=dead, failed=len(late) - dead, errors=tuple(errors))
+
+
+async def _tell(services: Services, made: Activation) -> None:
+    """Those who asked, that it moved; those who can review it, that the review is late."""
+    if made.findings and made.findings[-1].kind == _OVERDUE:
+        await _tell_overdue(services, made)
+        return
+    why = f" ({made.end_reason})" if made.end_reason else ""
+    words = f"{made.id} is {made.state}{why}"
+    await announce(services, made, f"activation:{made.state}", words, urgent=True)
+
+
+async def _tell_overdue(services: Services, made: Activation) -> None:
+    told = watchers(services)
+    # Without a configuration nobody is known by name, and everybody is told.
+    able = who_may_review(made, services.rules.last_proven) if told else frozenset()
+    await services.notifier.notify(
+        Notice(
+            kind="review:overdue",
+            about=made.id,
+            to=tuple(sorted({*told, *able})),
+            text=f"{made.id}: {made.findings[-1].text};"
+            f" one of {', '.join(sorted(able)) or '(nobody)'} runs `callpoint review {made.id}`",
+            urgent=True,
+        )
+    )
 
 
 def _due_activations(view: View) -> tuple[Activation, ...]:
@@ -142,7 +169,7 @@ def _escalate(tx: Transaction, found: Activation, late: Iterable[datetime]) -> A
         text = f"review deadline {deadline:%Y-%m-%d %H:%M} UTC passed"
         if any(finding.text == text for finding in after.findings):
             continue
-        event = ev.FindingRaised(finding=Finding(kind="review_overdue", text=text))
+        event = ev.FindingRaised(finding=Finding(kind=_OVERDUE, text=text))
         tx.append(activation_stream(found.id), event)
         after = after.apply(event, tx.now())
     return tx.put(after) if after is not found else None

@@ -57,20 +57,3 @@ class LogNotifier:
             write(printable(notice.kind), **line)
         except (OSError, ValueError):  # ValueError: the stream is closed
             self.lost += 1
-
-
-class NullNotifier:
-    """Tells nobody, and says so once, when it is made.
-
-    Args:
-        logger: Where it says so.
-    """
-
-    def __init__(self, logger: structlog.typing.FilteringBoundLogger) -> None:
-        logger.warning(
-            "nobody_is_notified",
-            way_out="configure a notifier: approvers are not told that they are asked",
-        )
-
-    async def notify(self, notice: Notice) -> None:
-        """Nothing."""
