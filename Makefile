@@ -55,6 +55,12 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	@command -v $(UV) >/dev/null 2>&1 || { echo "make lock needs uv; name it with UV=path/to/uv" >&2; exit 1; }
 	$(LOCK) --all-extras --group dev --group build --output-file requirements/dev.txt
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/run.txt
+	$(LOCK) --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
+
+.PHONY: bench-setup
+bench-setup: $(STAMP) ## install what the benchmarks compare with and draw with (OpenBao, matplotlib)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+		--require-hashes --requirement requirements/bench.txt
 
 .PHONY: clean
 clean: ## delete the virtual environment and all caches
