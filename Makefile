@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEATHS ?= 300
 PYTEST_ARGS ?=
+# Test files run side by side; each worker starts servers of its own. WORKERS=0 runs them in one process.
+WORKERS ?= auto
 UV ?= uv
 # `make lock LOCK_ARGS=--upgrade` takes newer versions; without it only what changed is locked anew.
 LOCK_ARGS ?=
@@ -26,7 +28,7 @@ demo: $(STAMP) ## play one whole emergency on a throwaway PostgreSQL, then try s
 
 .PHONY: test
 test: $(STAMP) ## run all tests (narrow it with PYTEST_ARGS)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(STAMP) ## format, lint, types, layers, dependencies, shape
