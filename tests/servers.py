@@ -12,7 +12,9 @@ import pytest
 from psycopg import sql
 
 from callpoint.cli.postgres_server import PostgresServer, find_servers
+from callpoint.cli.sshd_server import SshServer, find_sshd
 from callpoint.cli.throwaway import ThrowawayPostgres
+from callpoint.domain.errors import UnavailableError
 
 # Every statement is logged, so that a test can look for a secret in what the server wrote down.
 _SETTINGS = {"log_statement": "all", "log_connections": "on", "max_connections": "150"}
@@ -42,6 +44,14 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def need_sshd() -> SshServer:
+    """The OpenSSH server of this machine, or skip or fail as `missing` says."""
+    try:
+        return find_sshd()
+    except UnavailableError as error:
+        missing(str(error))
 
 
 def newest(servers: tuple[PostgresServer, ...]) -> PostgresServer | None:

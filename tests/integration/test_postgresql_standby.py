@@ -12,6 +12,7 @@ import pytest
 
 from callpoint.adapters.targets.postgresql.settings import Endpoint, EndpointKind
 from callpoint.cli import throwaway
+from callpoint.cli.loopback import free_port
 from callpoint.cli.postgres_server import find_servers
 from callpoint.domain.errors import TargetUnknownError
 from callpoint.ports.targets import Attempt
@@ -81,7 +82,7 @@ def standby(request):
             check=True,
             timeout=60,
         )
-        copy = Standby(primary, throwaway._free_port())
+        copy = Standby(primary, free_port())
         copy.start()
         yield copy
         copy.stop()

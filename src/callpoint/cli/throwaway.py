@@ -13,7 +13,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from types import TracebackType
 from typing import Self, TypedDict
 from urllib.parse import quote
 
+from callpoint.cli.loopback import free_port
 from callpoint.cli.postgres_server import Origin, PostgresServer
 from callpoint.domain.errors import UnavailableError
 
@@ -202,7 +202,7 @@ class ThrowawayPostgres:
     def _start_on_free_port(self, account: _Account | None) -> None:
         # Between finding a free port and the server's bind another process may take it.
         for attempt in range(1, _START_ATTEMPTS + 1):
-            self.port = _free_port()
+            self.port = free_port()
             try:
                 self._launch(account)
             except UnavailableError as error:
@@ -371,10 +371,3 @@ def _give_tree(root: Path, account: _Account) -> None:
     os.chown(root, account.uid, account.gid)
     for path in root.rglob("*"):
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from callpoint.cli.demo import cast
 from callpoint.cli.demo.errors import UnexpectedError, expect
 from callpoint.cli.demo.narrator import Narrator
 from callpoint.cli.demo.shell import Shell
+from callpoint.cli.loopback import free_port
 from callpoint.cli.postgres_server import choose_server, find_servers
 from callpoint.cli.throwaway import ThrowawayPostgres
 
@@ -76,7 +76,7 @@ def stage(narrator: Narrator, folder: Path) -> Iterator[Stage]:
     with ThrowawayPostgres(chosen) as postgres, contextlib.ExitStack() as ends:
         password = secrets.token_urlsafe(18)
         owner_url = _orders_database(postgres, password)
-        address = f"127.0.0.1:{_free_port()}"
+        address = f"127.0.0.1:{free_port()}"
         psql = shutil.which("psql") or _bundled_psql(chosen.bindir)
         shell = Shell(
             narrator,
@@ -200,13 +200,6 @@ def _await_ready(server: str, process: "subprocess.Popen[bytes]", log: Path) -> 
         time.sleep(0.05)  # noqa: TID251 -- real time passes for a real process
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
     raise UnexpectedError(f"`callpoint serve` does not answer:\n{tail}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
