@@ -13,6 +13,7 @@ from callpoint.adapters.clock.system import SystemClock, SystemRandom
 from callpoint.adapters.targets.postgresql.settings import Mode
 from callpoint.domain.errors import RequestError, TargetRefusedError, TargetUnknownError
 from callpoint.domain.undo_plan import UndoPlan
+from callpoint.ports.inventory import UNKNOWN
 from callpoint.ports.targets import Attempt, Connector, Credential, MintRequest
 from tests.fakes.simulated_target import SimulatedTarget
 from tests.postgresql_site import open_site
@@ -213,6 +214,26 @@ async def test_only_own_accounts_are_listed(stage):
     assert not listed.enabled
     await stage.connector.revoke(plan)
     assert await stage.connector.list_managed() == ()
+
+
+async def test_the_inventory_tells_own_accounts_and_no_secret(stage):
+    """An own account is told with its handle, end and live sessions; what is unknown says so."""
+    plan = stage.plan()
+    issued = await stage.connector.issue(plan)
+    await stage.login(issued.credential)
+    found = {account.name: account for account in await stage.connector.inventory()}
+    own = found[plan.account]
+    assert (own.handle, own.can_log_in, own.powers) == (plan.handle, True, ())
+    assert own.expires.at is not None
+    assert abs(own.expires.at - plan.not_after) <= timedelta(seconds=1)
+    assert own.sessions == 1
+    assert own.last_used == UNKNOWN
+    assert issued.credential.secret not in str(found)
+    await stage.connector.disable(plan)
+    found = {account.name: account for account in await stage.connector.inventory()}
+    assert not found[plan.account].can_log_in
+    await stage.connector.kill_sessions(plan)
+    await stage.connector.revoke(plan)
 
 
 async def test_an_account_without_a_lease_can_be_adopted_and_removed(stage):

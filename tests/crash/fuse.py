@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from callpoint.domain.undo_plan import UndoPlan
+from callpoint.ports.inventory import Account
 from callpoint.ports.keys import LogSigner
 from callpoint.ports.stores import Store, Transaction, View
 from callpoint.ports.targets import (
@@ -147,6 +148,9 @@ class FusedConnector:
         result = await self._inner.list_managed()
         self._fuse.burn()
         return result
+
+    async def inventory(self) -> tuple[Account, ...]:
+        return await self._inner.inventory()
 
     async def selftest(self) -> SelfTest:
         return await self._inner.selftest()

@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from callpoint.domain.errors import RequestError, TargetRefusedError, TargetUnknownError
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.clock import Clock, Random
+from callpoint.ports.inventory import Account as Inventoried
+from callpoint.ports.inventory import Moment
 from callpoint.ports.targets import (
     Absence,
     Attempt,
@@ -98,8 +100,10 @@ class SimulatedTarget:
         endpoints: Endpoints besides the primary (standbys, poolers).
         unreachable: Those of ``endpoints`` that do not answer now.
         stubborn: Accounts whose sessions cannot be killed.
+        others: Accounts that Callpoint has nothing to do with, for ``inventory``.
         reaper: How often the owner's reaper runs; None means residual access is unbounded.
         calls: ``(method, account)`` of every call, also failed ones, in order.
+        failing: Checks that its selftest reports besides its own.
     """
 
     def __init__(
@@ -125,7 +129,9 @@ class SimulatedTarget:
         self.unreachable: set[str] = set()
         self.stubborn: set[str] = set()
         self.reaper: timedelta | None = timedelta(seconds=30)
+        self.others: list[Inventoried] = []
         self.calls: list[tuple[str, str]] = []
+        self.failing: tuple[Check, ...] = ()
         self._faults = Faults()
 
     # ------------------------------------------------------------------ for tests
@@ -316,12 +322,24 @@ class SimulatedTarget:
                 if account.name.startswith(own)
             )
 
-    async def selftest(self) -> SelfTest:
+    async def inventory(self) -> tuple[Inventoried, ...]:
+        with await self._call("inventory", ""):
+            return tuple(
+                Inventoried(
+                    name=account.name,
+                    handle=account.handle,
+                    can_log_in=account.enabled,
+                    expires=Moment(known=True, at=account.not_after),
+                    sessions=len(self.live_sessions(account.name)),
+                )
+                for account in self.accounts.values()
+            ) + tuple(self.others)
+
+    async def selftest(self, *, trial: bool = True) -> SelfTest:  # noqa: ARG002 -- it tries nothing
         with await self._call("selftest", ""):
             residual = self._residual()
-            return SelfTest(
-                checks=(Check(name="answers", ok=True),), residual=residual, skew=self.offset
-            )
+            checks = (Check(name="answers", ok=True), *self.failing)
+            return SelfTest(checks=checks, residual=residual, skew=self.offset)
 
     async def residual(self) -> Residual:
         with await self._call("residual", ""):

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from callpoint.domain.errors import UnavailableError
 from callpoint.domain.undo_plan import UndoPlan
+from callpoint.ports.inventory import Account
 from callpoint.ports.targets import (
     Absence,
     Connector,
@@ -71,8 +72,11 @@ class RetiredConnector:
     async def list_managed(self) -> tuple[ManagedAccount, ...]:
         return await self._inner.list_managed()
 
-    async def selftest(self) -> SelfTest:
-        return await self._inner.selftest()
+    async def inventory(self) -> tuple[Account, ...]:
+        return await self._inner.inventory()
+
+    async def selftest(self, *, trial: bool = True) -> SelfTest:
+        return await self._inner.selftest(trial=trial)
 
     async def residual(self) -> Residual:
         return await self._inner.residual()

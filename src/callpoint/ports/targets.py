@@ -18,6 +18,7 @@ from typing import Protocol
 import msgspec
 
 from callpoint.domain.undo_plan import UndoPlan
+from callpoint.ports.inventory import Account
 
 CALL_LIMIT = timedelta(seconds=15)
 
@@ -70,6 +71,7 @@ class Attempt(StrEnum):
     """What the target said when the credential was tried."""
 
     ACCEPTED = "accepted"
+    LOCKED = "locked"
     REFUSED = "refused"
     UNKNOWN = "unknown"
 
@@ -78,7 +80,8 @@ class ProbeResult(msgspec.Struct, frozen=True):
     """Outcome of one login attempt; ``code`` is the target's own code (SQLSTATE …).
 
     ``refused`` means refused *for authentication*, by code. A time-out, a full server or a
-    network error is ``unknown``.
+    network error is ``unknown``. ``locked`` is said of checked-out accounts only: the secret is the
+    right one, and the account lets nobody in.
     """
 
     attempt: Attempt
@@ -93,18 +96,25 @@ class Absence(msgspec.Struct, frozen=True):
         sessions: Live sessions of the account over all declared endpoints.
         unreachable: Endpoints that did not answer: unknown, so not dead.
         attempt: The old credential, tried again; None when none was kept ("absent, not tried").
+        rotated: Of a checked-out account, which stays: what the *new* secret was told. Right also
+            proves that whatever secret the actor set itself is gone.
+        sessions_seen: False: the target cannot say who is on it (of a checked-out account only).
     """
 
     in_catalogue: bool
     sessions: int
     unreachable: tuple[str, ...] = ()
     attempt: ProbeResult | None = None
+    rotated: ProbeResult | None = None
+    sessions_seen: bool = True
 
     @property
     def dead(self) -> bool:
-        """Gone from the catalogue, no session anywhere, and not accepted or unknown when tried."""
+        """Gone or rotated, no session anywhere, and not accepted or unknown when tried."""
         refused = self.attempt is None or self.attempt.attempt is Attempt.REFUSED
-        return not self.in_catalogue and self.sessions == 0 and not self.unreachable and refused
+        right = (Attempt.ACCEPTED, Attempt.LOCKED)
+        gone = not self.in_catalogue or (self.rotated and self.rotated.attempt in right)
+        return bool(gone) and self.sessions == 0 and not self.unreachable and refused
 
 
 class Persistence(msgspec.Struct, frozen=True):
@@ -137,12 +147,17 @@ class Residual(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One line of a selftest: can the broker really do this, and no more?"""
+    """One line of a selftest: can the broker really do this, and no more?
+
+    Attributes:
+        excess: A failure means that the broker can do more than its task, not less.
+    """
 
     name: str
     ok: bool
     detail: str = ""
     way_out: str = ""
+    excess: bool = False
 
 
 class SelfTest(msgspec.Struct, frozen=True):
@@ -216,8 +231,20 @@ class Connector(Protocol):
         """Every account on the target that carries this installation's handle, and no other."""
         ...
 
-    async def selftest(self) -> SelfTest:
-        """Can the broker do all of the above, and what could it do beyond?"""
+    async def inventory(self) -> tuple[Account, ...]:
+        """Every account that can begin a session or holds a power over the target, also others'.
+
+        It only looks; what the target does not keep, or the broker may not see, is told as
+        unknown, never guessed.
+        """
+        ...
+
+    async def selftest(self, *, trial: bool = True) -> SelfTest:
+        """Can the broker do all of the above, and what could it do beyond?
+
+        Args:
+            trial: Also make an account, use and end it. Without, nothing on the target changes.
+        """
         ...
 
     async def residual(self) -> Residual:

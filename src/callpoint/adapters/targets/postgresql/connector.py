@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from callpoint.adapters.targets.postgresql import persistence, scram, selftest
+from callpoint.adapters.targets.postgresql import inventory, persistence, scram, selftest
 from callpoint.adapters.targets.postgresql.attempt import Door, attempt, door_of
 from callpoint.adapters.targets.postgresql.authority import Authority
 from callpoint.adapters.targets.postgresql.createrole import CreateRole
@@ -33,6 +33,7 @@ from callpoint.domain.errors import (
 from callpoint.domain.ids import HANDLE_LIMIT
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.clock import Clock, Random
+from callpoint.ports.inventory import Account
 from callpoint.ports.targets import (
     CALL_LIMIT,
     Absence,
@@ -230,6 +231,10 @@ class PostgresqlConnector:
             )
             for row in rows
         )
+
+    async def inventory(self) -> tuple[Account, ...]:
+        async with self._limit():
+            return await inventory.inventory(self._primary, self._settings.account_prefix)
 
     async def selftest(self) -> SelfTest:
         return await selftest.run(
