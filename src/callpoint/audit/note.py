@@ -1,8 +1,9 @@
 """C2SP signed notes v1 with Ed25519 (signature type 0x01): text that carries its signatures.
 
-Only the plain Ed25519 type is implemented. Signatures of other types, as witnesses make them, are
-signatures of unknown keys to this module: kept, and not relied upon. Keys are written as C2SP
-writes them: ``name+hash+base64`` for a verifier, ``PRIVATE+KEY+name+hash+base64`` for a signer.
+Only the plain Ed25519 type is implemented here. Signatures of other types are signatures of unknown
+keys to this module: kept, and not relied upon; those of witnesses are in ``cosignature``. Keys are
+written as C2SP writes them: ``name+hash+base64`` for a verifier, ``PRIVATE+KEY+name+hash+base64``
+for a signer.
 """
 
 import base64
@@ -33,7 +34,8 @@ SIGNATURE_SIZE = 64
 _ED25519 = b"\x01"
 _ID_SIZE = 4
 _DASH = "\N{EM DASH} "
-_PRIVATE = "PRIVATE+KEY+"
+PRIVATE = "PRIVATE+KEY+"
+"""What the text of a private key begins with."""
 
 
 class NoteError(ValueError):
@@ -63,6 +65,10 @@ class Signature:
     key_id: bytes
     signature: bytes
 
+    def line(self) -> str:
+        """As it stands below a note, with its newline."""
+        return f"{_DASH}{self.name} {_base64(self.key_id + self.signature)}\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -73,9 +79,7 @@ class Note:
 
     def format(self) -> bytes:
         """The note as bytes."""
-        lines = "".join(
-            f"{_DASH}{s.name} {_base64(s.key_id + s.signature)}\n" for s in self.signatures
-        )
+        lines = "".join(signature.line() for signature in self.signatures)
         return f"{self.text}\n{lines}".encode()
 
 
@@ -87,13 +91,13 @@ class Verifier:
     key: bytes
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
-        _check_key(self.key)
+        check_name(self.name)
+        check_key(self.key)
 
     @property
     def key_id(self) -> bytes:
         """The 4 bytes by which signature lines name this key."""
-        return _key_id(self.name, self.key)
+        return key_id_of(self.name, _ED25519, self.key)
 
     @classmethod
     def parse(cls, vkey: str) -> Self:
@@ -102,7 +106,7 @@ class Verifier:
         Raises:
             MalformedNoteError: It is none, is of another type, or its hash is wrong.
         """
-        name, key_id, key = _parse_key(vkey)
+        name, key_id, key = parse_key(vkey, _ED25519)
         verifier = cls(name, key)
         if verifier.key_id != key_id:
             raise MalformedNoteError("the verifier key's hash does not belong to it")
@@ -121,8 +125,8 @@ class Signer:
     seed: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
-        _check_key(self.seed)
+        check_name(self.name)
+        check_key(self.seed)
 
     @property
     def verifier(self) -> Verifier:
@@ -137,9 +141,9 @@ class Signer:
         Raises:
             MalformedNoteError: It is none, is of another type, or its hash is wrong.
         """
-        if not skey.startswith(_PRIVATE):
+        if not skey.startswith(PRIVATE):
             raise MalformedNoteError("a signer key starts with PRIVATE+KEY+")
-        name, key_id, seed = _parse_key(skey.removeprefix(_PRIVATE))
+        name, key_id, seed = parse_key(skey.removeprefix(PRIVATE), _ED25519)
         signer = cls(name, seed)
         if signer.verifier.key_id != key_id:
             raise MalformedNoteError("the signer key's hash does not belong to it")
@@ -148,7 +152,7 @@ class Signer:
     def format(self) -> str:
         """The signer key as text: a secret."""
         key_id = self.verifier.key_id.hex()
-        return f"{_PRIVATE}{self.name}+{key_id}+{_base64(_ED25519 + self.seed)}"
+        return f"{PRIVATE}{self.name}+{key_id}+{_base64(_ED25519 + self.seed)}"
 
 
 def parse_note(data: bytes) -> Note:
@@ -170,7 +174,7 @@ def parse_note(data: bytes) -> Note:
     lines = tail.split("\n")[:-1]
     if len(lines) > MAX_SIGNATURES:
         raise MalformedNoteError(f"a note has at most {MAX_SIGNATURES} signatures")
-    return Note(f"{body}\n", tuple(_parse_signature(line) for line in lines))
+    return Note(f"{body}\n", tuple(parse_signature(line) for line in lines))
 
 
 def sign_note(text: str, signers: Sequence[Signer]) -> Note:
@@ -223,19 +227,28 @@ def _sign(text: str, signer: Signer) -> Signature:
     return Signature(signer.name, signer.verifier.key_id, private.sign(text.encode()))
 
 
-def _parse_signature(line: str) -> Signature:
+def parse_signature(line: str) -> Signature:
+    """Read one signature line, without its newline.
+
+    Raises:
+        MalformedNoteError: It is none.
+    """
     name, separator, encoded = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not separator:
         raise MalformedNoteError("a signature line is: em dash, space, name, space, base64")
-    _check_name(name)
+    check_name(name)
     raw = _parse_base64(encoded)
     if len(raw) <= _ID_SIZE:
         raise MalformedNoteError("a signature is a 4-byte key id and at least one byte")
     return Signature(name, raw[:_ID_SIZE], raw[_ID_SIZE:])
 
 
-def _parse_key(text: str) -> tuple[str, bytes, bytes]:
-    """Split ``name+hash+base64`` into name, id and the 32 bytes after the type."""
+def parse_key(text: str, kind: bytes) -> tuple[str, bytes, bytes]:
+    """Split ``name+hash+base64`` into name, id and what stands behind the type, which is `kind`.
+
+    Raises:
+        MalformedNoteError: It is no key, or one of another type.
+    """
     parts = text.split("+", 2)
     if len(parts) != len(("name", "hash", "key")):
         raise MalformedNoteError("a key is written name+hash+base64")
@@ -243,13 +256,14 @@ def _parse_key(text: str) -> tuple[str, bytes, bytes]:
     if len(key_id) != 2 * _ID_SIZE or not set(key_id) <= set("0123456789abcdef"):
         raise MalformedNoteError("a key's hash is 8 lower-case hexadecimal digits")
     raw = _parse_base64(encoded)
-    if raw[:1] != _ED25519:
-        raise MalformedNoteError("the key is not of type 0x01 (Ed25519)")
+    if raw[:1] != kind:
+        raise MalformedNoteError(f"the key is not of type 0x{kind.hex()}")
     return name, bytes.fromhex(key_id), raw[1:]
 
 
-def _key_id(name: str, key: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key).digest()[:_ID_SIZE]
+def key_id_of(name: str, kind: bytes, key: bytes) -> bytes:
+    """The id of a public key of a type: ``SHA-256(name || 0x0A || type || key)[:4]``."""
+    return hashlib.sha256(name.encode() + b"\n" + kind + key).digest()[:_ID_SIZE]
 
 
 def _base64(data: bytes) -> str:
@@ -284,7 +298,8 @@ def _check_characters(text: str) -> None:
         raise MalformedNoteError("a note is valid Unicode")
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """MalformedNoteError for what cannot be a key's name."""
     if not name or len(name) > MAX_NAME_SIZE or "+" in name:
         raise MalformedNoteError(f"a key name has 1 to {MAX_NAME_SIZE} characters and no plus")
     if any(character.isspace() for character in name):
@@ -292,6 +307,7 @@ def _check_name(name: str) -> None:
     _check_characters(name)
 
 
-def _check_key(key: bytes) -> None:
+def check_key(key: bytes) -> None:
+    """MalformedNoteError for what cannot be an Ed25519 key or seed."""
     if len(key) != KEY_SIZE:
         raise MalformedNoteError(f"an Ed25519 key has {KEY_SIZE} bytes, not {len(key)}")

@@ -6,6 +6,7 @@ the right edge are computed from what lies below whenever they are asked for. No
 or writes.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,11 @@ TILE_WIDTH = 1 << TILE_HEIGHT
 
 MAX_LEVEL = MAX_SIZE.bit_length() // TILE_HEIGHT
 """The highest tile level that a tree of `MAX_SIZE` leaves has."""
+
+_PLACE = re.compile(r"((?:x[0-9]{3}/)*)([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+_LEVEL = re.compile(r"0|[1-9][0-9]?")
+_DIGITS = 18
+"""Longest index that is read, in digits: more than any tree has tiles."""
 
 TileReader = Callable[[int, int, int], list[bytes]]
 """``read_tile(level, n, width)``: at least the first `width` hashes of that tile, leftmost first.
@@ -58,6 +64,31 @@ def entries_path(n: int, width: int = TILE_WIDTH) -> str:
     """Where tlog-tiles puts entry bundle `n`: ``tile/entries/<N>[.p/<W>]``."""
     tile = Tile(0, n, width)
     return f"tile/entries/{_number(tile.n)}{_partial(tile.width)}"
+
+
+def parse_tile(level: str, place: str) -> Tile:
+    """Read ``<L>`` and ``<N>[.p/<W>]`` of a tile's path, or of an entry bundle's with level "0".
+
+    Raises:
+        ProofError: It is not exactly what `Tile.path` would write, or no tree has such a tile.
+    """
+    found = _PLACE.fullmatch(place)
+    if not found or not _LEVEL.fullmatch(level):
+        raise ProofError("a tile's path is tile/<L>/<N>, such as tile/0/x001/067 or tile/1/000.p/9")
+    digits = found[1].replace("x", "").replace("/", "") + found[2]
+    if len(digits) > _DIGITS:
+        raise ProofError("no tree has such a tile")
+    width = TILE_WIDTH if found[3] is None else int(found[3])
+    tile = Tile(int(level), int(digits), width)
+    # Not canonical: x000/067 for 067, or .p/256 for a full tile.
+    if tile.path != f"tile/{level}/{place}":
+        raise ProofError(f"the tile's path is {tile.path}")
+    return tile
+
+
+def has_tile(size: int, tile: Tile) -> bool:
+    """Whether a tree of `size` leaves, or one that it grew from, has the tile."""
+    return (tile.n << TILE_HEIGHT) + tile.width <= size >> (TILE_HEIGHT * tile.level)
 
 
 def full_tiles(old: int, new: int) -> Iterator[Tile]:
