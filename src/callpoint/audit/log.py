@@ -25,6 +25,7 @@ from callpoint.audit.entry import (
 from callpoint.audit.merkle import (
     HASH_SIZE,
     Frontier,
+    consistency_proof,
     inclusion_proof,
     leaf_hash,
     root_from,
@@ -208,10 +209,7 @@ def nodes(size: int, rows: LogRows) -> TileNodes:
     """
 
     def read_tile(level: int, n: int, width: int) -> list[bytes]:
-        stored = rows.tile(level, n)
-        if stored is None:
-            return list(_edge(rows, level, n, width))
-        return [stored[at : at + HASH_SIZE] for at in range(0, width * HASH_SIZE, HASH_SIZE)]
+        return list(tile_hashes(rows, level, n, width))
 
     return TileNodes(size, read_tile)
 
@@ -219,6 +217,19 @@ def nodes(size: int, rows: LogRows) -> TileNodes:
 def inclusion(index: int, size: int, rows: LogRows) -> tuple[bytes, ...]:
     """The inclusion proof of entry `index` in the tree of `size` leaves, or ProofError."""
     return tuple(inclusion_proof(index, size, nodes(size, rows)))
+
+
+def consistency(old: int, new: int, rows: LogRows) -> tuple[bytes, ...]:
+    """The proof that the first `new` leaves begin with the first `old`, or ProofError."""
+    return tuple(consistency_proof(old, new, nodes(new, rows)))
+
+
+def tile_hashes(rows: LogRows, level: int, n: int, width: int) -> tuple[bytes, ...]:
+    """The first `width` hashes of a tile, fewer where the tree does not reach so far."""
+    stored = rows.tile(level, n)
+    if stored is None:
+        return tuple(_edge(rows, level, n, width))
+    return tuple(stored[at : at + HASH_SIZE] for at in range(0, width * HASH_SIZE, HASH_SIZE))
 
 
 def peaks(size: int, rows: LogRows) -> tuple[bytes, ...]:

@@ -35,6 +35,7 @@ class Where(msgspec.Struct, frozen=True):
     Attributes:
         states: Any of these states.
         due_before: ``due_at`` set and not after this moment; the result is then oldest first.
+        by_priority: With ``due_before``: highest priority first, and then oldest first.
         limit: At most so many.
         skip_claimed: For workers: rows that another transaction holds are passed over
             (``FOR UPDATE SKIP LOCKED``); a store with a single writer has none.
@@ -46,6 +47,7 @@ class Where(msgspec.Struct, frozen=True):
     parent: str | None = None
     subject: str | None = None
     due_before: datetime | None = None
+    by_priority: bool = False
     limit: int = 1000
     skip_claimed: bool = False
     skip_spoilt: bool = False
@@ -65,6 +67,22 @@ class PersonalValue(msgspec.Struct, frozen=True):
     name: str
     salt: bytes
     value: str
+
+
+class Cosignature(msgspec.Struct, frozen=True):
+    """A witness's signature on one of the log's checkpoints.
+
+    Attributes:
+        origin: Of the checkpoint.
+        size: Of the checkpoint.
+        name: The witness's key name.
+        line: The signature line of the note, without its newline.
+    """
+
+    origin: str
+    size: int
+    name: str
+    line: str
 
 
 class View(Protocol):
@@ -88,6 +106,12 @@ class View(Protocol):
 
     def select(self, kind: type[R], where: Where) -> tuple[R, ...]:
         """Matching records, by due time if it restricts, else by key."""
+        ...
+
+    def subjects(
+        self, kind: type[R], states: tuple[str, ...], due_before: datetime
+    ) -> tuple[str, ...]:
+        """Each subject, once, of records in ``states`` that are due, in order of their names."""
         ...
 
     def count_subjects(
@@ -115,8 +139,38 @@ class View(Protocol):
         """The newest signed checkpoint (note text); empty before genesis."""
         ...
 
-    def inclusion(self, index: int) -> tuple[bytes, ...]:
-        """Inclusion proof of an entry in the newest checkpoint."""
+    def newest_of(self, origin: str) -> str:
+        """The newest checkpoint (note text) under that origin; empty when there is none.
+
+        Former origins keep those of their checkpoints that a loss has left.
+        """
+        ...
+
+    def checkpoint_at(self, origin: str, size: int) -> str:
+        """The checkpoint (note text) of exactly that size; empty when none was signed."""
+        ...
+
+    def cosignatures(self, origin: str, name: str) -> tuple[Cosignature, ...]:
+        """What a witness cosigned, the largest checkpoint first; at most 200 of them."""
+        ...
+
+    def inclusion(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
+        """Inclusion proof of an entry in the first ``size`` entries, or in the newest checkpoint.
+
+        NotFoundError when there is no such entry or the log never had so many.
+        """
+        ...
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Proof that the first ``new`` entries begin with the first ``old``, or NotFoundError."""
+        ...
+
+    def tile(self, level: int, n: int, width: int) -> tuple[bytes, ...]:
+        """The first ``width`` hashes of a tile (``audit.tiles``), or NotFoundError."""
+        ...
+
+    def find_leaf(self, leaf_hash: bytes) -> int | None:
+        """The index of the entry with that leaf hash; reads all hashes, so it is slow."""
         ...
 
     def peaks(self, size: int) -> tuple[bytes, ...]:
@@ -140,6 +194,10 @@ class Transaction(View, Protocol):
 
     def remove(self, kind: type[R], key: str) -> None:
         """Forget a record that is no evidence (a spent nonce); no error when it is not there."""
+        ...
+
+    def cosign(self, cosignature: Cosignature) -> None:
+        """Keep a witness's signature beside its checkpoint, in place of an older one of its."""
         ...
 
     def append(self, stream: str, event: AnyEvent) -> None:
