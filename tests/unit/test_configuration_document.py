@@ -18,9 +18,10 @@ TEXT = DOCUMENT.read_text(encoding="utf-8")
 
 def headings() -> dict[str, Shape]:
     """Each documented table by its heading."""
-    named = {k: v for k, v in SECTIONS.items() if k != "governance"}
+    whole = ("governance", "witnessing")
+    named = {k: v for k, v in SECTIONS.items() if k not in whole}
     return {
-        "[governance]": SECTIONS["governance"],
+        **{f"[{name}]": SECTIONS[name] for name in whole},
         **{f"[{name}.NAME]": shape for name, shape in named.items()},
         **{f"[{name}]": shape for name, shape in INNER.items()},
         **{f"{c}: settings": shape.settings for c, shape in CONNECTORS.items() if shape.settings},
