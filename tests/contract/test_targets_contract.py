@@ -100,7 +100,12 @@ def _real(site):
     async def works(session):
         try:
             return bool(await session.fetchval("SELECT true"))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # cut between its two messages
+            OSError,
+        ):
             return False
 
     async def leave_role(session, name):

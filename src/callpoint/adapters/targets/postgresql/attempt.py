@@ -8,7 +8,7 @@ then the secret (``auth_failed``), then "may this role log in, has it connection
 import asyncpg
 import msgspec
 
-from callpoint.adapters.targets.postgresql.server import closed
+from callpoint.adapters.targets.postgresql.idle import closed
 from callpoint.domain.errors import TargetRefusedError
 from callpoint.ports.targets import Attempt, ProbeResult
 

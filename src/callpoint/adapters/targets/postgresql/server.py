@@ -1,4 +1,4 @@
-"""One way in to a PostgreSQL server as the broker: short connections, time limits, our errors.
+"""One way in to a PostgreSQL server as the broker: few connections, time limits, our errors.
 
 Every error of the driver becomes ``TargetRefusedError`` (the server answered with an SQLSTATE:
 its transaction was rolled back, nothing was done) or ``TargetUnknownError`` (it may be done).
@@ -12,13 +12,13 @@ from typing import Any
 
 import asyncpg
 
+from callpoint.adapters.targets.postgresql.idle import IdleConnections, closed
 from callpoint.domain.errors import TargetRefusedError, TargetUnknownError
 from callpoint.domain.untrusted import printable
 
 _CONNECT_LIMIT = timedelta(seconds=5)
 _QUERY_LIMIT = timedelta(seconds=10)
 _LOCK_LIMIT = "5s"
-_CLOSE_LIMIT = 1.0
 _AT_ONCE = 4
 
 Row = dict[str, Any]
@@ -83,6 +83,8 @@ class Server:
         self._dsn = dsn
         self._sslmode = sslmode
         self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._busy = 0
+        self._idle = IdleConnections()
 
     def __repr__(self) -> str:
         return f"Server({self._target}/{self.endpoint})"
@@ -91,32 +93,57 @@ class Server:
     async def connection(
         self, database: str = "", *, user: str = "", password: str = ""
     ) -> AsyncIterator[Any]:
-        """A short-lived connection; what is given overrides the DSN's."""
+        """A connection in no transaction, one of a few; what is given overrides the DSN's.
+
+        Who uses it leaves no setting and no transaction behind. Afterwards it waits a moment for
+        the next caller, unless it is another login's or something went wrong.
+        """
+        async with self._turn():
+            with translated(self._target, self.endpoint):
+                found = None if user else await self._idle.take(database)
+                connection = found or await self._connected(database, user, password)
+            is_in_order = False
+            try:
+                with translated(self._target, self.endpoint):
+                    yield connection
+                is_in_order = not (connection.is_closed() or connection.is_in_transaction())
+            finally:
+                if is_in_order and not user:
+                    await self._idle.keep(database, connection)
+                else:
+                    await closed(connection)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        async with self._at_once:
+            self._busy += 1
+            try:
+                yield
+            finally:
+                self._busy -= 1
+
+    async def _connected(self, database: str, user: str, password: str) -> Any:  # noqa: ANN401 - the driver ships without types
+        # Of those that wait none may be one too many: an owner may have limited the broker.
+        while len(self._idle) > _AT_ONCE - self._busy:
+            await self._idle.drop_oldest()
         given = {"database": database, "user": user, "password": password}
         options: dict[str, Any] = {key: value for key, value in given.items() if value}
         if self._sslmode:
             options["ssl"] = self._sslmode
-        async with self._at_once:
-            with translated(self._target, self.endpoint):
-                connection = await asyncpg.connect(
-                    self._dsn,
-                    timeout=_CONNECT_LIMIT.total_seconds(),
-                    command_timeout=_QUERY_LIMIT.total_seconds(),
-                    # Poolers in transaction mode lose named statements.
-                    statement_cache_size=0,
-                    # Ours, whatever an account's or a database's own settings say.
-                    server_settings={
-                        "application_name": "callpoint",
-                        "lock_timeout": _LOCK_LIMIT,
-                        "search_path": "pg_catalog",
-                    },
-                    **options,
-                )
-            try:
-                with translated(self._target, self.endpoint):
-                    yield connection
-            finally:
-                await closed(connection)
+        return await asyncpg.connect(
+            self._dsn,
+            timeout=_CONNECT_LIMIT.total_seconds(),
+            command_timeout=_QUERY_LIMIT.total_seconds(),
+            # Poolers in transaction mode lose named statements.
+            statement_cache_size=0,
+            # Ours, whatever an account's or a database's own settings say.
+            server_settings={
+                "application_name": "callpoint",
+                "lock_timeout": _LOCK_LIMIT,
+                "search_path": "pg_catalog",
+            },
+            **options,
+        )
 
     async def rows(self, query: str, *arguments: object, database: str = "") -> list[Row]:
         """Run one statement in a transaction of its own.
@@ -137,11 +164,3 @@ class Server:
         """The first column of the first row, or None."""
         found = await self.rows(query, *arguments, database=database)
         return next(iter(found[0].values())) if found else None
-
-
-async def closed(connection: Any) -> None:  # noqa: ANN401 - the driver ships without types
-    """Say goodbye within a second, else drop the socket: a goodbye never fails a call."""
-    try:
-        await connection.close(timeout=_CLOSE_LIMIT)
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        connection.terminate()
