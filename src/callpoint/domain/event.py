@@ -48,9 +48,17 @@ from callpoint.domain.event_lease import (
     LeaseIssued,
     LeaseProbed,
     LeaseStuck,
+    SecretPrepared,
+    SecretPromoted,
     UnknownAccountFound,
 )
-from callpoint.domain.event_refusal import AccessRefused, KillOrdered, RequestRefused
+from callpoint.domain.event_refusal import (
+    AccessRefused,
+    KillOrdered,
+    RequestRefused,
+    TombstoneMerged,
+    TombstoneRefused,
+)
 from callpoint.domain.request import Request
 
 __all__ = [
@@ -91,7 +99,11 @@ __all__ = [
     "Request",
     "RequestRefused",
     "ReviewTriaged",
+    "SecretPrepared",
+    "SecretPromoted",
     "SignatureRecord",
+    "TombstoneMerged",
+    "TombstoneRefused",
     "UnknownAccountFound",
     "approval_of",
     "data",
@@ -128,6 +140,8 @@ AnyEvent = (
     | LeaseStuck
     | LeaseEnded
     | LeaseAttested
+    | SecretPrepared
+    | SecretPromoted
     | FindingRaised
     | ReviewTriaged
     | ActivationReviewed
@@ -135,6 +149,8 @@ AnyEvent = (
     | RequestRefused
     | UnknownAccountFound
     | KillOrdered
+    | TombstoneMerged
+    | TombstoneRefused
 )
 
 

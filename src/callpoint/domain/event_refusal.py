@@ -1,5 +1,7 @@
 """Refusals, and the kill switch: what is not one step of one activation."""
 
+from datetime import datetime
+
 from callpoint.domain.decision import Decision, DecisionRequest
 from callpoint.domain.event_form import Event
 
@@ -30,3 +32,31 @@ class KillOrdered(Event, frozen=True, kw_only=True, tag="kill:ordered"):
     about: str
     activations: tuple[str, ...]
     count: int = 0
+
+
+class TombstoneMerged(Event, frozen=True, kw_only=True, tag="tombstone:merged"):
+    """A kill that was ordered while the store was down, in force here from now on (I13).
+
+    The signed request stands here as it was received, so that anybody can judge it again: it was
+    signed for one of ``origins``; ``body`` is base64. A ``kill:ordered`` says what it ended.
+    """
+
+    tombstone: str
+    scope: str
+    about: str
+    ordered_at: datetime
+    key: str
+    method: str
+    url: str
+    origins: tuple[str, ...]
+    content_digest: str
+    signature_input: str
+    signature: str
+    body: str
+
+
+class TombstoneRefused(Event, frozen=True, kw_only=True, tag="tombstone:refused"):
+    """An order on a node's disk that is not believed; it ended nothing, and is kept aside."""
+
+    tombstone: str
+    reason: str

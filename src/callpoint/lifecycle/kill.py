@@ -45,10 +45,22 @@ class Killed(msgspec.Struct, frozen=True):
     Attributes:
         activations: Ended or withdrawn by it.
         alive: Leases that it covers and that are not yet proven dead; retried for ever.
+        without_store: The store did not answer: what follows is what is known without it.
+        tombstone: Its id; nothing is given on this node until it is merged.
+        dead: Accounts that are proven gone, ``ACCOUNT on TARGET``.
+        unattributed: Accounts of ours that were left, because nobody can say whose they are.
+        unreachable: Targets that could not be looked at.
+        trouble: What else is not as it should be.
     """
 
     activations: tuple[str, ...]
     alive: tuple[str, ...]
+    without_store: bool = False
+    tombstone: str = ""
+    dead: tuple[str, ...] = ()
+    unattributed: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
+    trouble: tuple[str, ...] = ()
 
 
 async def kill(services: Services, caller: Caller, scope: Scope, about: str = "") -> Killed:
@@ -59,34 +71,15 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
     Raises:
         DeniedError: A machine that would end what is not its own.
         RequestError: A scope that needs a name has none.
+        StoreUnavailableError: The store does not answer; ``kill_without_store`` needs none.
     """
-    if scope is Scope.INCIDENT:
-        about = about.lower()  # as it was declared or reported
-    if scope is not Scope.EVERYTHING and not about:
-        raise RequestError(f"kill {scope} needs a name", way_out=f"`callpoint kill {scope} NAME`")
+    about = named(scope, about)
 
     def work(tx: Transaction) -> tuple[str, ...]:
-        found = [a for a in _unfinished(tx) if _covers(scope, about, a)]
-        rowless = _rowless(tx, scope, about)
-        owners = {a.request.principal for a in found} | {lease.principal for lease in rowless}
-        _must_be_allowed(caller, owners)
-        for activation in found:
-            end(tx, activation, EndReason.KILLED, caller.principal.id)
-        for lease in rowless:
-            end_lease(tx, lease, EndReason.KILLED)
-        ended = tuple(activation.id for activation in found)
-        order = ev.KillOrdered(
-            actor=caller.principal.id,
-            scope=scope,
-            about=printable(about),
-            activations=ended[:_LISTED],
-            count=len(ended),
-        )
-        tx.append(INSTALLATION_STREAM, order)
-        return ended
+        return end_covered(tx, caller, scope, about)
 
     async with on_record(services, caller, f"kill:{scope}", about):
-        ended = await services.store.transact(work, urgent=True)
+        ended = await services.answered(services.store.transact(work, urgent=True))
     alive = await _revoke_all(services, scope, about)
     what = f"{scope} {printable(about)}".rstrip()
     await services.notifier.notify(
@@ -100,6 +93,43 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
         )
     )
     return Killed(activations=ended, alive=alive)
+
+
+def named(scope: Scope, about: str) -> str:
+    """The name of what to kill, as the installation writes it.
+
+    Raises:
+        RequestError: The scope needs one.
+    """
+    if scope is not Scope.EVERYTHING and not about:
+        raise RequestError(f"kill {scope} needs a name", way_out=f"`callpoint kill {scope} NAME`")
+    return about.lower() if scope is Scope.INCIDENT else about  # as it was declared or reported
+
+
+def end_covered(tx: Transaction, caller: Caller, scope: Scope, about: str) -> tuple[str, ...]:
+    """End all that the scope covers, on record; returns the activations.
+
+    Raises:
+        DeniedError: A machine that would end what is not its own.
+    """
+    found = [a for a in _unfinished(tx) if _covers(scope, about, a)]
+    rowless = _rowless(tx, scope, about)
+    owners = {a.request.principal for a in found} | {lease.principal for lease in rowless}
+    must_be_allowed(caller, owners)
+    for activation in found:
+        end(tx, activation, EndReason.KILLED, caller.principal.id)
+    for lease in rowless:
+        end_lease(tx, lease, EndReason.KILLED)
+    ended = tuple(activation.id for activation in found)
+    order = ev.KillOrdered(
+        actor=caller.principal.id,
+        scope=scope,
+        about=printable(about),
+        activations=ended[:_LISTED],
+        count=len(ended),
+    )
+    tx.append(INSTALLATION_STREAM, order)
+    return ended
 
 
 def _unfinished(tx: Transaction) -> tuple[Activation, ...]:
@@ -121,7 +151,8 @@ def _covers(scope: Scope, about: str, found: Activation) -> bool:
             return True
 
 
-def _must_be_allowed(caller: Caller, owners: set[str]) -> None:
+def must_be_allowed(caller: Caller, owners: set[str]) -> None:
+    """A person may end anything, a machine its own. Raises DeniedError."""
     if caller.principal.kind is PrincipalKind.HUMAN:
         return
     if owners - {caller.principal.id}:

@@ -127,11 +127,11 @@ class RuleBook:
         newest = self._newest
         # Proving a bundle replays the log, and a stranger's request comes here before it is
         # authenticated: what was refused is not proven again for it, only by who asks `current`.
-        if newest is not None and self._refused:
-            is_refused = await self._store.read(self._is_refused)
-            if is_refused:
-                return newest.configuration
         try:
+            if newest is not None and self._refused:
+                is_refused = await self._store.read(self._is_refused)
+                if is_refused:
+                    return newest.configuration
             return (await self.current()).configuration
         except CallpointError:
             if self._newest is None:
@@ -160,6 +160,11 @@ class RuleBook:
         if self._newest is None:
             raise UnavailableError("no configuration is known here yet")
         return self._newest.configuration
+
+    @property
+    def number(self) -> int:
+        """Number of the newest configuration that was proven here; 0 before the first."""
+        return self._newest.number if self._newest is not None else 0
 
     def _must_not_go_back(self, pointer: InForce) -> None:
         newest = self._newest

@@ -1,13 +1,15 @@
 """What every step needs, handed over once by the composition root."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
-from callpoint.domain.errors import ClockError
+from callpoint.domain.errors import ClockError, StoreUnavailableError
 from callpoint.domain.event_form import Private
 from callpoint.domain.governance import Installation
+from callpoint.lifecycle.node import Node
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.removal import STEP_LIMIT
 from callpoint.lifecycle.rules import RuleBook
@@ -18,6 +20,8 @@ from callpoint.ports.stores import Store, View
 from callpoint.ports.targets import Connector
 
 SALT_SIZE = 16
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Limits:
         probe_kept_for: A secret for the control attempt is erased so long after ``not_after`` (I5).
         skew: A target or store clock off by more than this gets no issue (I4).
         shortest: Time is never shortened below it (I16).
+        store_within: A kill does not wait longer for the store: then it goes on without (I13).
+        strike_within: A target may hold up the answer to a kill without the store so long.
     """
 
     claim_for: timedelta = timedelta(seconds=60)
@@ -47,11 +53,18 @@ class Limits:
     probe_kept_for: timedelta = timedelta(hours=24)
     skew: timedelta = timedelta(seconds=5)
     shortest: timedelta = timedelta(minutes=5)
+    store_within: timedelta = timedelta(seconds=5)
+    strike_within: timedelta = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
 class Services:
-    """The ports and rules that the steps work with."""
+    """The ports and rules that the steps work with.
+
+    Attributes:
+        lanes: See ``lane``.
+        compared: Targets that this process has compared with the leases since it began (I8).
+    """
 
     installation: Installation
     store: Store
@@ -66,6 +79,8 @@ class Services:
     targets: Mapping[str, Connector]
     limits: Limits = field(default_factory=Limits)
     lanes: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    node: Node = field(default_factory=Node)
+    compared: set[str] = field(default_factory=set)
 
     def private(self, value: str) -> Private:
         """A personal value with a fresh salt."""
@@ -74,6 +89,19 @@ class Services:
     def lane(self, target: str) -> asyncio.Semaphore:
         """The cap on concurrent revocations of one target (I6)."""
         return self.lanes.setdefault(target, asyncio.Semaphore(self.limits.per_target))
+
+    async def answered(self, work: Awaitable[T]) -> T:
+        """What the store answers to a kill, or the error that it does not, in time.
+
+        Raises:
+            StoreUnavailableError: It took longer than ``store_within``; it may still be done.
+        """
+        limit = self.limits.store_within.total_seconds()
+        try:
+            async with asyncio.timeout(limit):
+                return await work
+        except TimeoutError as error:
+            raise StoreUnavailableError(f"the store did not answer within {limit:.0f} s") from error
 
 
 def must_keep_time(view: View, services: Services) -> None:

@@ -18,6 +18,7 @@ from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.lifecycle.ending import leases
 from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.node import must_be_able_to_take_away
 from callpoint.lifecycle.proof import must_agree, proven
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.rules import must_be_in_force
@@ -43,6 +44,7 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
         ConflictError: The lease or the activation is over, or the incident is not open.
         TamperError: The box is not the one that was issued.
         LogUnavailableError, ClockError: No evidence, no secret (I2); nor while expiry is unsure.
+        UnavailableError: A kill waits to be merged (I13).
     """
     rules = await services.rules.current()
     async with on_record(services, caller, Action.CREDENTIAL_REVEAL, lease):
@@ -59,6 +61,7 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
     )
 
     def work(tx: Transaction) -> Box:
+        must_be_able_to_take_away(services.node)
         must_be_in_force(tx, rules)
         must_keep_time(tx, services)
         return _hand_out(tx, caller, held, decision)

@@ -8,7 +8,9 @@ from typing import Protocol
 
 import msgspec
 
+from callpoint.domain.configuration import Configuration
 from callpoint.domain.principal import Principal
+from callpoint.domain.tombstone import Tombstone
 
 
 class SignedRequest(msgspec.Struct, frozen=True):
@@ -48,6 +50,20 @@ class Authenticator(Protocol):
 
         Raises:
             AuthenticationError: Not signed, wrong key, older than 60 s, or a nonce seen before.
+        """
+        ...
+
+
+class OrderJudge(Protocol):
+    """Judges a kill order that was received while the store was down, at any later time."""
+
+    def judge(self, tombstone: Tombstone, configuration: Configuration) -> Caller:
+        """Who signed it, by ``configuration``. Its nonce is not looked at.
+
+        Raises:
+            AuthenticationError: Nobody whom the configuration knows, not within a minute of
+                ``tombstone.at``, for the address of another installation, or it says other things
+                than the tombstone.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Spent nonces in the store, so that a request is accepted once by the whole installation."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from callpoint.domain.errors import ConflictError
 from callpoint.domain.nonce import Nonce
@@ -21,10 +21,8 @@ class StoreNonceBook:
     """Implements ``ports.identity.NonceBook`` on records of the store.
 
     Every transaction is urgent: a kill is authenticated while the log is down. While the *store*
-    is down, `spend` raises StoreUnavailableError and nobody is authenticated; I13 (a kill works
-    then too, from what the node knows) needs a second book in the node's memory for the verbs that
-    take away. That is sound for them alone: they are idempotent (I5), so a replay within a minute
-    kills what is dead.
+    is down, `spend` raises StoreUnavailableError and nobody is authenticated, but for a kill: that
+    has ``MemoryNonceBook`` (I13).
 
     Args:
         store: Where they are kept.
@@ -67,3 +65,26 @@ def _forget_batch(transaction: Transaction) -> int:
     for nonce in old:
         transaction.remove(Nonce, nonce.key())
     return len(old)
+
+
+class MemoryNonceBook:
+    """Implements ``ports.identity.NonceBook`` in this process alone, for a kill without the store.
+
+    What was accepted through the store before it fell silent, or before a restart, can be accepted
+    here once more. That is sound for a kill alone: it takes away, and killing what is dead changes
+    nothing (I5). It is never asked for anything that gives.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._spent: dict[tuple[str, str], datetime] = {}
+
+    async def spend(self, key_id: str, nonce: str) -> bool:
+        now = self._clock.now()
+        # In the order in which they came, so the old ones are in front.
+        while self._spent and next(iter(self._spent.values())) <= now:
+            del self._spent[next(iter(self._spent))]
+        if (key_id, nonce) in self._spent:
+            return False
+        self._spent[key_id, nonce] = now + KEEP_FOR
+        return True

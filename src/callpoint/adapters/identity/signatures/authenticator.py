@@ -12,12 +12,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-import math
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from http_message_signatures import (
@@ -28,6 +25,14 @@ from http_message_signatures import (
 )
 from http_message_signatures.algorithms import ED25519
 
+from callpoint.adapters.identity.signatures.claims import (
+    SIGNATURE,
+    Claims,
+    check_time,
+    malformed,
+    parse_signature_input,
+    read_fields,
+)
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.errors import AuthenticationError, ConfigError, RequestError
 from callpoint.domain.principal import Principal
@@ -35,10 +40,6 @@ from callpoint.domain.request_signature import (
     ALGORITHM,
     COMPONENTS,
     LABEL,
-    MAX_AGE,
-    MAX_AHEAD,
-    MAX_NONCE_BYTES,
-    MIN_NONCE_BYTES,
     TAG,
     content_digest,
     split_url,
@@ -46,26 +47,8 @@ from callpoint.domain.request_signature import (
 from callpoint.ports.clock import Clock
 from callpoint.ports.identity import Caller, NonceBook, SignedRequest
 
-_FIELDS: Final = ("signature-input", "signature", "content-digest")
-_MAX_FIELD = 1024  # a principal's name, a nonce and the rest of our profile need half of it
-_MAX_HEADERS = 32 * 1024  # uvicorn's own limit is twice as much
 _MAX_URL = 8 * 1024
 _MAX_ORIGINS = 8  # each costs one signature check
-
-# The serialised form of RFC 8941 for exactly one member. No comma, quote or backslash can occur
-# in a string, so a second signature, or a field sent twice and joined, matches none of these.
-_STRING = r'"[!#-+\--\[\]-~]*"'
-_INPUT = re.compile(
-    rf"{LABEL}=\((?P<components>{_STRING}(?: {_STRING})*)\)(?P<parameters>(?:;[a-z]+={_STRING}"
-    r"|;[a-z]+=-?[0-9]{1,15})+)"
-)
-_PARAMETER = re.compile(rf";([a-z]+)=(?:({_STRING})|(-?[0-9]+))")
-_SIGNATURE = re.compile(rf"{LABEL}=:[A-Za-z0-9+/]{{86}}==:")
-_NONCE = re.compile(r"[A-Za-z0-9_-]+")
-
-_STRINGS = {"alg", "keyid", "nonce", "tag"}
-_INTEGERS = {"created", "expires"}
-_OPTIONAL = {"expires"}
 
 # Checked in place of a key that does not exist, so that an unknown principal takes as long as a
 # wrong signature. Its private half is public (RFC 8032, 7.1, test 1): a match is refused all the
@@ -78,18 +61,6 @@ _NOT_PROVEN_WAY_OUT = (
     "check the principal's name, that its key is the published one, and that the address you call "
     "is the public address of this installation"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Claims:
-    """What a Signature-Input says; nothing of it is proven."""
-
-    components: tuple[str, ...]
-    parameters: Mapping[str, int | str]
-    keyid: str
-    nonce: str
-    created: int
-    expires: int | None
 
 
 class SignatureAuthenticator:
@@ -130,11 +101,25 @@ class SignatureAuthenticator:
 
     async def authenticate(self, request: SignedRequest) -> Caller:
         """See the port. The nonce is spent last: only the key's holder can spend one."""
-        fields = _fields(request)
+        caller, nonce = self.judge(request, self._clock.now())
+        if not await self._nonces.spend(caller.principal.id, nonce):
+            raise AuthenticationError(
+                "this request was accepted before: its nonce is spent",
+                way_out="sign again with a new nonce; a retry is a new request",
+            )
+        return caller
+
+    def judge(self, request: SignedRequest, now: datetime) -> tuple[Caller, str]:
+        """Who signed it, if that was within a minute of ``now``; and the nonce, not looked at.
+
+        Raises:
+            AuthenticationError: Nobody did.
+        """
+        fields = read_fields(request)
         claims = parse_signature_input(fields["signature-input"])
-        if not _SIGNATURE.fullmatch(fields["signature"]):
-            raise _malformed("Signature", f"one Ed25519 signature labelled {LABEL}")
-        _check_time(claims, self._clock.now())
+        if not SIGNATURE.fullmatch(fields["signature"]):
+            raise malformed("Signature", f"one Ed25519 signature labelled {LABEL}")
+        check_time(claims, now)
         if not hmac.compare_digest(fields["content-digest"], content_digest(request.body)):
             raise AuthenticationError(
                 "Content-Digest is not the SHA-256 of the body that arrived",
@@ -145,18 +130,13 @@ class SignatureAuthenticator:
         self._verify_signature(request, fields, claims, key or _DECOY)
         if principal is None or key is None:
             raise AuthenticationError(_NOT_PROVEN, way_out=_NOT_PROVEN_WAY_OUT)
-        if not await self._nonces.spend(principal.id, claims.nonce):
-            raise AuthenticationError(
-                "this request was accepted before: its nonce is spent",
-                way_out="sign again with a new nonce; a retry is a new request",
-            )
-        return Caller(principal, key_id=key_fingerprint(key.public_bytes_raw()))
+        return Caller(principal, key_id=key_fingerprint(key.public_bytes_raw())), claims.nonce
 
     def _verify_signature(
         self,
         request: SignedRequest,
         fields: dict[str, str],
-        claims: _Claims,
+        claims: Claims,
         key: Ed25519PublicKey,
     ) -> None:
         """Raise unless the key signed these claims for one of our addresses."""
@@ -190,7 +170,7 @@ class _Verifier(HTTPMessageVerifier):
     def validate_created_and_expires(
         self, sig_input: object, max_age: timedelta | None = None
     ) -> None:
-        """Nothing: `_check_time` has done it with our clock."""
+        """Nothing: `check_time` has done it with our clock."""
 
     def find_result(self, message: _Message) -> VerifyResult | None:
         """The one verified signature, or None; the library's reason could be an oracle."""
@@ -210,121 +190,6 @@ class _Verifier(HTTPMessageVerifier):
 def key_fingerprint(key: bytes) -> str:
     """How events name a key: ``ed25519:`` and 16 hex digits of the raw public key's SHA-256."""
     return f"{ALGORITHM}:{hashlib.sha256(key).hexdigest()[:16]}"
-
-
-def parse_signature_input(field: str) -> _Claims:
-    """Untrusted text to claims: the profile's components and parameters, no more and no less.
-
-    Raises:
-        AuthenticationError: Anything else.
-    """
-    match = _INPUT.fullmatch(field)
-    if match is None:
-        raise _malformed(
-            "Signature-Input", f"one signature labelled {LABEL}, as RFC 8941 writes it"
-        )
-    components = tuple(part[1:-1] for part in match["components"].split(" "))
-    if sorted(components) != sorted(COMPONENTS):
-        raise AuthenticationError(
-            "the signature does not cover exactly what it must",
-            way_out=f"cover {', '.join(COMPONENTS)}, each once, and nothing else",
-        )
-    return _claims(components, _PARAMETER.findall(match["parameters"]))
-
-
-def _claims(components: tuple[str, ...], found: list[tuple[str, str, str]]) -> _Claims:
-    names = sorted(name for name, _, _ in found)
-    if set(names) - _OPTIONAL != _STRINGS | _INTEGERS - _OPTIONAL or len(set(names)) != len(names):
-        raise AuthenticationError(
-            "the signature's parameters are not those of this profile",
-            way_out="send created, nonce, keyid, alg and tag, each once; expires is optional",
-        )
-    strings = {name: text[1:-1] for name, text, _ in found if text}
-    integers = {name: int(digits) for name, _, digits in found if digits}
-    if set(strings) != _STRINGS:
-        raise AuthenticationError(
-            "a parameter of the signature has the wrong type",
-            way_out="created and expires are integers, the others are strings",
-        )
-    if strings["alg"] != ALGORITHM or strings["tag"] != TAG:
-        raise AuthenticationError(
-            "the signature is of another algorithm or for another purpose",
-            way_out=f'sign with alg="{ALGORITHM}" and tag="{TAG}"',
-        )
-    return _Claims(
-        components=components,
-        parameters={**strings, **integers},
-        keyid=strings["keyid"],
-        nonce=_checked_nonce(strings["nonce"]),
-        created=integers["created"],
-        expires=integers.get("expires"),
-    )
-
-
-def _checked_nonce(nonce: str) -> str:
-    # Base64url without padding has 4 characters for 3 bytes.
-    size = len(nonce) * 3 // 4
-    if not _NONCE.fullmatch(nonce) or not MIN_NONCE_BYTES <= size <= MAX_NONCE_BYTES:
-        raise AuthenticationError(
-            "the nonce is too short, too long or not base64url",
-            way_out=f"send {MIN_NONCE_BYTES} random bytes as base64url without padding",
-        )
-    return nonce
-
-
-def _check_time(claims: _Claims, now: datetime) -> None:
-    age = now.timestamp() - claims.created
-    if age > MAX_AGE.total_seconds():
-        raise AuthenticationError(
-            f"the request was signed {math.ceil(age)} s ago by our clock; "
-            f"at most {MAX_AGE.total_seconds():.0f} s are allowed",
-            way_out="send it when it is signed; if it was, set your clock forward by that much",
-        )
-    if -age > MAX_AHEAD.total_seconds():
-        raise AuthenticationError(
-            f"the request was signed {math.ceil(-age)} s in the future by our clock; "
-            f"at most {MAX_AHEAD.total_seconds():.0f} s are allowed",
-            way_out="set your clock back by that much",
-        )
-    late = 0.0 if claims.expires is None else now.timestamp() - claims.expires
-    if late > 0:
-        raise AuthenticationError(
-            f"the signature expired {math.ceil(late)} s ago by our clock",
-            way_out="sign again, or leave `expires` out",
-        )
-
-
-def _fields(request: SignedRequest) -> dict[str, str]:
-    """The three fields that matter, each present once and short; headers as a whole are bounded."""
-    if sum(len(name) + len(value) for name, value in request.headers.items()) > _MAX_HEADERS:
-        raise AuthenticationError(
-            f"the request's headers are longer than {_MAX_HEADERS} characters",
-            way_out="send fewer or shorter ones",
-        )
-    return {name: _only(name, _values(request.headers, name)) for name in _FIELDS}
-
-
-def _values(headers: Mapping[str, str], wanted: str) -> Iterator[str]:
-    # A mapping may hold one name in two spellings; that is a field sent twice.
-    return (value.strip(" \t") for name, value in headers.items() if name.lower() == wanted)
-
-
-def _only(name: str, values: Iterator[str]) -> str:
-    found = list(values)
-    if not found:
-        raise AuthenticationError(
-            f"the request is not signed: it has no {name.title()} field",
-            way_out="sign it as docs/authentication.md says; `callpoint` does so by itself",
-        )
-    if len(found) > 1 or len(found[0]) > _MAX_FIELD or not found[0].isascii():
-        raise _malformed(name.title(), f"one field of at most {_MAX_FIELD} ASCII characters")
-    return found[0]
-
-
-def _malformed(field: str, expected: str) -> AuthenticationError:
-    return AuthenticationError(
-        f"{field} is malformed or there is more than one", way_out=f"send {expected}"
-    )
 
 
 def _target(url: str) -> str:
@@ -364,7 +229,7 @@ def _public_key(principal: Principal) -> Ed25519PublicKey | None:
         return None
 
 
-def _agrees(result: VerifyResult, claims: _Claims) -> bool:
+def _agrees(result: VerifyResult, claims: Claims) -> bool:
     """Whether the library verified exactly what `parse_signature_input` read."""
     covered = {f'"{name}"' for name in claims.components} | {'"@signature-params"'}
     return set(result.covered_components) == covered and result.parameters == claims.parameters

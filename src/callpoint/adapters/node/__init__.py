@@ -1,0 +1,1 @@
+"""What one node keeps for the time without the store."""
