@@ -15,7 +15,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import SkipValidation
 
 from callpoint.api.surface import Surface
-from callpoint.domain.errors import RequestError
+from callpoint.domain.errors import RequestError, StoreUnavailableError
 from callpoint.ports.identity import Caller, SignedRequest
 
 GivenCaller: TypeAlias = NamedDependency[SkipValidation[Caller]]
@@ -35,6 +35,37 @@ async def signed(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHan
     await surface.services.rules.refresh()
     request = await _signed_request(Request(connection.scope, connection.receive))
     connection.state.caller = await surface.authenticator.authenticate(request)
+    _must_be_shallow(request.body)
+
+
+async def signed_for_a_kill(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
+    """Guard: as ``signed``, and while the store does not answer by the last rules proven (I13).
+
+    Never for anything that gives: a nonce is then known to this process alone.
+
+    Raises:
+        AuthenticationError: It is not signed.
+        UnavailableError: It cannot be told now.
+    """
+    surface: Surface = connection.app.state.surface
+    services = surface.services
+    request = await _signed_request(Request(connection.scope, connection.receive))
+    connection.state.order = request
+    connection.state.store_answers = True
+
+    async def ask_the_store() -> Caller:
+        await services.rules.refresh()
+        return await surface.authenticator.authenticate(request)
+
+    try:
+        connection.state.caller = await services.answered(ask_the_store())
+    except StoreUnavailableError:
+        if surface.without_store is None:
+            raise
+        connection.state.store_answers = False
+        connection.state.caller = await surface.without_store.authenticate(request)
     _must_be_shallow(request.body)
 
 

@@ -1,20 +1,25 @@
-"""The kill switch. It asks no policy and needs no bundle that loads (I11)."""
+"""The kill switch. It asks no policy, needs no bundle that loads (I11), and no store (I13)."""
 
-from litestar import Controller, post
+from typing import Any
+
+from litestar import Controller, Request, post
 from litestar.params import JSONBody
 
 from callpoint.api.answers import PROBLEMS
-from callpoint.api.authentication import GivenCaller, signed
+from callpoint.api.authentication import GivenCaller, signed_for_a_kill
 from callpoint.api.messages import KillOrder
 from callpoint.api.surface import GivenSurface
-from callpoint.lifecycle.kill import Killed, kill
+from callpoint.domain.tombstone import SIGNED_FIELDS, SignedOrder
+from callpoint.lifecycle.kill import Killed
+from callpoint.lifecycle.kill_without_store import kill_anyhow
+from callpoint.ports.identity import SignedRequest
 
 
 class KillController(Controller):
     """One route."""
 
     path = "/v1/kill"
-    guards = (signed,)
+    guards = (signed_for_a_kill,)
     tags = ("kill",)
 
     @post(
@@ -23,7 +28,30 @@ class KillController(Controller):
         summary="End an activation, a principal, a target, an incident, or all",
     )
     async def kill(
-        self, surface: GivenSurface, caller: GivenCaller, data: JSONBody[KillOrder]
+        self,
+        request: Request[Any, Any, Any],
+        surface: GivenSurface,
+        caller: GivenCaller,
+        data: JSONBody[KillOrder],
     ) -> Killed:
-        """Ends and revokes before answering; names what is not yet proven dead."""
-        return await kill(surface.services, caller, data.scope, data.about)
+        """Ends and revokes before answering; names what is not yet proven dead.
+
+        While the store does not answer it works from what the server and the targets know, says so
+        (``without_store``), and leaves a tombstone: nothing is given before that is merged.
+        """
+        order = _order(request.state.order, surface.origins)
+        answers: bool = request.state.store_answers
+        return await kill_anyhow(
+            surface.services, caller, data.scope, data.about, order, store_answers=answers
+        )
+
+
+def _order(received: SignedRequest, origins: tuple[str, ...]) -> SignedOrder:
+    """What a tombstone keeps of the request."""
+    return SignedOrder(
+        method=received.method,
+        url=received.url,
+        headers={name: received.headers[name] for name in SIGNED_FIELDS},
+        body=received.body,
+        origins=origins,
+    )

@@ -15,6 +15,7 @@ from callpoint.domain.errors import CallpointError
 from callpoint.domain.governance import InForce
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.lifecycle.gate import may_view
+from callpoint.lifecycle.node import trouble as trouble_of
 from callpoint.lifecycle.proof import newest_checkpoint
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
@@ -43,6 +44,7 @@ class StatusController(Controller):
         works = await services.store.log_works()
         if not works:
             trouble = (*trouble, "the event log cannot be signed: nothing is issued meanwhile")
+        trouble = (*trouble, *trouble_of(services.node))
         looking = _Looking(services, caller, rules)
 
         def read(view: View) -> StatusView:

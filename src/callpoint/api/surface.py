@@ -11,6 +11,7 @@ from litestar.params import SkipValidation
 from callpoint.domain.configuration import Configuration, IncidentSource
 from callpoint.domain.governance import Bundle
 from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.symptoms.symptom import Symptom
 from callpoint.ports.identity import Authenticator
 from callpoint.ports.incidents import IncidentFeed
 
@@ -30,6 +31,10 @@ class Surface:
         unusable: Configured targets that this process has no connector for, and why.
         logger: For defects and tampering.
         version: Of the program.
+        without_store: Proves who signed a kill while the store does not answer; None for a face
+            that then refuses it.
+        origins: The addresses that it answers for, which a tombstone must tell.
+        beside: What is wrong with the process's own home folder and disk.
     """
 
     services: Services
@@ -40,6 +45,9 @@ class Surface:
     unusable: Callable[[], Mapping[str, str]]
     logger: structlog.typing.FilteringBoundLogger
     version: str
+    without_store: Authenticator | None = None
+    origins: tuple[str, ...] = ()
+    beside: Callable[[], tuple[Symptom, ...]] = tuple
 
 
 # Not validated: it is ours, and holds what no schema describes.

@@ -5,6 +5,8 @@
     proposal.json       the first configuration, while its governors sign it
     server.toml         settings of the process (``config.settings``)
     keys/               private keys (``adapters.keys.files``)
+    known-leases.jsonl  what is live, for a kill without the store (``adapters.node.files``)
+    tombstones/         kills without the store that are not merged yet
 
 Files appear whole or not at all, and only their owner reads them: they name persons.
 """
@@ -39,6 +41,8 @@ class Home:
         self._installation = root / "installation.json"
         self._pin = root / "in-force.json"
         self.proposal = root / "proposal.json"
+        self.known_leases = root / "known-leases.jsonl"
+        self.tombstones = root / "tombstones"
 
     @property
     def is_founded(self) -> bool:

@@ -11,11 +11,12 @@ import httpx
 import structlog
 
 from callpoint.adapters.clock.system import SystemClock, SystemRandom
-from callpoint.adapters.identity.nonces import StoreNonceBook
-from callpoint.adapters.identity.signatures import SignatureAuthenticator
+from callpoint.adapters.identity.nonces import MemoryNonceBook, StoreNonceBook
+from callpoint.adapters.identity.signatures import SignatureAuthenticator, SignedOrderJudge
 from callpoint.adapters.incidents.alertmanager import AlertmanagerFeed
 from callpoint.adapters.incidents.tokens import authenticate_source
 from callpoint.adapters.keys.files import AgeSealer, Ed25519Verifier, FileLogSigner, FileVault
+from callpoint.adapters.node.files import FilePicture, FileShelf
 from callpoint.adapters.notifiers.fan_out import FanOut
 from callpoint.adapters.notifiers.log import LogNotifier
 from callpoint.adapters.notifiers.webhook import WebhookNotifier
@@ -26,18 +27,21 @@ from callpoint.api.surface import Surface
 from callpoint.bootstrap.connectors import REGISTRY, Build, Connectors, Site
 from callpoint.bootstrap.former import former_targets
 from callpoint.bootstrap.home import Home
+from callpoint.bootstrap.home_check import check_home
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.key_change import finish_rotations
 from callpoint.config.settings import Settings, StoreKind
 from callpoint.config.soundness import check_bundle
 from callpoint.domain.errors import UnavailableError
 from callpoint.domain.governance import Bundle, Installation
+from callpoint.lifecycle.node import Node, Picture, Tombstones
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.rules import RuleBook
 from callpoint.lifecycle.services import Limits, Services
 from callpoint.policy import pap
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.decider import Decider
+from callpoint.ports.identity import NonceBook
 from callpoint.ports.keys import LogSigner
 from callpoint.ports.notifiers import Notifier
 from callpoint.workers.crew import Crew, Rhythm
@@ -87,17 +91,24 @@ class Process:
     def surface(self, origins: tuple[str, ...]) -> Surface:
         """The API's surroundings; ``origins`` are the addresses that clients sign for."""
         services = self.services
+
+        def authenticator(nonces: NonceBook) -> SignatureAuthenticator:
+            return SignatureAuthenticator(
+                lambda: services.rules.last_proven, nonces, services.clock, origins=origins
+            )
+
         return Surface(
             services=services,
-            authenticator=SignatureAuthenticator(
-                lambda: services.rules.last_proven, self.nonces, services.clock, origins=origins
-            ),
+            authenticator=authenticator(self.nonces),
+            without_store=authenticator(MemoryNonceBook(services.clock)),
+            origins=origins,
             authenticate_source=authenticate_source,
             feeds={feed.kind: feed for feed in (AlertmanagerFeed(self.logger),)},
             check=check_bundle,
             unusable=lambda: self.connectors.unusable,
             logger=self.logger,
             version=program_version(),
+            beside=lambda: check_home(self.settings.home),
         )
 
     def crew(self) -> Crew:
@@ -173,12 +184,23 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
                 verifier=Ed25519Verifier(),
                 targets=connectors,
                 limits=Limits(claim_for=settings.claim_for),
+                node=open_node(settings, installation, outside),
             ),
             connectors=connectors,
             nonces=StoreNonceBook(store, outside.clock),
             webhook=webhook,
             logger=logger,
         )
+
+
+def open_node(settings: Settings, installation: Installation, outside: Outside) -> Node:
+    """What this node keeps in its home folder for the time without the store."""
+    home = Home(settings.home)
+    return Node(
+        picture=Picture(FilePicture(home.known_leases)),
+        tombstones=Tombstones(FileShelf(home.tombstones)),
+        judge=SignedOrderJudge(installation.id, settings.public, outside.clock),
+    )
 
 
 async def open_store(

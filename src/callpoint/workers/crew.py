@@ -1,22 +1,27 @@
 """Which loops a process runs, and in which order they begin."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
+from callpoint.lifecycle.drain import due_targets
+from callpoint.lifecycle.merge import tend
 from callpoint.lifecycle.reconcile import Reconciled, reconcile
 from callpoint.lifecycle.services import Services
-from callpoint.lifecycle.sweep import Swept, sweep
+from callpoint.lifecycle.sweep import pass_time
+from callpoint.workers.lanes import Lanes
 from callpoint.workers.loop import Loop, Surroundings, run_all
 
 FIRST_LOOK = timedelta(seconds=30)
-"""How long the comparison with the targets may hold up the first sweep (I8, I7)."""
+"""How long a target that does not let itself be compared may hold up its own revocations (I8)."""
 
 NONCES_EVERY = timedelta(minutes=10)
+TOMBSTONES_EVERY = timedelta(seconds=1)
+PICTURE_EVERY = timedelta(seconds=5)
+"""How late this node knows what another one issued; its own it knows at once."""
 SPOOL_EVERY = timedelta(seconds=5)
 """How soon events that a dead log kept waiting are numbered once it works; sweep does it too."""
 
@@ -52,8 +57,12 @@ class Crew:
         self._logger = logger
         self._rhythm = rhythm or Rhythm()
         around = Surroundings(services.clock, services.random, services.notifier, logger)
+        self._lanes = Lanes(services, around)
+        self._began = services.clock.monotonic()
         self._sweep = Loop("sweep", self._swept, self._rhythm.sweep, around)
         self._reconcile = Loop("reconcile", self._reconciled, self._rhythm.reconcile, around)
+        self._tombstones = Loop("tombstones", self._tended, TOMBSTONES_EVERY, around)
+        self._picture = Loop("picture", self._pictured, PICTURE_EVERY, around)
         self._spool = Loop("spool", services.store.merge_spool, SPOOL_EVERY, around)
         self._nonces = Loop("nonces", forget_nonces, self._rhythm.nonces, around)
         self._follow = Loop("follow", follow, self._rhythm.sweep, around)
@@ -61,23 +70,49 @@ class Crew:
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``; raises only when it is cancelled.
 
-        A database that was restored from a backup does not know what was issued since: targets are
-        compared before the first sweep revokes by its rows (I8). A target that does not answer
-        must not hold up the others' revocations for longer than ``FIRST_LOOK``.
+        A database that was restored from a backup does not know what was issued since: each target
+        is compared before anything on it is revoked by the rows (I8). One that does not answer
+        holds up itself alone.
         """
         await self._follow.run_once()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_LOOK.total_seconds()):
-                await self._reconcile.run_once()
-                self._logger.info("targets_compared")
-        loops = (self._sweep, self._reconcile, self._spool, self._nonces, self._follow)
-        await run_all(loops, stop, self._rhythm.grace)
+        await self._tombstones.run_once()
+        self._began = self._services.clock.monotonic()
+        loops = (
+            *(self._sweep, self._reconcile, self._spool, self._nonces, self._follow),
+            *(self._tombstones, self._picture),
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._lanes.run(stop, self._rhythm.grace), name="lanes")
+            group.create_task(run_all(loops, stop, self._rhythm.grace), name="loops")
 
-    async def _swept(self) -> Swept:
-        done = await sweep(self._services)
+    async def _swept(self) -> None:
+        """Time moves on, and whoever has something due is worked on, apart from this pass."""
+        done = await pass_time(self._services)
         for line in done.errors:
             self._logger.error("sweep_could_not", detail=line)
-        return done
+        due = await due_targets(self._services)
+        self._lanes.start(target for target in due if self._is_compared(target))
+
+    def _is_compared(self, target: str) -> bool:
+        services = self._services
+        waited = services.clock.monotonic() - self._began
+        return (
+            target in services.compared
+            or target not in services.targets
+            or waited > FIRST_LOOK.total_seconds()
+        )
+
+    async def _tended(self) -> None:
+        done = await tend(self._services)
+        for line in done.errors:
+            self._logger.error("tombstone_waits", detail=line)
+        for key in done.merged:
+            self._logger.warning("tombstone_merged", tombstone=key)
+        for key in done.refused:
+            self._logger.error("tombstone_refused", tombstone=key)
+
+    async def _pictured(self) -> None:
+        await self._services.node.picture.follow(self._services.store)
 
     async def _reconciled(self) -> Reconciled:
         seen = await reconcile(self._services)
