@@ -152,8 +152,8 @@ class FusedConnector:
     async def inventory(self) -> tuple[Account, ...]:
         return await self._inner.inventory()
 
-    async def selftest(self) -> SelfTest:
-        return await self._inner.selftest()
+    async def selftest(self, *, trial: bool = True) -> SelfTest:
+        return await self._inner.selftest(trial=trial)
 
     async def residual(self) -> Residual:
         return await self._inner.residual()

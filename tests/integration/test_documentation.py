@@ -225,7 +225,7 @@ def machine(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Machine]
                 town.remove_roles()
 
 
-@pytest.mark.parametrize("name", ["running", "keys", "recovery"])
+@pytest.mark.parametrize("name", ["running", "keys", "recovery", "doctor"])
 def test_operations_can_be_followed(machine: Machine, name: str):
     """The shell blocks of a page, typed in order, do what the page says."""
     if name == "recovery":

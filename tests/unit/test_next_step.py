@@ -16,7 +16,7 @@ from callpoint.lifecycle.attest import LEAST_ATTEMPTS
 from callpoint.lifecycle.review import Judgement
 from tests.fakes.world import World, make_world
 
-NOBODY = QuorumTally((), 1, 0, (), met=False)
+NOBODY = QuorumTally((), 1, 0, (), met=False, can_be_met=False)
 
 
 async def said(world: World, activation: str) -> str:

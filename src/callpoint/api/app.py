@@ -13,6 +13,7 @@ from callpoint.api.activations import ActivationController
 from callpoint.api.answers import Answers
 from callpoint.api.authentication import provide_caller
 from callpoint.api.configuration import ConfigurationController
+from callpoint.api.diagnosis import DiagnosisController
 from callpoint.api.incidents import IncidentController, WebhookController
 from callpoint.api.installation import PublicController
 from callpoint.api.kill import KillController
@@ -37,6 +38,7 @@ CONTROLLERS = (
 
 _DESCRIPTION = """\
 Emergency access that is approved by people, ends by itself, is proven dead, and leaves evidence.
+    DiagnosisController,
 
 Every request but the public ones is signed with the caller's Ed25519 key: HTTP Message Signatures
 (RFC 9421), as `docs/authentication.md` says; incident sources send a bearer token. Errors are

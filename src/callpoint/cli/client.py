@@ -22,6 +22,7 @@ from callpoint.domain.errors import (
 )
 from callpoint.domain.ids import parse_activation
 from callpoint.lifecycle.approve import Vote
+from callpoint.lifecycle.diagnose import Diagnosis
 from callpoint.lifecycle.incidents import Declaration
 from callpoint.lifecycle.kill import Killed
 from callpoint.lifecycle.publish import Published
@@ -85,6 +86,9 @@ class Client:
 
     def status(self) -> api.StatusView:
         return self._get("/v1/status", api.StatusView)
+
+    def diagnosis(self) -> Diagnosis:
+        return self._get("/v1/diagnosis", Diagnosis)
 
     # -- incidents ----------------------------------------------------------------------------
 

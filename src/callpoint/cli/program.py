@@ -50,6 +50,7 @@ _SECTIONS: dict[str, dict[str, _Verb]] = {
         "status": _Verb("status", "What is going on, or the timeline of one activation."),
     },
     "Afterwards": {
+        "doctor": _Verb("doctor", "What is wrong now, and what to do about it."),
         "review": _Verb("review", "Verify the evidence, then triage or give the verdict."),
         "attest": _Verb("attest", "Say, as a governor, that a target is gone for good."),
         "evidence": _Verb("evidence", "Download the evidence bundle of an activation."),

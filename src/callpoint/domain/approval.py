@@ -104,6 +104,7 @@ class QuorumTally(msgspec.Struct, frozen=True):
         missing: How many more approvals are needed besides ``missing_security``.
         missing_security: How many of the missing must come from security.
         can_still_approve: Persons whose approval would bring it nearer.
+        can_be_met: All seats can be filled, if everybody who still may says yes.
     """
 
     counted: tuple[str, ...]
@@ -111,6 +112,7 @@ class QuorumTally(msgspec.Struct, frozen=True):
     missing_security: int
     can_still_approve: tuple[str, ...]
     met: bool
+    can_be_met: bool
 
 
 def tally(
@@ -143,6 +145,7 @@ def tally(
         missing_security=missing_security,
         can_still_approve=tuple(sorted(helps)),
         met=quorum.need >= 1 and filled == quorum.total,
+        can_be_met=quorum.need >= 1 and _filled(quorum, may_approve, may_secure) == quorum.total,
     )
 
 

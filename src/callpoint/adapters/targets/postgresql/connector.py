@@ -236,7 +236,7 @@ class PostgresqlConnector:
         async with self._limit():
             return await inventory.inventory(self._primary, self._settings.account_prefix)
 
-    async def selftest(self) -> SelfTest:
+    async def selftest(self, *, trial: bool = True) -> SelfTest:
         return await selftest.run(
             self._settings,
             connector=self,
@@ -245,6 +245,7 @@ class PostgresqlConnector:
             standbys=self._standbys,
             clock=self._clock,
             random=self._random,
+            trial=trial,
         )
 
     async def residual(self) -> Residual:

@@ -51,6 +51,7 @@ async def _powers(settings: PostgresqlSettings, primary: Server) -> Check:
         detail="; ".join(beyond)
         or "makes and drops roles of its own, gives the parents, no power over other roles",
         way_out='prefer mode = "functions", where the broker can only ask',
+        excess=True,
     )
 
 

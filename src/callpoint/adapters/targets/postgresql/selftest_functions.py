@@ -96,6 +96,7 @@ async def _powers(settings: PostgresqlSettings, primary: Server) -> Check:
         ok=not beyond,
         detail="; ".join(beyond) or "only the owner's functions",
         way_out=f"take it away from the role {settings.broker}: it needs the functions only",
+        excess=True,
     )
 
 

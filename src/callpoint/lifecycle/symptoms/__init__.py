@@ -1,0 +1,1 @@
+"""What can be wrong: one file per subject, each a function from what was seen to symptoms."""
