@@ -150,6 +150,7 @@ def view(
         lapses_at=asked.lapses_at if state in {"requested", "approved"} else None,
         not_after=asked.lapses_at if state == "active" else None,
         incident=incident() if asked.incident == "inc-7" else None,
+        connectors={"orders-db": "postgresql"},
     )
     return msgspec.structs.replace(made, **changes)
 

@@ -23,6 +23,7 @@ class FakeMachine:
         programs: What is installed: name to path.
         ran: Every program that was run: its arguments and its environment.
         exit_status: What each of them returns.
+        on_run: Called while one runs, with its arguments.
         on_pause: Called after each wait, for what others do meanwhile.
     """
 
@@ -35,9 +36,10 @@ class FakeMachine:
         self.environment = environment
         self.transport = transport
         self.interactive = False
-        self.programs = {"psql": "/usr/bin/psql"}
+        self.programs = {"psql": "/usr/bin/psql", "ssh": "/usr/bin/ssh"}
         self.ran: list[tuple[list[str], dict[str, str]]] = []
         self.exit_status = 0
+        self.on_run: Callable[[list[str]], None] = lambda _: None
         self.on_pause: Callable[[], None] = lambda: None
         self.clock = clock or SimulatedClock()
         self._random = SeededRandom(7)
@@ -69,6 +71,7 @@ class FakeMachine:
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         self.ran.append((list(arguments), dict(environment)))
+        self.on_run(list(arguments))
         return self.exit_status
 
 

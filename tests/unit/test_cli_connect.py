@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from callpoint.api.messages import Credentials
-from callpoint.cli.session import environment
+from callpoint.cli.session_psql import environment
 from callpoint.domain.eligibility import Lane
 from callpoint.domain.errors import StoreUnavailableError
 from callpoint.lifecycle.sealing import SealedCredential
@@ -146,19 +146,30 @@ def test_a_script_keeps_the_access_and_is_told(alice: Shell, server: Server):
 
 def test_without_psql_there_is_another_way(alice: Shell, server: Server):
     """A machine without psql is told what to do, before anything is taken up."""
-    alice.machine.programs = {}
+    del alice.machine.programs["psql"]
     server.states("approved")
     told = alice.run("connect", ID)
     assert (told.exit_code, "credentials" in told.stderr) == (2, True)
     assert server.bodies(ISSUE) == []
 
 
-def test_a_target_that_is_no_postgresql(alice: Shell, server: Server):
+@pytest.mark.parametrize("endpoint", [{"host": "x"}, {"host": "x", "protocol": "telnet"}])
+def test_a_target_that_no_program_speaks_with(
+    alice: Shell, server: Server, endpoint: dict[str, str]
+):
     """psql is not tried on something else; the hint says how."""
-    other = Credential("u", SECRET, {"host": "x"}, "ssh x")
+    other = Credential("u", SECRET, endpoint, "telnet x")
     server.lay(FETCH, lambda _: Credentials((server.box(credential=other),)))
     told = alice.run("connect", ID)
-    assert (told.exit_code, "ssh x" in told.stderr, alice.machine.ran) == (2, True, [])
+    assert (told.exit_code, "telnet x" in told.stderr, alice.machine.ran) == (2, True, [])
+
+
+def test_an_old_server_does_not_say_what_is_needed(alice: Shell, server: Server):
+    """What is missing is then said when the credential is there."""
+    alice.machine.programs = {}
+    server.lay(READ, server.shown("active", connectors={}))
+    told = alice.run("connect", ID)
+    assert (told.exit_code, "psql is not installed" in told.stderr) == (2, True)
 
 
 def test_several_credentials_must_be_told_apart(alice: Shell, server: Server):

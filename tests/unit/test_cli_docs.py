@@ -63,7 +63,7 @@ def test_options_and_variables_are_documented():
 
 
 def test_every_option_of_the_page_exists():
-    """An option that the page names is one of some verb, or of psql after `--`."""
+    """An option that the page names is one of some verb, or of psql or ssh after `--`."""
     ctx, known = click.Context(program), set()
     for name in program.list_commands(ctx):
         command = program.get_command(ctx, name)

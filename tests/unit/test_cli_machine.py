@@ -1,7 +1,11 @@
 """The machine that the command line really runs on."""
 
+import signal
 import sys
 from datetime import UTC, timedelta
+from pathlib import Path
+
+import pytest
 
 from callpoint.cli.machine import ThisMachine
 
@@ -21,6 +25,29 @@ def test_an_interrupt_belongs_to_the_program():
         "sys.exit(5)\n"
     )
     assert ThisMachine().run([sys.executable, "-c", code], {}) == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_us_ends_the_program_first(number: signal.Signals, tmp_path: Path):
+    """A supervisor or a closed terminal leaves no session behind, and all is put away."""
+    before = signal.getsignal(number)
+    over = tmp_path / "over"
+    code = (
+        "import os, signal, sys, time\n"
+        f"signal.signal({number}, lambda *_: (open({str(over)!r}, 'w').close(), sys.exit(3)))\n"
+        f"os.kill(os.getppid(), {number})\n"
+        "time.sleep(60)\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        ThisMachine().run([sys.executable, "-c", code], {})
+    assert (ended.value.code, over.exists()) == (128 + number, True)
+    assert signal.getsignal(number) is before
+
+
+def test_a_program_that_a_signal_ended():
+    """Its status is the shell's: 128 and the number."""
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert ThisMachine().run([sys.executable, "-c", code], {}) == 128 + signal.SIGKILL
 
 
 async def test_clock_and_random_source():

@@ -133,11 +133,20 @@ def test_planned_work_needs_no_incident(alice: Shell, server: Server):
     assert msgspec.json.decode(server.bodies(ASK)[0], type=Ask).incident == ""
 
 
-def test_without_psql_nothing_is_asked_for(alice: Shell, server: Server):
-    """Whoever wants a session learns before the vote, and not after it, that psql is missing."""
+def test_without_any_program_nothing_is_asked_for(alice: Shell, server: Server):
+    """Whoever wants a session on a machine that can open none learns it before the request."""
     alice.machine.programs = {}
     told = alice.run(*ARGUMENTS, "--connect")
     assert (told.exit_code, server.asked) == (2, [])
+
+
+def test_the_wrong_program_is_said_before_the_vote(alice: Shell, server: Server):
+    """The target needs psql and there is none: nobody is waited for, and the request stays open."""
+    del alice.machine.programs["psql"]
+    told = alice.run(*ARGUMENTS, "--connect")
+    assert (told.exit_code, len(server.bodies(ASK)), server.bodies(ISSUE)) == (2, 1, [])
+    for words in ("psql is not installed", f"--resume {ID} --connect", f"withdraw {ID}"):
+        assert words in told.stderr
 
 
 def test_a_request_that_new_rules_made_void_is_not_waited_for(alice: Shell, server: Server):

@@ -224,6 +224,9 @@ class ActivationView(msgspec.Struct, frozen=True):
             approve it or take it up.
         incident: What justifies it, as it counts now. Only its id is in the request, so no vote
             covers the rest. None for planned work.
+        connectors: By target of the request: how it is reached, so that a client can see in time
+            whether it has the program for it. Of the configuration in force; without targets that
+            it no longer has.
     """
 
     id: str
@@ -249,6 +252,7 @@ class ActivationView(msgspec.Struct, frozen=True):
     review: ReviewView | None = None
     voided: bool = False
     incident: IncidentView | None = None
+    connectors: dict[str, str] = {}
 
 
 class ActivationList(msgspec.Struct, frozen=True):

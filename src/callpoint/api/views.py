@@ -87,7 +87,14 @@ def activation_view(
         review=_review_view(found, reviewers, overdue=_is_overdue(found, view)),
         voided=voided,
         incident=incident_view(view, incident) if incident else None,
+        connectors=_connectors(found, configuration),
     )
+
+
+def _connectors(found: Activation, configuration: Configuration) -> dict[str, str]:
+    named = {opening.partition(":")[0] for opening in found.request.opens}
+    targets = configuration.targets
+    return {name: targets[name].connector for name in sorted(named & targets.keys())}
 
 
 def lease_view(lease: Lease) -> LeaseView:

@@ -1,4 +1,4 @@
-"""`callpoint connect ID`: one command from an approved request to a prompt on the database."""
+"""`callpoint connect ID`: one command from an approved request to a prompt on the target."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from callpoint.api.messages import ActivationView
 from callpoint.cli.credential import choose, ends, fetch
 from callpoint.cli.give_back import end_now, told
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.cli.session import find_psql, run_psql
+from callpoint.cli.session import foresee, program_for, run_session
 from callpoint.cli.taking_up import take_up
 from callpoint.domain.activation import ActivationState
 from callpoint.domain.eligibility import Lane
@@ -17,7 +17,7 @@ from callpoint.domain.errors import UnavailableError
 
 @verb("connect", context_settings={"ignore_unknown_options": True})
 @click.argument("activation", metavar="ID")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- PSQL ARGUMENTS]")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]")
 @click.option("--open", "wanted", default="", metavar="TARGET[:ROLE]", help="If there are several.")
 @click.option("--print", "only_print", is_flag=True, help="Say how to connect; do not connect.")
 @click.option(
@@ -35,14 +35,21 @@ def connect(
     only_print: bool,
     give_back: bool | None,
 ) -> int:
-    """Run psql with the credential of the activation ID.
+    """Open a session with the credential of the activation ID: psql or ssh, as the target needs.
 
-    The secret is in the environment of psql alone. An approved request is taken up first. The
-    exit status is that of psql.
-    """
+    \b
+    callpoint connect ID
+    callpoint connect ID -- -c "SELECT 1"      to psql
+    callpoint connect ID -- uptime             on the host
+
+    ARGUMENTS go to that program; to ssh, a remote command. No secret is on a command line or in a
+    file: psql has it in its environment, ssh asks this process to sign. An approved request is
+    taken up first. The exit status is that of the program.
+    """  # noqa: D301 -- \b is click's mark for lines that it must not join
+    view = run.client.activation(activation)
     if not only_print:
-        find_psql(run, activation)  # first: taking up starts the clock
-    view = take_up(run, run.client.activation(activation))
+        foresee(run, view, wanted)  # first: taking up starts the clock
+    view = take_up(run, view)
     if only_print:
         found = fetch(run, view)
         sealed = choose(found, wanted)
@@ -60,17 +67,18 @@ def converse(
     *,
     give_back: bool | None,
 ) -> int:
-    """One session, and what becomes of the access after it. Returns psql's exit status."""
+    """One session, and what becomes of the access after it. Returns the program's exit status."""
     sealed = choose(fetch(run, view), wanted)
+    program = program_for(sealed)
     run.note(f"{sealed.target} as {sealed.role}; this access ends at {ends(sealed)}")
-    status = run_psql(run, sealed, arguments)
+    status = run_session(run, sealed, arguments)
     now = _after(run, view)
     if now.state is not ActivationState.ACTIVE:
-        # The incident was resolved, somebody pulled the cord, time was up: often why psql ended.
+        # The incident was resolved, somebody pulled the cord, time was up: often why it ended.
         if now.ended_at is not None:
             run.keyring.forget(view.id)
         run.note(told(now))
-    elif _is_over(run, view, status, give_back=give_back):
+    elif _is_over(run, view, broke_off=program.broke_off(status), give_back=give_back):
         run.note(told(end_now(run, view.id, used=True)))
     else:
         run.note(
@@ -89,11 +97,13 @@ def _after(run: Invocation, view: ActivationView) -> ActivationView:
         return view
 
 
-def _is_over(run: Invocation, view: ActivationView, status: int, *, give_back: bool | None) -> bool:
+def _is_over(
+    run: Invocation, view: ActivationView, *, broke_off: bool, give_back: bool | None
+) -> bool:
     """Whether the work is done; a session that broke off is no sign of that."""
     if give_back is not None:
         return give_back
-    if status != 0 or not run.machine.interactive:
+    if broke_off or not run.machine.interactive:
         return False
     done = view.request.lane is Lane.BREAK_GLASS
     return run.answer("Are you done? The access is then ended now.", default=done)

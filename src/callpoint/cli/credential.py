@@ -72,11 +72,21 @@ def described(found: Iterable[SealedCredential], *, show_secret: bool) -> Iterat
     for sealed in found:
         credential = sealed.credential
         yield f"{sealed.target} as {sealed.role}, until {ends(sealed)}"
-        yield f"  user      {credential.username}"
+        yield f"  {'user':<12}{credential.username}"
         for key, value in credential.endpoint.items():
-            yield f"  {key:<10}{value}"
+            yield from (f"  {key:<12}{line}" for line in value.splitlines())
         if show_secret:
-            yield f"  secret    {credential.secret}"
+            yield from _secret(credential.secret)
+
+
+def _secret(secret: str) -> Iterator[str]:
+    """A password beside its name; a key as it goes into a file, so from the first column on."""
+    lines = secret.splitlines()
+    if len(lines) == 1:
+        yield f"  {'secret':<12}{secret}"
+        return
+    yield "  secret:"
+    yield from lines
 
 
 def ends(sealed: SealedCredential) -> str:

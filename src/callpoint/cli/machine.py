@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:  # httpx takes a tenth of a second, which offline commands need not pay
     import httpx
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # httpx takes a tenth of a second, which offline commands nee
 _LETTERS = string.ascii_lowercase
 _ALPHABET = string.ascii_lowercase + string.digits
 _FRACTION_BITS = 53
+_BY_SIGNAL = 128
 
 
 class Machine(Protocol):
@@ -75,7 +76,11 @@ class Machine(Protocol):
         ...
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-        """Run a program in the foreground; returns its exit status."""
+        """Run a program in the foreground; returns its exit status, as a shell would.
+
+        Raises:
+            SystemExit: Meanwhile a signal came that ends us (SIGTERM, SIGHUP); the program is over.
+        """
         ...
 
 
@@ -118,12 +123,49 @@ class ThisMachine:
         return shutil.which(name)
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-        # Ctrl-C belongs to the program: it cancels a query there, and must not end us before it.
-        # A handler that does nothing, unlike SIG_IGN, is not inherited.
-        before = signal.signal(signal.SIGINT, lambda *_: None)
-        try:
-            return subprocess.run(  # noqa: S603 -- the user's own program, without a shell
-                arguments, env=dict(environment), check=False
-            ).returncode
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with _Foreground() as foreground:
+            return foreground.run(arguments, environment)
+
+
+class _Foreground:
+    """What becomes of signals while a program runs in the foreground.
+
+    Ctrl-C belongs to the program: it cancels a query there, and must not end us before it. What is
+    meant to end us ends the program, and then us, by the way of all that has to be put away.
+    Handlers, unlike SIG_IGN, are not inherited.
+    """
+
+    _ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._came: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
+        for number in self._ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                self._before[number] = signal.signal(number, self._pass_on)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Run it; its exit status, or 128 and the number of the signal that ended it."""
+        with subprocess.Popen(  # noqa: S603 -- the user's own program, without a shell
+            arguments, env=dict(environment)
+        ) as self._process:
+            if self._came is not None:  # while it was being started
+                self._process.send_signal(self._came)
+            status = self._process.wait()
+        if self._came is not None:
+            raise SystemExit(_BY_SIGNAL + self._came)
+        return status if status >= 0 else _BY_SIGNAL - status
+
+    def _pass_on(self, number: int, _: object) -> None:
+        self._came = number
+        if self._process is not None:
+            self._process.send_signal(number)

@@ -42,15 +42,17 @@ _SECTIONS: dict[str, dict[str, _Verb]] = {
         "request": _Verb("request", "Ask for access, for one incident, with a reason."),
         "approve": _Verb("approve", "Sign a yes to a request, after checking what it says."),
         "deny": _Verb("deny", "Sign a no to a request; one is enough."),
-        "connect": _Verb("connect", "Run psql with the credential of an activation."),
+        "connect": _Verb(
+            "connect", "Open a session with the credential of an activation: psql or ssh."
+        ),
         "credentials": _Verb("credentials", "Fetch the credentials again, while they live."),
         "return": _Verb("give_back", "End your access now; it is revoked before this returns."),
         "withdraw": _Verb("withdraw", "Take back a request that is not active yet."),
         "kill": _Verb("kill", "End access now: one activation, or everything."),
         "status": _Verb("status", "What is going on, or the timeline of one activation."),
+        "doctor": _Verb("doctor", "What is wrong now, and what to do about it."),
     },
     "Afterwards": {
-        "doctor": _Verb("doctor", "What is wrong now, and what to do about it."),
         "review": _Verb("review", "Verify the evidence, then triage or give the verdict."),
         "attest": _Verb("attest", "Say, as a governor, that a target is gone for good."),
         "evidence": _Verb("evidence", "Download the evidence bundle of an activation."),

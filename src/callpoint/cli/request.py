@@ -19,7 +19,7 @@ from callpoint.cli.connect import converse
 from callpoint.cli.credential import described, fetch, write_credentials
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.cli.session import find_psql
+from callpoint.cli.session import foresee, need_a_program
 from callpoint.cli.taking_up import take_up
 from callpoint.cli.waiting import wait
 from callpoint.cli.words import until
@@ -76,7 +76,7 @@ def _span(_: click.Context, __: click.Parameter, text: str | None) -> timedelta 
 @click.option("--source", "sources", multiple=True, metavar="CIDR", help="Where you connect from.")
 @click.option("--resume", metavar="ID", help="Go on with a request that you made before.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for approvals, then take it up.")
-@click.option("--connect", is_flag=True, help="Wait, then run psql at once.")
+@click.option("--connect", is_flag=True, help="Wait, then open a session at once.")
 @click.option("--show-secret", is_flag=True, help="Wait, then print the credential.")
 @click.option(
     "--file",
@@ -117,7 +117,7 @@ def request(
                 way_out="`callpoint request --help` shows one; --resume ID goes on with an old one",
             )
         if connect:
-            find_psql(run)
+            need_a_program(run)
         view = _ask(
             run,
             Ask(
@@ -177,6 +177,8 @@ def _go_on(run: Invocation, view: ActivationView, after: _After) -> int:
         return ExitCode.OK
     cause = f" for {view.request.incident}" if view.request.incident else ""
     run.progress(f"{view.id}: {view.request.eligibility}{cause}")
+    if after.connect:
+        _foresee(run, view)
     try:
         active = take_up(run, wait(run, view))
     except KeyboardInterrupt:
@@ -187,6 +189,18 @@ def _go_on(run: Invocation, view: ActivationView, after: _After) -> int:
         )
         return ExitCode.INTERRUPTED
     return _hand_over(run, active, after)
+
+
+def _foresee(run: Invocation, view: ActivationView) -> None:
+    """Learn before the vote, and not after it, that no session can be opened here."""
+    try:
+        foresee(run, view)
+    except RequestError as error:
+        raise RequestError(
+            f"{error.message}; the request {view.id} stays open",
+            way_out=f"install it and go on with `callpoint request --resume {view.id} --connect`,"
+            f" or take it back with `callpoint withdraw {view.id}`",
+        ) from error
 
 
 def _hand_over(run: Invocation, view: ActivationView, after: _After) -> int:

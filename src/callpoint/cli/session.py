@@ -1,72 +1,108 @@
-"""A psql that holds the credential: in its environment alone, on no command line, in no file."""
+"""A session on a target, with the program that speaks its protocol: psql, ssh.
 
-from collections.abc import Mapping, Sequence
+A further protocol is a module of its own like ``session_ssh``, and one line in ``PROGRAMS``.
+"""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from callpoint.api.messages import ActivationView
+from callpoint.cli import session_psql, session_ssh
 from callpoint.cli.invocation import Invocation
 from callpoint.domain.errors import RequestError
 from callpoint.lifecycle.sealing import SealedCredential
 
-_VARIABLES = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "dbname": "PGDATABASE",
-    "options": "PGOPTIONS",
-    "sslmode": "PGSSLMODE",
+
+@dataclass(frozen=True, slots=True)
+class SessionProgram:
+    """The program for one protocol.
+
+    Attributes:
+        name: As it is called, and as it is installed.
+        run: Runs it in the foreground with a credential and the caller's arguments; its status.
+        broke_off: Whether a status says that the session ended before its user was done.
+    """
+
+    name: str
+    run: Callable[[Invocation, str, SealedCredential, Sequence[str]], int]
+    broke_off: Callable[[int], bool]
+
+
+PROGRAMS: Mapping[str, SessionProgram] = {
+    "postgresql": SessionProgram("psql", session_psql.run_psql, session_psql.broke_off),
+    "ssh": SessionProgram("ssh", session_ssh.run_ssh, session_ssh.broke_off),
 }
-_KEPT = frozenset({"PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR", "PGCLIENTENCODING", "PGTZ"})
-"""What says nothing about where to connect: whom to trust there, and how to show it."""
+"""By protocol, which is the name of the connector, too."""
 
 
-def run_psql(run: Invocation, sealed: SealedCredential, arguments: Sequence[str]) -> int:
-    """Run psql in the foreground; returns its exit status.
-
-    Raises:
-        RequestError: The target is no PostgreSQL, or there is no psql.
-    """
-    must_be_postgresql(sealed)
-    program = find_psql(run, sealed.activation)
-    return run.machine.run([program, *arguments], environment(sealed, run.machine.environment))
-
-
-def find_psql(run: Invocation, activation: str = "ID") -> str:
-    """The program; also asked before anything is requested or taken up only for a session.
+def run_session(run: Invocation, sealed: SealedCredential, arguments: Sequence[str]) -> int:
+    """Run the right program in the foreground; returns its exit status.
 
     Raises:
-        RequestError: It is not installed.
+        RequestError: No program here speaks with this target, or it is not installed.
     """
-    program = run.machine.find_program("psql")
-    if program is None:
-        raise RequestError(
-            "psql is not installed here",
-            way_out=f"install it, or use `callpoint credentials {activation} --file FILE`"
-            " with another client",
-        )
-    return program
+    program = program_for(sealed)
+    path = _find(run, program, sealed.activation)
+    return program.run(run, path, sealed, arguments)
 
 
-def must_be_postgresql(sealed: SealedCredential) -> None:
-    """Refuse a target that psql cannot talk to."""
-    if "dbname" not in sealed.credential.endpoint:
+def program_for(sealed: SealedCredential) -> SessionProgram:
+    """The program for a credential.
+
+    Raises:
+        RequestError: There is none for its protocol.
+    """
+    endpoint = sealed.credential.endpoint
+    # Credentials for PostgreSQL were made before there was another protocol to tell.
+    protocol = endpoint.get("protocol", "postgresql" if "dbname" in endpoint else "")
+    found = PROGRAMS.get(protocol)
+    if found is None:
         raise RequestError(
-            f"{sealed.target} is no PostgreSQL, so psql cannot connect to it",
+            f"no program here opens a session on {sealed.target}",
             way_out=f"`callpoint credentials {sealed.activation}` says how: "
             + sealed.credential.hint,
         )
+    return found
 
 
-def environment(sealed: SealedCredential, around: Mapping[str, str]) -> dict[str, str]:
-    """The child's environment.
+def foresee(run: Invocation, view: ActivationView, wanted: str = "") -> None:
+    """See that the program is here, before anything is taken up only for a session.
 
-    What the caller's own environment says about PostgreSQL is left out: a PGHOSTADDR or PGSERVICE
-    of another day would send this secret to another server.
+    Args:
+        run: The invocation.
+        view: Says by which connectors its targets are reached; an old server does not.
+        wanted: ``target`` or ``target:role`` if one is named; else every target counts.
+
+    Raises:
+        RequestError: A program that will be needed is not installed.
     """
-    kept = {n: value for n, value in around.items() if n in _KEPT or not n.startswith("PG")}
-    for key, value in sealed.credential.endpoint.items():
-        if key in _VARIABLES:
-            kept[_VARIABLES[key]] = value
-    return {
-        **kept,
-        "PGUSER": sealed.credential.username,
-        "PGPASSWORD": sealed.credential.secret,
-        "PGAPPNAME": f"callpoint {sealed.activation}",
-    }
+    target = wanted.partition(":")[0]
+    for name, connector in view.connectors.items():
+        if connector in PROGRAMS and name == (target or name):
+            _find(run, PROGRAMS[connector], view.id)
+
+
+def need_a_program(run: Invocation) -> None:
+    """The same before anything is asked for, when the targets are not known yet.
+
+    Raises:
+        RequestError: There is none for any protocol.
+    """
+    names = [program.name for program in PROGRAMS.values()]
+    if not any(run.machine.find_program(name) for name in names):
+        raise RequestError(
+            f"none of {', '.join(names)} is installed here",
+            way_out="install it, or ask without --connect and use `callpoint credentials ID"
+            " --file FILE` with another client",
+        )
+
+
+def _find(run: Invocation, program: SessionProgram, activation: str) -> str:
+    path = run.machine.find_program(program.name)
+    if path is None:
+        raise RequestError(
+            f"{program.name} is not installed here",
+            way_out=f"install it, or use `callpoint credentials {activation} --file FILE`"
+            " with another client",
+        )
+    return path
