@@ -57,9 +57,8 @@ class IdleConnections:
     async def keep(self, database: str, connection: Any) -> None:  # noqa: ANN401 - likewise
         """Let it wait; the caller has seen that it is in order."""
         await self._watch_over()
-        ends = asyncio.get_running_loop().call_later(LINGER, lambda: self._end(held))
-        held = _Idle(database, connection, ends)
-        self._held.append(held)
+        ends = asyncio.get_running_loop().call_later(LINGER, self._end, connection)
+        self._held.append(_Idle(database, connection, ends))
 
     async def drop_oldest(self) -> None:
         """Close the one that waits longest, to make room for another."""
@@ -71,10 +70,10 @@ class IdleConnections:
         self._held.remove(held)
         held.ends.cancel()
 
-    def _end(self, held: _Idle) -> None:
-        self._let_go(held)
+    def _end(self, connection: Any) -> None:  # noqa: ANN401 - likewise
+        self._held = [held for held in self._held if held.connection is not connection]
         # It is in no transaction, so the server takes this for a goodbye.
-        held.connection.terminate()
+        connection.terminate()
 
     async def _watch_over(self) -> None:
         """See that no connection outlives its event loop.
