@@ -155,7 +155,7 @@ def _consistent(quarry: Quarry, kind: type[Any]) -> Iterator[Change]:
 def _rewrite(record: Record, row: str, number: object, what: str) -> Change:
     statement = (
         "UPDATE records SET key = ?, version = ?, state = ?, parent = ?, subject = ?, due_at = ?,"
-        f" body = ? WHERE {row} = ?"
+        f" priority = ?, body = ? WHERE {row} = ?"
     )
     return Change(what, statement, (*row_of(record), number))
 

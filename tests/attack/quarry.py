@@ -26,8 +26,8 @@ from tests.fakes.world import INSTALLATION, ORIGIN, World, assemble, eligibility
 
 _REPLACE = """
 INSERT OR REPLACE INTO records
-    (kind, key, version, state, parent, subject, due_at, body, first_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (kind, key, version, state, parent, subject, due_at, priority, body, first_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 

@@ -38,6 +38,7 @@ class Thing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parent: str = ""
     subject: str = ""
     due: datetime | None = None
+    priority: int = 0
     count: int = 0
     version: int = 0
 
@@ -45,7 +46,13 @@ class Thing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.id
 
     def index(self) -> Index:
-        return Index(state=self.state, parent=self.parent, subject=self.subject, due_at=self.due)
+        return Index(
+            state=self.state,
+            parent=self.parent,
+            subject=self.subject,
+            due_at=self.due,
+            priority=self.priority,
+        )
 
     def stored(self, version: int) -> "Thing":
         return msgspec.structs.replace(self, version=version)

@@ -89,6 +89,19 @@ async def test_select_restricts_and_orders(store):
     assert await keys(limit=2) == ["B", "a"]
     assert await keys(due_before=MOMENT, limit=1, skip_claimed=True) == ["B"]
     assert await keys(parent="") == []
+    urgent = [
+        Thing("z", state="urgent", subject="s1", due=MOMENT, priority=2),
+        Thing("y", state="urgent", subject="s1", due=MOMENT - timedelta(days=1), priority=-1),
+        Thing("x", state="urgent", subject="s2", due=MOMENT - timedelta(days=1)),
+        Thing("w", state="urgent", subject="s2", due=MOMENT, priority=2),
+        Thing("later", state="urgent", subject="s3", due=MOMENT + timedelta(days=1), priority=2),
+    ]
+    await store.transact(lambda tx: [tx.put(row) for row in urgent])
+    first = {"states": ("urgent",), "due_before": MOMENT, "by_priority": True}
+    assert await keys(**first) == ["w", "z", "x", "y"]
+    assert await keys(**first, subject="s1", limit=1) == ["z"]
+    due = await store.read(lambda view: view.subjects(Thing, ("urgent",), MOMENT))
+    assert due == ("s1", "s2")
     assert await store.read(lambda view: view.select(Other, Where())) == ()
 
 

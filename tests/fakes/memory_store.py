@@ -11,7 +11,14 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from callpoint.audit import log
-from callpoint.audit.merkle import Frontier, inclusion_proof, leaf_hash, subtree_root
+from callpoint.audit.merkle import (
+    Frontier,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    subtree_root,
+)
+from callpoint.audit.tiles import TILE_WIDTH
 from callpoint.domain.errors import (
     ConflictError,
     LogUnavailableError,
@@ -22,7 +29,7 @@ from callpoint.domain.event import AnyEvent
 from callpoint.domain.record import Record
 from callpoint.ports.clock import Clock
 from callpoint.ports.keys import LogSigner
-from callpoint.ports.stores import Entry, PersonalValue, Transaction, View, Where
+from callpoint.ports.stores import Cosignature, Entry, PersonalValue, Transaction, View, Where
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -39,6 +46,8 @@ class State:
     ends: dict[str, log.StreamEnd] = field(default_factory=dict)
     personal: dict[int, dict[str, tuple[bytes, str]]] = field(default_factory=dict)
     note: str = ""
+    notes: dict[tuple[str, int], str] = field(default_factory=dict)
+    cosignatures: dict[tuple[str, str, int], str] = field(default_factory=dict)
     high_water: datetime | None = None
 
     def clone(self) -> "State":
@@ -50,6 +59,8 @@ class State:
         made.streams = {name: list(found) for name, found in self.streams.items()}
         made.ends = dict(self.ends)
         made.personal = dict(self.personal)
+        made.notes = dict(self.notes)
+        made.cosignatures = dict(self.cosignatures)
         return made
 
 
@@ -88,7 +99,15 @@ class MemoryView:
         if (before := where.due_before) is not None:
             found = [r for r in found if (d := r.index().due_at) is not None and d <= before]
             found.sort(key=lambda r: (r.index().due_at or before, r.key()))
+            if where.by_priority:
+                found.sort(key=lambda r: -r.index().priority)
         return tuple(found[: where.limit])  # type: ignore[arg-type]  # selected by its type
+
+    def subjects(
+        self, kind: type[R], states: tuple[str, ...], due_before: datetime
+    ) -> tuple[str, ...]:
+        where = Where(states=states, due_before=due_before, limit=len(self.state.records))
+        return tuple(sorted({r.index().subject for r in self.select(kind, where)}))
 
     def count_subjects(
         self, kind: type[R], subject: str, states: tuple[str, ...], since: datetime
@@ -117,8 +136,41 @@ class MemoryView:
     def checkpoint(self) -> str:
         return self.state.note
 
-    def inclusion(self, index: int) -> tuple[bytes, ...]:
-        return tuple(inclusion_proof(index, len(self.state.leaves), self._node))
+    def newest_of(self, origin: str) -> str:
+        sizes = [size for known, size in self.state.notes if known == origin]
+        return self.checkpoint_at(origin, max(sizes)) if sizes else ""
+
+    def checkpoint_at(self, origin: str, size: int) -> str:
+        return self.state.notes.get((origin, size), "")
+
+    def cosignatures(self, origin: str, name: str) -> tuple[Cosignature, ...]:
+        held = sorted(self.state.cosignatures.items(), key=lambda item: -item[0][2])
+        return tuple(
+            Cosignature(of, size, by, line)
+            for (of, by, size), line in held[:200]
+            if (of, by) == (origin, name)
+        )
+
+    def inclusion(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
+        tree = len(self.state.leaves) if size is None else size
+        if not 0 <= index < tree <= len(self.state.leaves):
+            raise NotFoundError(f"there is no entry {index}")
+        return tuple(inclusion_proof(index, tree, self._node))
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        if not 0 <= old <= new <= len(self.state.leaves):
+            raise NotFoundError(f"the log never grew from {old} to {new}")
+        return tuple(consistency_proof(old, new, self._node))
+
+    def tile(self, level: int, n: int, width: int) -> tuple[bytes, ...]:
+        first = n * TILE_WIDTH
+        if (first + width) << (8 * level) > len(self.state.leaves):
+            raise NotFoundError("there is no such tile")
+        return tuple(self._node(8 * level, first + i) for i in range(width))
+
+    def find_leaf(self, leaf_hash: bytes) -> int | None:
+        found = (n for n, leaf in enumerate(self.state.leaves) if _hash(leaf) == leaf_hash)
+        return next(found, None)
 
     def peaks(self, size: int) -> tuple[bytes, ...]:
         return Frontier().extend(leaf_hash(x) for x in self.state.leaves[:size]).hashes
@@ -138,6 +190,10 @@ class MemoryView:
 
     def remove(self, kind: type[R], key: str) -> None:
         self.state.records.pop((kind, key), None)
+
+    def cosign(self, cosignature: Cosignature) -> None:
+        c = cosignature
+        self.state.cosignatures[c.origin, c.name, c.size] = c.line
 
     def append(self, stream: str, event: AnyEvent) -> None:
         end = self.state.ends.get(stream)
@@ -221,6 +277,11 @@ class MemoryStore:
                 state.personal[entry.index] = held
         state.spool.clear()
         state.note = self._signer.sign(head.checkpoint().format())
+        state.notes[head.origin, head.size] = state.note
+
+
+def _hash(leaf: bytes) -> bytes:
+    return leaf_hash(leaf)
 
 
 def _nothing() -> None:

@@ -23,9 +23,12 @@ from callpoint.config.kinds import (
     mapping,
     span,
 )
+from callpoint.config.log_names import LOG_KEY, LOG_NAME, URL, WITNESS_KEY
 from callpoint.config.shape import Key, Shape, table
 from callpoint.domain.eligibility import Lane, Mode, Purpose, Severity
 from callpoint.domain.principal import PrincipalKind
+from callpoint.domain.privilege import Privilege
+from callpoint.domain.witnessing import WITHIN
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -77,6 +80,16 @@ TARGET: Shape = (
     ),
     Key("owner", GROUP_NAME, "The group that owns the system.", default=""),
 )
+
+ROLE: Shape = (
+    Key(
+        "privilege",
+        choice(Privilege),
+        "How much the role can do: what is more privileged is revoked first.",
+        default=Privilege.NORMAL,
+    ),
+)
+"""Keys of each role of a target, beside the connector's own."""
 
 INCIDENT_RULE: Shape = (
     Key(
@@ -197,6 +210,47 @@ SOURCE: Shape = (
     ),
 )
 
+WITNESS: Shape = (
+    Key("url", URL, "Its submission prefix: checkpoints are posted to `URL/add-checkpoint`."),
+    Key("key", WITNESS_KEY, "Its key, from whoever runs it: never from the witness itself."),
+)
+
+WITNESSED_LOG: Shape = (
+    Key("origin", LOG_NAME, "The log's origin; after a recovery it is another log."),
+    Key(
+        "keys",
+        array(LOG_KEY, empty="name the log's key", most=4),
+        "Its verifier keys; two of them while one is replaced.",
+    ),
+)
+
+WITNESSING: Shape = (
+    Key(
+        "quorum",
+        integer(0, 9),
+        "Witnesses that must have cosigned the log before anything is issued; 0 waits for nobody.",
+        default=0,
+    ),
+    Key(
+        "within",
+        span(MINUTE, 7 * DAY),
+        "How old the cosignatures that count may be.",
+        default=WITHIN,
+    ),
+    Key(
+        "witnesses",
+        mapping(NAME, table(WITNESS)),
+        "Who sees this log, by a name of yours.",
+        default=None,
+    ),
+    Key(
+        "logs",
+        mapping(NAME, table(WITNESSED_LOG)),
+        "Whose logs this installation cosigns, by a name of yours.",
+        default=None,
+    ),
+)
+
 SECTIONS: dict[str, Shape] = {
     "governance": GOVERNANCE,
     "persons": PERSON,
@@ -205,15 +259,19 @@ SECTIONS: dict[str, Shape] = {
     "targets": TARGET,
     "eligibilities": ELIGIBILITY,
     "sources": SOURCE,
+    "witnessing": WITNESSING,
 }
-"""Top-level tables; all but ``governance`` hold one table for each name."""
+"""Top-level tables; all but ``governance`` and ``witnessing`` hold one table for each name."""
 
-OPTIONAL_SECTIONS = frozenset({"sources"})
+OPTIONAL_SECTIONS = frozenset({"sources", "witnessing"})
 
 INNER: dict[str, Shape] = {
+    "targets.NAME.roles.NAME": ROLE,
     "eligibilities.NAME.incident": INCIDENT_RULE,
     "eligibilities.NAME.approval": APPROVAL_RULE,
     "eligibilities.NAME.budget": BUDGET_RULE,
     "eligibilities.NAME.review": REVIEW_RULE,
+    "witnessing.witnesses.NAME": WITNESS,
+    "witnessing.logs.NAME": WITNESSED_LOG,
 }
 """Tables inside tables, for the documents."""

@@ -8,9 +8,11 @@ mistake is told once.
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+import msgspec
+
 from callpoint.config.connectors import CONNECTORS
 from callpoint.config.document import Document, Problems, closest
-from callpoint.config.keys import GOVERNANCE, OPTIONAL_SECTIONS, SECTIONS, TARGET
+from callpoint.config.keys import GOVERNANCE, OPTIONAL_SECTIONS, ROLE, SECTIONS, TARGET, WITNESSING
 from callpoint.config.kinds import BAD, mapping, read_name, type_name
 from callpoint.config.kinds import NAME as NAME_KIND
 from callpoint.config.references import check_references
@@ -32,6 +34,7 @@ from callpoint.domain.eligibility import (
     ReviewRule,
 )
 from callpoint.domain.principal import Person, Principal
+from callpoint.domain.witnessing import Witness, WitnessedLog, Witnessing
 
 _T = TypeVar("_T")
 
@@ -55,6 +58,7 @@ def read_configuration(documents: Iterable[Document]) -> Configuration:
         targets=_entries("targets", sections, problems, _target),
         eligibilities=_entries("eligibilities", sections, problems, _eligibility),
         sources=_entries("sources", sections, problems, _source),
+        witnessing=_witnessing(sections["witnessing"], problems),
     )
     check_references(found, sections, problems)
     check_rules(found, problems)
@@ -158,7 +162,7 @@ def _target(name: str, raw: object, problems: Problems) -> Target | None:
         )
         read_table(TARGET[:1], head, path, problems)
         return None
-    roles = Key("roles", mapping(NAME_KIND, table(shape.role), empty=_NO_ROLE), "")
+    roles = Key("roles", mapping(NAME_KIND, table((*ROLE, *shape.role)), empty=_NO_ROLE), "")
     keys = tuple(roles if key.name == "roles" else key for key in TARGET)
     refuse_unknown((*keys, *shape.settings), raw, path, problems)
     own = _only(raw, keys)
@@ -166,8 +170,13 @@ def _target(name: str, raw: object, problems: Problems) -> Target | None:
     settings = read_table(shape.settings, _only(raw, shape.settings), path, problems)
     if values is None or settings is None:
         return None
-    parts = tuple(TargetRole(id=r, settings=s) for r, s in sorted(values.pop("roles").items()))
+    parts = tuple(_role(r, s) for r, s in sorted(values.pop("roles").items()))
     return Target(id=name, roles=parts, settings=settings, **values)
+
+
+def _role(name: str, values: Values) -> TargetRole:
+    privilege = values.pop("privilege")
+    return TargetRole(id=name, settings=values, privilege=privilege)
 
 
 _NO_ROLE = "define at least one role: nothing could be opened"
@@ -189,6 +198,18 @@ def _eligibility(name: str, raw: object, problems: Problems) -> Eligibility | No
         approval=ApprovalRule(**values.pop("approval")),
         budget=BudgetRule(**values.pop("budget")),
         review=ReviewRule(**values.pop("review")),
+        **values,
+    )
+
+
+def _witnessing(raw: Mapping[str, object], problems: Problems) -> Witnessing | msgspec.UnsetType:
+    values = read_table(WITNESSING, raw, ("witnessing",), problems) if raw else None
+    if values is None:
+        return msgspec.UNSET
+    witnesses, logs = values.pop("witnesses", {}), values.pop("logs", {})
+    return Witnessing(
+        witnesses={name: Witness(name, **inner) for name, inner in witnesses.items()},
+        logs={name: WitnessedLog(name, **inner) for name, inner in logs.items()},
         **values,
     )
 

@@ -13,12 +13,22 @@ import msgspec
 
 from callpoint.config.connectors import CONNECTORS
 from callpoint.config.document import Document
-from callpoint.config.keys import ELIGIBILITY, GOVERNANCE, GROUP_SHAPE, INNER, SOURCE
+from callpoint.config.keys import (
+    ELIGIBILITY,
+    GOVERNANCE,
+    GROUP_SHAPE,
+    INNER,
+    ROLE,
+    SOURCE,
+    WITNESS,
+    WITNESSED_LOG,
+    WITNESSING,
+)
 from callpoint.config.kinds import SECRET
 from callpoint.config.positions import Lines
 from callpoint.config.reader import read_configuration
 from callpoint.config.shape import Key, Shape
-from callpoint.domain.configuration import Configuration, Target
+from callpoint.domain.configuration import Configuration, Target, TargetRole
 from callpoint.domain.eligibility import Opening
 from callpoint.domain.errors import ConfigError, ConfigErrors
 from callpoint.domain.governance import Bundle
@@ -67,6 +77,19 @@ def as_document(configuration: Configuration) -> dict[str, object]:
         "targets": {n: _target(target) for n, target in c.targets.items()},
         "eligibilities": {n: _written(ELIGIBILITY, e) for n, e in c.eligibilities.items()},
         "sources": {n: _written(SOURCE, source) for n, source in c.sources.items()},
+        "witnessing": _witnessing(c),
+    }
+
+
+def _witnessing(configuration: Configuration) -> dict[str, object]:
+    said = configuration.witnessing
+    if isinstance(said, msgspec.UnsetType):
+        return {}
+    whole = _written(WITNESSING, msgspec.structs.replace(said, witnesses={}, logs={}))
+    return {
+        **whole,
+        "witnesses": {n: _written(WITNESS, witness) for n, witness in said.witnesses.items()},
+        "logs": {n: _written(WITNESSED_LOG, log) for n, log in said.logs.items()},
     }
 
 
@@ -105,10 +128,15 @@ def _principal(principal: Principal) -> dict[str, object]:
 def _target(target: Target) -> dict[str, object]:
     shape = CONNECTORS.get(target.connector)
     settings = _settings(shape.settings if shape else (), target.settings)
-    roles = {role.id: dict(role.settings) for role in target.roles}
+    roles = {role.id: _role(role) for role in target.roles}
     own = {"connector": target.connector, "environment": target.environment, "roles": roles}
     # Own keys last: a setting of the same name must not take their place.
     return {**settings, **own, **({"owner": target.owner} if target.owner else {})}
+
+
+def _role(role: TargetRole) -> dict[str, object]:
+    # Own key last, as above.
+    return {**role.settings, **_written(ROLE, role)}
 
 
 def _settings(shape: Shape, settings: Mapping[str, object]) -> dict[str, object]:

@@ -13,6 +13,8 @@ import msgspec
 from callpoint.domain.eligibility import Eligibility, Opening, Severity
 from callpoint.domain.errors import NotFoundError
 from callpoint.domain.principal import Person, Principal
+from callpoint.domain.privilege import Privilege
+from callpoint.domain.witnessing import Witnessing
 
 GROUP = "group:"
 _V = TypeVar("_V")
@@ -25,11 +27,17 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     members: tuple[str, ...]
 
 
-class TargetRole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One role of a target; ``settings`` are the connector's (PostgreSQL: ``parent``)."""
+class TargetRole(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One role of a target. A default is not written, so bundles of before keep their digest.
+
+    Attributes:
+        settings: The connector's (PostgreSQL: ``parent``).
+        privilege: How much it can do, in the owner's word.
+    """
 
     id: str
     settings: dict[str, str] = {}
+    privilege: Privilege = Privilege.NORMAL
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +109,13 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     targets: dict[str, Target]
     eligibilities: dict[str, Eligibility]
     sources: dict[str, IncidentSource] = {}
+    # Not written while it is unset, so that bundles of before keep their digest.
+    witnessing: Witnessing | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def watched(self) -> Witnessing:
+        """Who sees the log; nobody when nothing is configured."""
+        return self.witnessing or Witnessing()
 
     def principal(self, name: str) -> Principal:
         """The principal of that name, or NotFoundError."""

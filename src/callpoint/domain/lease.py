@@ -85,7 +85,11 @@ class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def index(self) -> Index:
         return Index(
-            state=self.state, parent=self.activation, subject=self.plan.target, due_at=self.due_at
+            state=self.state,
+            parent=self.activation,
+            subject=self.plan.target,
+            due_at=self.due_at,
+            priority=self.plan.privilege.priority,
         )
 
     def stored(self, version: int) -> "Lease":

@@ -14,12 +14,14 @@ class Index(msgspec.Struct, frozen=True):
         parent: What it belongs to, for instance the activation of a lease.
         subject: Whom or what it concerns, for instance the eligibility of an activation.
         due_at: When something must be done about it, if ever.
+        priority: Of two that are due, the higher one comes first where the reader asks for that.
     """
 
     state: str = ""
     parent: str = ""
     subject: str = ""
     due_at: datetime | None = None
+    priority: int = 0
 
 
 class Record(Protocol):

@@ -4,6 +4,9 @@ from datetime import datetime
 
 import msgspec
 
+from callpoint.domain.lease_kind import LeaseKind
+from callpoint.domain.privilege import Privilege
+
 
 class UndoPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that is needed to find and remove one credential, and no secret.
@@ -18,6 +21,8 @@ class UndoPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         account: What exists on the target: the connector's prefix + handle, for instance ``cp_…``.
         not_after: The moment after which the target itself must refuse (UTC).
         details: What the connector froze besides (parent role, databases, endpoints): words only.
+        kind: Whether the account is made for this, or checked out and given a new secret.
+        privilege: Of the role, as configured: what is more privileged is revoked first (I7).
     """
 
     connector: str
@@ -27,3 +32,5 @@ class UndoPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: str
     not_after: datetime
     details: dict[str, str] = {}
+    privilege: Privilege = Privilege.NORMAL
+    kind: LeaseKind = LeaseKind.MINTED

@@ -24,6 +24,7 @@ from callpoint.domain.eligibility import Eligibility, IncidentRule, Lane, Mode
 from callpoint.domain.principal import Person, Principal
 from callpoint.domain.span import format_span
 from callpoint.domain.widening_policies import compare_policies, is_mentioned
+from callpoint.domain.widening_witnesses import compare_witnessing
 
 _T = TypeVar("_T")
 _MODES = (Mode.HUMAN, Mode.ASSISTED, Mode.AUTOMATED)
@@ -53,6 +54,7 @@ def compare(
         *_targets(old.targets, new.targets),
         *_entries("eligibilities", old.eligibilities, new.eligibilities, _eligibility),
         *_entries("sources", old.sources, new.sources, _source),
+        *compare_witnessing(old.watched, new.watched),
     )
     return changes + compare_policies(old_policies, new_policies)
 
@@ -237,6 +239,8 @@ def _target(key: str, old: Target, new: Target) -> Iterator[Change]:
 
 
 def _role(key: str, old: TargetRole, new: TargetRole) -> Iterator[Change]:
+    """Privilege orders revocation and opens nothing."""
+    yield from _step(f"{key}.privilege", old.privilege, new.privilege, widens=False)
     for name in sorted({*old.settings, *new.settings}):
         yield from _any(f"{key}.{name}", old.settings.get(name), new.settings.get(name))
 

@@ -26,11 +26,12 @@ from callpoint.domain.incident import Incident, fold_incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease
 from callpoint.domain.undo_plan import UndoPlan
-from callpoint.lifecycle import budget
+from callpoint.lifecycle import budget, custody
 from callpoint.lifecycle.announce import announce, standing
 from callpoint.lifecycle.fit import must_fit
 from callpoint.lifecycle.gate import enforce_on
-from callpoint.lifecycle.mint import mint_all
+from callpoint.lifecycle.mint import Planned, mint_all
+from callpoint.lifecycle.node import must_be_able_to_take_away
 from callpoint.lifecycle.proof import must_agree, proven
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.residual import connector, must_be_accepted
@@ -60,8 +61,10 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
         ConflictError: Not approved, lapsed, incident closed, or configuration changed since.
         TamperError: A row, a vote or an entry was changed by hand.
         LogUnavailableError, ClockError: No issue now (I2, I4).
+        UnavailableError: A kill waits to be merged, or this could not be killed without the store.
         TargetError: A target failed; what may exist there is being revoked.
     """
+    must_be_able_to_take_away(services.node)
     rules = await services.rules.current()
     async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
         case = await services.store.read(lambda view: _prove(view, services, activation))
@@ -72,9 +75,9 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
     async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
         await _check_targets(services, rules, case.activation)
 
-    def work(tx: Transaction) -> tuple[Activation, tuple[Lease, ...]]:
+    def work(tx: Transaction) -> tuple[Activation, tuple[Planned, ...]]:
         _must_still_be_due(tx, services, rules, case)
-        return _intend(tx, services, case.activation, decisions)
+        return _intend(tx, services, rules, case.activation, decisions)
 
     active, planned = await services.store.transact(work)
     await mint_all(services, active, planned)
@@ -145,6 +148,7 @@ def _must_still_be_due(tx: Transaction, services: Services, rules: Rules, case: 
     found = tx.get(Activation, case.activation.id)
     if found != case.activation:
         raise ConflictError(f"activation {found.id} moved meanwhile")
+    must_be_able_to_take_away(services.node)
     must_keep_time(tx, services)
     must_be_in_force(tx, rules)
     if tx.now() > found.lapse_at():
@@ -155,19 +159,27 @@ def _must_still_be_due(tx: Transaction, services: Services, rules: Rules, case: 
 
 
 def _intend(
-    tx: Transaction, services: Services, found: Activation, decisions: tuple[Decision, ...]
-) -> tuple[Activation, tuple[Lease, ...]]:
-    """Step 4, second half: the intent, before any call to a target (I1)."""
+    tx: Transaction,
+    services: Services,
+    rules: Rules,
+    found: Activation,
+    decisions: tuple[Decision, ...],
+) -> tuple[Activation, tuple[Planned, ...]]:
+    """Step 4, second half: the intent, before any call to a target (I1).
+
+    Raises:
+        ConflictError: Somebody else has an account checked out (I12).
+    """
     now = tx.now()
     not_after = now + found.request.ttl
     plans = tuple(
-        _plan(services, found, n, text, not_after) for n, text in enumerate(found.request.opens)
+        _plan(services, rules, found, n, text, not_after) for n, text in enumerate(found.request.opens)
     )
     event = ev.ActivationActivated(
         actor=found.request.principal, not_after=not_after, plans=plans, decisions=decisions
     )
     tx.append(activation_stream(found.id), event)
-    planned = tuple(
+    planned = [
         tx.put(
             Lease(
                 id=plan.handle,
@@ -178,8 +190,9 @@ def _intend(
             )
         )
         for plan in plans
-    )
-    return tx.put(found.apply(event, now)), planned
+    ]
+    taken = tuple(Planned(lease, custody.take(tx, services, lease)) for lease in planned)
+    return tx.put(found.apply(event, now)), taken
 
 
 def _must_be_open(tx: Transaction, found: Activation) -> None:
@@ -194,11 +207,16 @@ def _must_be_open(tx: Transaction, found: Activation) -> None:
 
 
 def _plan(
-    services: Services, found: Activation, n: int, text: str, not_after: datetime
+    services: Services,
+    rules: Rules,
+    found: Activation,
+    n: int,
+    text: str,
+    not_after: datetime,
 ) -> UndoPlan:
     opening = parse_opening(text)
     request = found.request
-    return connector(services, opening.target).plan(
+    plan = connector(services, opening.target).plan(
         MintRequest(
             handle=handle(request.installation, found.id, n),
             target=opening.target,
@@ -207,3 +225,6 @@ def _plan(
             sources=request.sources,
         )
     )
+    target = rules.configuration.target(opening.target)
+    privilege = next(role.privilege for role in target.roles if role.id == opening.role)
+    return msgspec.structs.replace(plan, privilege=privilege)

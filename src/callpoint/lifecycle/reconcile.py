@@ -2,6 +2,7 @@
 
 * An account that no open lease explains: an event, an alarm, and it is removed.
 * A live lease whose account is not there: its revocation begins, and proves it.
+Checked-out accounts carry no handle: they are neither unknown nor missing here.
 """
 
 import asyncio
@@ -10,9 +11,10 @@ import msgspec
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, EndReason
-from callpoint.domain.errors import TargetError
+from callpoint.domain.errors import TargetError, TargetRefusedError, TargetUnknownError
 from callpoint.domain.ids import activation_stream, target_stream
 from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.lease_kind import LeaseKind
 from callpoint.domain.review import Finding
 from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.ending import end
@@ -54,21 +56,31 @@ async def reconcile(services: Services) -> Reconciled:
 
 async def _guarded(services: Services, name: str, port: Connector) -> Reconciled:
     try:
-        return await _one(services, name, port)
+        seen = await _one(services, name, port)
+    except TargetRefusedError:
+        services.compared.add(name)  # it answers, and waiting shows no more
+        return Reconciled(unreachable=(name,))
     except TargetError:
         return Reconciled(unreachable=(name,))
+    services.compared.add(name)
+    return seen
 
 
 async def _one(services: Services, name: str, port: Connector) -> Reconciled:
     # The target is read first: a lease is planned before its account exists, so an account that
     # was issued in between is explained by the leases that are read after it.
     live_before = await services.store.read(lambda view: _held(view, name, (LeaseState.LIVE,)))
-    accounts = await port.list_managed()
+    try:
+        async with asyncio.timeout(services.limits.step_within.total_seconds()):
+            accounts = await port.list_managed()
+    except TimeoutError as error:  # one that hangs must not keep the next pass from the others
+        raise TargetUnknownError("it does not list its accounts", target=name) from error
     explained = await services.store.read(lambda view: _held(view, name, _OPEN))
     unknown = [account for account in accounts if account.handle not in explained]
     removed = [a.account for a in unknown if await _remove(services, port, a)]
     there = {account.handle for account in accounts}
-    missing = sorted(live_before - there)
+    # A kill without the store took them: its merge says why they ended, not somebody's hand.
+    missing = sorted(live_before - there) if services.node.tombstones.is_clear() else []
     for handle in missing:
         await _close_missing(services, handle)
     return Reconciled(
@@ -81,7 +93,7 @@ async def _one(services: Services, name: str, port: Connector) -> Reconciled:
 def _held(view: View, target: str, states: tuple[LeaseState, ...]) -> set[str]:
     # A spoilt row explains nothing: its account is removed as an unknown one.
     found = view.select(Lease, Where(states=states, subject=target, limit=_ALL, skip_spoilt=True))
-    return {lease.id for lease in found}
+    return {lease.id for lease in found if lease.plan.kind is LeaseKind.MINTED}
 
 
 async def _remove(services: Services, port: Connector, account: ManagedAccount) -> bool:

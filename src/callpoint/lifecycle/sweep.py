@@ -1,13 +1,15 @@
 """What time does: lapse, expire, idle, escalate, and finish every revocation that is due.
 
 One pass is idempotent and may run on any number of nodes; each piece of work is one transaction
-that looks again at the store's clock. Nothing here asks the PDP or waits for the log.
+that looks again at the store's clock. Nothing here asks the PDP or waits for the log. A server
+lets ``pass_time`` and ``drain`` run apart, so that time waits for no target.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -20,16 +22,19 @@ from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.review import Finding
 from callpoint.lifecycle.announce import announce, watchers
+from callpoint.lifecycle.drain import Drained, drain, due_targets
 from callpoint.lifecycle.ending import end, end_lease, row_of
 from callpoint.lifecycle.review import who_may_review
-from callpoint.lifecycle.revoke import revoke
 from callpoint.lifecycle.services import Services
 from callpoint.ports.notifiers import Notice
 from callpoint.ports.stores import Transaction, View, Where
 
 _BATCH = 1000
+_AT_ONCE = 128  # transactions that may share one commit
 _OVERDUE = "review_overdue"
 _NOT_YET_ENDING = (LeaseState.PLANNED, LeaseState.LIVE)
+
+T = TypeVar("T")
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -49,34 +54,58 @@ class Swept(msgspec.Struct, frozen=True):
 
 
 async def sweep(services: Services) -> Swept:
-    """One pass over everything that is due now."""
-    errors: list[str] = []
-    moved: list[Activation] = []
-    for activation in await services.store.read(_due_activations):
-        try:
-            moved += await services.store.transact(partial(_move, activation.id), urgent=True)
-        except CallpointError as error:
-            errors.append(f"{activation.id}: {error.message}")
-    for lease in await services.store.read(lambda view: _due_leases(view, *_NOT_YET_ENDING)):
-        try:
-            await services.store.transact(partial(_expire, lease=lease.id), urgent=True)
-        except CallpointError as error:
-            errors.append(f"{lease.id}: {error.message}")
+    """One pass over everything that is due now, targets included."""
+    passed = await pass_time(services)
     # Only now: what ended above takes other leases of its activation along.
-    late = await services.store.read(lambda view: _due_leases(view, LeaseState.ENDING))
-    results = await asyncio.gather(
-        *(revoke(services, lease.id) for lease in late), return_exceptions=True
+    until = await services.store.read(lambda view: view.now())
+    targets = await due_targets(services)
+    drained: list[Drained] = await asyncio.gather(
+        *(drain(services, target, due_before=until) for target in targets)
     )
-    for lease, result in zip(late, results, strict=True):
-        if isinstance(result, CallpointError):
-            errors.append(f"{lease.id}: {result.message}")
-        elif isinstance(result, BaseException):
-            raise result
-    dead = sum(result is True for result in results)
+    return Swept(
+        moved=passed.moved,
+        dead=sum(one.dead for one in drained),
+        failed=sum(one.failed for one in drained),
+        errors=(*passed.errors, *(line for one in drained for line in one.errors)),
+    )
+
+
+async def pass_time(services: Services) -> Swept:
+    """What needs no target: activations move on, leases end, and people are told."""
+    errors: list[str] = []
+    due = await services.store.read(_due_activations)
+    made = await _each(services, [found.id for found in due], _move, errors)
+    late = await services.store.read(_due_leases)
+    await _each(services, [lease.id for lease in late], _expire, errors)
     await services.store.merge_spool()
-    for made in moved:  # last: telling people never holds up a revocation
-        await _tell(services, made)
-    return Swept(moved=len(moved), dead=dead, failed=len(late) - dead, errors=tuple(errors))
+    moved = [activation for one in made for activation in one]
+    for activation in moved:  # last: telling people never holds up a revocation
+        await _tell(services, activation)
+    return Swept(moved=len(moved), errors=tuple(errors))
+
+
+async def _each(
+    services: Services,
+    keys: Sequence[str],
+    act: Callable[[str, Transaction], T],
+    errors: list[str],
+) -> list[T]:
+    """A transaction for each, many at once, so that a storm costs a few commits."""
+    done: list[T] = []
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        results = await asyncio.gather(
+            *(services.store.transact(partial(act, key), urgent=True) for key in some),
+            return_exceptions=True,
+        )
+        for key, result in zip(some, results, strict=True):
+            if isinstance(result, CallpointError):
+                errors.append(f"{key}: {result.message}")
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                done.append(result)
+    return done
 
 
 async def _tell(services: Services, made: Activation) -> None:
@@ -121,9 +150,15 @@ def _due_activations(view: View) -> tuple[Activation, ...]:
     return (*due, *over)
 
 
-def _due_leases(view: View, *states: LeaseState) -> tuple[Lease, ...]:
-    """Oldest first (I7)."""
-    where = Where(states=states, due_before=view.now(), limit=_BATCH, skip_spoilt=True)
+def _due_leases(view: View) -> tuple[Lease, ...]:
+    """Those that nobody has ended yet, the most privileged first, and then the oldest (I7)."""
+    where = Where(
+        states=_NOT_YET_ENDING,
+        due_before=view.now(),
+        by_priority=True,
+        limit=_BATCH,
+        skip_spoilt=True,
+    )
     return view.select(Lease, where)
 
 
@@ -175,7 +210,7 @@ def _escalate(tx: Transaction, found: Activation, late: Iterable[datetime]) -> A
     return tx.put(after) if after is not found else None
 
 
-def _expire(tx: Transaction, lease: str) -> None:
+def _expire(lease: str, tx: Transaction) -> None:
     """Planned too long (the node that issued it died), or live past ``not_after``."""
     found = tx.get(Lease, lease)
     if found.due_at is None or tx.now() < found.due_at:

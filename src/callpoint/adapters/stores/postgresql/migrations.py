@@ -149,6 +149,34 @@ MIGRATIONS = (
             _wake("DELETE", NUMBERED),
         ),
     ),
+    Migration(
+        2,
+        "what is more privileged comes first; where the database is",
+        (
+            "ALTER TABLE records ADD COLUMN priority integer NOT NULL DEFAULT 0",
+            # The next revocation of a target, however many wait for another one.
+            """
+            CREATE INDEX records_next ON records (kind, subject, state, priority DESC, due_at, key)
+            WHERE due_at IS NOT NULL
+            """,
+            "ALTER TABLE head ADD COLUMN place text NOT NULL DEFAULT ''",
+        ),
+    ),
+    Migration(
+        3,
+        "cosignatures of witnesses",
+        (
+            """
+            CREATE TABLE cosignatures (
+                origin text COLLATE "C" NOT NULL,
+                name text COLLATE "C" NOT NULL,
+                size bigint NOT NULL,
+                line text NOT NULL,
+                PRIMARY KEY (origin, name, size)
+            )
+            """,
+        ),
+    ),
 )
 """All of them, oldest first."""
 

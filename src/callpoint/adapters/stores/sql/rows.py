@@ -15,7 +15,7 @@ from callpoint.domain.record import Record
 
 R = TypeVar("R", bound=Record)
 
-COLUMNS = "key, version, state, parent, subject, due_at, body"
+COLUMNS = "key, version, state, parent, subject, due_at, priority, body"
 """What `parse_row` takes, in this order."""
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -41,6 +41,7 @@ def row_of(record: Record) -> tuple[str | int | bytes | None, ...]:
         index.parent,
         index.subject,
         due_text(index.due_at),
+        index.priority,
         _encoder.encode(record),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.public_log import keep_cosignature
 from callpoint.adapters.stores.sql.rows import kind_name, row_of
 from callpoint.adapters.stores.sql.view import Moment, SqlView
 from callpoint.audit.entry import format_time
@@ -11,18 +12,19 @@ from callpoint.audit.log import Draft, draft
 from callpoint.domain.errors import ConflictError
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.record import Record
-from callpoint.ports.stores import Entry
+from callpoint.ports.stores import Cosignature, Entry
 
 R = TypeVar("R", bound=Record)
 
 _INSERT = """
-INSERT INTO records (kind, first_at, key, version, state, parent, subject, due_at, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO records
+    (kind, first_at, key, version, state, parent, subject, due_at, priority, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
 """
 _UPDATE = """
 UPDATE records
-SET version = ?, state = ?, parent = ?, subject = ?, due_at = ?, body = ?
+SET version = ?, state = ?, parent = ?, subject = ?, due_at = ?, priority = ?, body = ?
 WHERE kind = ? AND key = ? AND version = ?
 """
 
@@ -91,6 +93,9 @@ class SqlTransaction(SqlView):
         self._connection.run(
             "DELETE FROM records WHERE kind = ? AND key = ?", (kind_name(kind), key)
         )
+
+    def cosign(self, cosignature: Cosignature) -> None:
+        keep_cosignature(self._connection, cosignature)
 
     def append(self, stream: str, event: AnyEvent) -> None:
         self._refuse_closed(stream)

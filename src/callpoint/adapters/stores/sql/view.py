@@ -1,15 +1,17 @@
 """A consistent reading of the store: implements ``ports.stores.View`` over one transaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from itertools import islice
+from typing import TypeVar
 
 from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.public_log import PublicLog, StoredRows
 from callpoint.adapters.stores.sql.rows import COLUMNS, due_text, kind_name, parse_row
 from callpoint.audit.entry import format_time, parse_time
-from callpoint.audit.log import inclusion, peaks
+from callpoint.audit.log import peaks
 from callpoint.audit.merkle import ProofError, leaf_hash
 from callpoint.domain.errors import NotFoundError, TamperError
 from callpoint.domain.record import Record
@@ -25,6 +27,11 @@ _LISTS = {
 """Where the names of what people ask for by name can be looked up."""
 _FIND = f"SELECT {COLUMNS} FROM records WHERE kind = ? AND key = ?"  # noqa: S608 -- constant names
 _SELECT = f"SELECT {COLUMNS} FROM records WHERE "  # noqa: S608 -- constant names
+_SUBJECTS = """
+SELECT DISTINCT subject FROM records
+WHERE kind = ? AND state IN ({states}) AND due_at <= ?
+ORDER BY subject
+"""
 _COUNT = """
 SELECT parent, count(*) FROM records
 WHERE kind = ? AND subject = ? AND first_at > ? AND state IN ({states})
@@ -69,31 +76,11 @@ def read_moment(connection: Connection) -> Moment:
     return Moment(connection.clock(), mark, size, origin)
 
 
-class StoredRows:
-    """Implements ``audit.log.LogRows``."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def tile(self, level: int, n: int) -> bytes | None:
-        query = "SELECT hashes FROM tiles WHERE level = ? AND n = ?"
-        rows = self._connection.rows(query, (level, n))
-        return rows[0][0] if rows else None
-
-    def leaf_hashes(self, start: int, count: int) -> Sequence[bytes]:
-        query = "SELECT leaf_hash FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx"
-        return [row[0] for row in self._connection.rows(query, (start, start + count))]
-
-    def tile_roots(self, level: int, start: int, count: int) -> Sequence[bytes]:
-        query = "SELECT root FROM tiles WHERE level = ? AND n >= ? AND n < ? ORDER BY n"
-        return [row[0] for row in self._connection.rows(query, (level, start, start + count))]
-
-
-class SqlView:
+class SqlView(PublicLog):
     """Implements ``ports.stores.View``."""
 
     def __init__(self, connection: Connection, moment: Moment) -> None:
-        self._connection = connection
+        super().__init__(connection, moment.size)
         self._moment = moment
 
     def now(self) -> datetime:
@@ -131,11 +118,33 @@ class SqlView:
             values.append(due)
         # There is one writer at a time, so `skip_claimed` finds nothing to pass over.
         order = "key" if due is None else "due_at, key"
+        if where.by_priority:
+            order = f"priority DESC, {order}"
         query = f"{_SELECT}{' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
-        rows = self._connection.rows(query, (*values, where.limit))
         if where.skip_spoilt:
-            return tuple(_whole(kind, rows))
+            return tuple(islice(self._whole(kind, query, values, where.limit), where.limit))
+        rows = self._connection.rows(query, (*values, where.limit))
         return tuple(parse_row(kind, row) for row in rows)
+
+    def _whole(self, kind: type[R], query: str, values: Sequence[str], limit: int) -> Iterator[R]:
+        """The records that are as Callpoint writes them, page by page.
+
+        So a number of spoilt rows, however large, hides none behind them.
+        """
+        start, rows = 0, list[tuple[object, ...]]()
+        while start == 0 or len(rows) == limit:
+            rows = self._connection.rows(f"{query} OFFSET ?", (*values, limit, start))
+            for row in rows:
+                with suppress(TamperError):
+                    yield parse_row(kind, row)
+            start += limit
+
+    def subjects(
+        self, kind: type[R], states: tuple[str, ...], due_before: datetime
+    ) -> tuple[str, ...]:
+        query = _SUBJECTS.format(states=_marks(states))
+        values = (kind_name(kind), *states, due_text(due_before))
+        return tuple(row[0] for row in self._connection.rows(query, values))
 
     def count_subjects(
         self, kind: type[R], subject: str, states: tuple[str, ...], since: datetime
@@ -168,14 +177,6 @@ class SqlView:
         rows = self._connection.rows(query, (self._moment.origin, self._moment.size))
         return rows[0][0] if rows else ""
 
-    def inclusion(self, index: int) -> tuple[bytes, ...]:
-        if not 0 <= index < self._moment.size:
-            raise NotFoundError(f"the newest checkpoint has no entry {index}")
-        try:
-            return inclusion(index, self._moment.size, StoredRows(self._connection))
-        except ProofError as error:
-            raise TamperError(f"the stored tree is damaged: {error}") from error
-
     def peaks(self, size: int) -> tuple[bytes, ...]:
         if not 0 <= size <= self._moment.size:
             raise NotFoundError(f"the newest checkpoint has no {size} entries")
@@ -207,10 +208,3 @@ def _personal(index: int, name: str, salt: bytes, value: bytes) -> PersonalValue
 
 def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
-
-
-def _whole(kind: type[R], rows: Iterable[tuple[Any, ...]]) -> Iterator[R]:
-    """The records of the rows that are as Callpoint writes them."""
-    for row in rows:
-        with suppress(TamperError):
-            yield parse_row(kind, row)

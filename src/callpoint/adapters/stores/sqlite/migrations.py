@@ -108,6 +108,34 @@ MIGRATIONS = (
             _refuse("UPDATE", "personal"),  # deleting is erasure, which the law may demand
         ),
     ),
+    Migration(
+        2,
+        "what is more privileged comes first; where the database is",
+        (
+            "ALTER TABLE records ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+            # The next revocation of a target, however many wait for another one.
+            """
+            CREATE INDEX records_next ON records (kind, subject, state, priority DESC, due_at, key)
+            WHERE due_at IS NOT NULL
+            """,
+            "ALTER TABLE head ADD COLUMN place TEXT NOT NULL DEFAULT ''",
+        ),
+    ),
+    Migration(
+        3,
+        "cosignatures of witnesses",
+        (
+            """
+            CREATE TABLE cosignatures (
+                origin TEXT NOT NULL,
+                name TEXT NOT NULL,
+                size INTEGER NOT NULL,
+                line TEXT NOT NULL,
+                PRIMARY KEY (origin, name, size)
+            ) STRICT, WITHOUT ROWID
+            """,
+        ),
+    ),
 )
 """All of them, oldest first."""
 
