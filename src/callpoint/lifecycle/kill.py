@@ -39,7 +39,7 @@ class Scope(StrEnum):
     EVERYTHING = "everything"
 
 
-class Killed(msgspec.Struct, frozen=True):
+class Killed(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a kill ended.
 
     Attributes:

@@ -153,6 +153,13 @@ class Tombstones:
             held.setdefault(tombstone.id, Waiting(tombstone.id, tombstone))
         return tuple(held[key] for key in sorted(held))
 
+    def is_clear(self) -> bool:
+        """Whether none waits, as far as can be looked."""
+        try:
+            return not self.unmerged()
+        except StoreUnavailableError:
+            return False
+
     def refused(self) -> tuple[str, ...]:
         """Ids of those that were not believed and are kept as evidence."""
         return self._shelf.aside() if self._shelf is not None else ()

@@ -1,0 +1,63 @@
+"""Kill orders that people sign, and nodes with a home folder of their own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from callpoint.adapters.identity.signatures import SignedOrderJudge
+from callpoint.adapters.node.files import FilePicture, FileShelf
+from callpoint.cli.signing import sign_request
+from callpoint.domain.tombstone import SignedOrder, Tombstone, offline_origin, tombstone_id
+from callpoint.lifecycle.kill import Killed, Scope
+from callpoint.lifecycle.kill_without_store import kill_without_store
+from callpoint.lifecycle.node import Node, Picture, Tombstones
+from tests.fakes.face import private_key
+from tests.fakes.world import INSTALLATION, World
+
+OFFLINE = offline_origin(INSTALLATION)
+
+
+def with_home(world: World, home: Path) -> World:
+    """The same process with what it keeps in a folder; once more, and it was restarted."""
+    services = world.services
+    node = Node(
+        Picture(FilePicture(home / "known-leases.jsonl")),
+        Tombstones(FileShelf(home / "tombstones")),
+        SignedOrderJudge(INSTALLATION, (), services.clock),
+    )
+    return replace(world, services=replace(services, node=node))
+
+
+def signed_order(
+    world: World, who: str, scope: str, about: str = "", *, origin: str = OFFLINE
+) -> SignedOrder:
+    """A kill request, signed now with the key of ``who``."""
+    body = msgspec.json.encode({"scope": str(scope), "about": about})
+    services = world.services
+    signed = sign_request(
+        "POST",
+        f"{origin}/v1/kill",
+        body,
+        principal=who,
+        key=private_key(who),
+        now=services.clock.now(),
+        nonce=services.random.token(16),
+    )
+    return SignedOrder("POST", f"{origin}/v1/kill", signed, body, (origin,))
+
+
+def tombstone(
+    world: World, who: str, scope: Scope, about: str = "", **changes: object
+) -> Tombstone:
+    """What a node would keep of such an order."""
+    order = signed_order(world, who, scope, about)
+    now = world.services.clock.now()
+    made = Tombstone(tombstone_id(order.headers), now, who, scope, about, order)
+    return msgspec.structs.replace(made, **changes)
+
+
+async def pull(world: World, who: str, scope: Scope, about: str = "") -> Killed:
+    """The kill switch without the store."""
+    order = signed_order(world, who, scope, about)
+    return await kill_without_store(world.services, world.caller(who), scope, about, order)
