@@ -19,9 +19,11 @@ from callpoint.api.installation import PublicController
 from callpoint.api.kill import KillController
 from callpoint.api.leases import LeaseController
 from callpoint.api.log import LogController
+from callpoint.api.log_proofs import ProofController
 from callpoint.api.messages import MAX_BODY
 from callpoint.api.status import StatusController
 from callpoint.api.surface import Surface
+from callpoint.api.tlog import TlogController
 from callpoint.domain.errors import CallpointError
 
 CONTROLLERS = (
@@ -33,12 +35,14 @@ CONTROLLERS = (
     LeaseController,
     ConfigurationController,
     LogController,
+    ProofController,
+    TlogController,
     StatusController,
+    DiagnosisController,
 )
 
 _DESCRIPTION = """\
 Emergency access that is approved by people, ends by itself, is proven dead, and leaves evidence.
-    DiagnosisController,
 
 Every request but the public ones is signed with the caller's Ed25519 key: HTTP Message Signatures
 (RFC 9421), as `docs/authentication.md` says; incident sources send a bearer token. Errors are

@@ -1,7 +1,8 @@
 """What the API works with, handed over once by the composition root."""
 
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import structlog
@@ -17,6 +18,10 @@ from callpoint.ports.incidents import IncidentFeed
 
 AuthenticateSource: TypeAlias = Callable[[Configuration, str, str | None], IncidentSource]
 """Configuration, source's name and ``Authorization`` field to the source; AuthenticationError."""
+
+
+def _nothing() -> None:
+    """No checkpoint is kept outside."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Surface:
             that then refuses it.
         origins: The addresses that it answers for, which a tombstone must tell.
         beside: What is wrong with the process's own home folder and disk.
+        kept: The checkpoint that is kept outside the database, None when there is none.
+        searches: Whoever searches the whole log takes turns.
     """
 
     services: Services
@@ -48,6 +55,8 @@ class Surface:
     without_store: Authenticator | None = None
     origins: tuple[str, ...] = ()
     beside: Callable[[], tuple[Symptom, ...]] = tuple
+    kept: Callable[[], bytes | None] = _nothing
+    searches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
 # Not validated: it is ours, and holds what no schema describes.

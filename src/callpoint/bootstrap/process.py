@@ -21,6 +21,7 @@ from callpoint.adapters.notifiers.fan_out import FanOut
 from callpoint.adapters.notifiers.log import LogNotifier
 from callpoint.adapters.notifiers.webhook import WebhookNotifier
 from callpoint.adapters.stores.postgresql.store import PostgresStore
+from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
 from callpoint.adapters.stores.sql.store import SqlStore
 from callpoint.adapters.stores.sqlite.store import SqliteStore
 from callpoint.api.surface import Surface
@@ -109,6 +110,7 @@ class Process:
             logger=self.logger,
             version=program_version(),
             beside=lambda: check_home(self.settings.home),
+            kept=CheckpointFile(self.settings.checkpoint_file).read,
         )
 
     def crew(self) -> Crew:

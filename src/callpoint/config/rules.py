@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from callpoint.config.document import Problems
 from callpoint.config.positions import Path
+from callpoint.config.witnessing import check_witnessing
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Eligibility, Lane, Mode
 from callpoint.domain.principal import Principal, PrincipalKind
@@ -32,6 +33,7 @@ def check_rules(found: Configuration, problems: Problems) -> None:
             f"{found.governance.quorum} governors must sign, and there are {governors}",
             "name more governors or lower the quorum",
         )
+    check_witnessing(found.watched, problems)
     sections = (("persons",), ("groups",), ("principals",), ("governance",))
     people_are_known = not problems.has_below(*sections)
     for eligibility in found.eligibilities.values():

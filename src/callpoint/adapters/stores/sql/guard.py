@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from callpoint.adapters.stores.sql.connection import Connection
-from callpoint.adapters.stores.sql.view import StoredRows
+from callpoint.adapters.stores.sql.public_log import StoredRows
 from callpoint.audit import note
 from callpoint.audit.checkpoint import Checkpoint, CheckpointError, parse_checkpoint
 from callpoint.audit.entry import EntryError, parse_entry

@@ -15,7 +15,7 @@ from callpoint.adapters.stores.sql.guard import (
     halted,
     open_kept,
 )
-from callpoint.adapters.stores.sql.view import StoredRows
+from callpoint.adapters.stores.sql.public_log import StoredRows
 from callpoint.audit.checkpoint import Checkpoint
 from callpoint.audit.log import Draft, Head, Numbered, StreamEnd, complete_tiles
 from callpoint.audit.merkle import HASH_SIZE, Frontier, ProofError
