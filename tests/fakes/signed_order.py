@@ -13,8 +13,10 @@ from callpoint.lifecycle.kill import Killed, Scope
 from callpoint.lifecycle.kill_without_store import kill_without_store
 from callpoint.lifecycle.node import Node, Picture, Tombstones
 from tests.fakes.face import private_key
+from tests.fakes.stage import BOTH, Deciders, Stage, make_stage
 from tests.fakes.world import INSTALLATION, World
 
+DECIDERS = Deciders()
 OFFLINE = offline_origin(INSTALLATION)
 
 
@@ -61,3 +63,22 @@ async def pull(world: World, who: str, scope: Scope, about: str = "") -> Killed:
     """The kill switch without the store."""
     order = signed_order(world, who, scope, about)
     return await kill_without_store(world.services, world.caller(who), scope, about, order)
+
+
+async def held_by(home: Path) -> tuple[Stage, World, dict[str, str]]:
+    """Live access of several principals, known to a node that then loses its store."""
+    stage = await make_stage(idle=None, deciders=DECIDERS)
+    world = with_home(stage.node(), home)
+    for name in ("inc-7", "inc-8"):
+        await world.incident(name, targets=BOTH)
+    ids = {
+        "alice": (await world.active()).id,
+        "bob": (await world.active("bob", opens=("orders-db:repair",))).id,
+        "fixer": (await world.active("fixer", incident="inc-8", opens=("billing-db:repair",))).id,
+    }
+    return stage, world, ids
+
+
+def alive(stage: Stage) -> set[str]:
+    """Activations that an account on a target still serves."""
+    return {a.handle[6:18] for t in stage.targets.values() for a in t.accounts.values()}
