@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -10,12 +11,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from callpoint.adapters.node.files import FileShelf
 from callpoint.domain.errors import (
     DeniedError,
     UnavailableError,
 )
+from callpoint.domain.tombstone import SignedOrder, Tombstone
 from callpoint.lifecycle import give_back, publish
 from callpoint.lifecycle.diagnose import diagnose
+from callpoint.lifecycle.node import Node, Tombstones
 from callpoint.lifecycle.sweep import sweep
 from callpoint.lifecycle.symptoms.checks import CHECKS
 from callpoint.lifecycle.symptoms.observed import Observed
@@ -193,3 +197,20 @@ async def test_a_trial_says_so():
     here = replace(world, services=replace(world.services, installation=alone))
     told = await look(here)
     assert (told.ok, codes(told)) == (True, [Code.TRIAL])
+
+
+async def test_a_kill_that_is_not_merged_and_one_that_nobody_signed(tmp_path: Path):
+    """The first stops giving and is soon merged, the second is evidence; neither is passed over."""
+    world = await make_world()
+    shelf = FileShelf(tmp_path / "tombstones")
+    for name in ("aa", "bb"):
+        order = SignedOrder("POST", "/v1/kill", {}, b"{}", ())
+        shelf.put(Tombstone(name * 16, world.clock.now(), "alice", "everything", "", order))
+    shelf.set_aside("bb" * 16)
+    node = Node(tombstones=Tombstones(shelf))
+    here = replace(world, services=replace(world.services, node=node))
+    told = await look(here)
+    assert codes(told) == [Code.TOMBSTONE_REFUSED, Code.TOMBSTONE_WAITING]
+    shutil.rmtree(tmp_path / "tombstones")
+    (tmp_path / "tombstones").write_text("no folder")
+    assert codes(await look(here)) == [Code.NODE_MEMORY]

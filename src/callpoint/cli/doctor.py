@@ -30,7 +30,9 @@ from callpoint.lifecycle.symptoms.symptom import (
 _MOST_SKEW = timedelta(seconds=4)
 """A signature from further ahead is refused; the answer was under way for a moment, too."""
 
-_TAMPERED = frozenset({Code.CHECKPOINT_DIFFERS, Code.CHECKPOINT_INVALID, Code.ROW_SPOILT})
+_TAMPERED = frozenset(
+    {Code.CHECKPOINT_DIFFERS, Code.CHECKPOINT_INVALID, Code.ROW_SPOILT, Code.TOMBSTONE_REFUSED}
+)
 _TARGETS = frozenset(
     {
         Code.BROKER_POWERS,

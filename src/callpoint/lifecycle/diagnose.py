@@ -28,11 +28,12 @@ from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.record import Record
 from callpoint.lifecycle.gate import may_view
+from callpoint.lifecycle.node import Node
 from callpoint.lifecycle.proof import newest_checkpoint
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.symptoms.checks import CHECKS, Check
-from callpoint.lifecycle.symptoms.observed import LogSeen, Observed, TargetSeen
+from callpoint.lifecycle.symptoms.observed import LogSeen, NodeSeen, Observed, TargetSeen
 from callpoint.lifecycle.symptoms.symptom import (
     Code,
     Severity,
@@ -142,6 +143,7 @@ async def observe(
     rules, error = await _rules(services)
     waiting = await services.store.merge_spool()
     works = await services.store.log_works()
+    memory = await asyncio.to_thread(_memory_of, services.node)
     ports = dict(services.targets)
     targets = await asyncio.gather(*(_look_at(name, port, within) for name, port in ports.items()))
 
@@ -172,6 +174,7 @@ async def observe(
             spoilt=tuple(spoilt),
             targets=tuple(targets),
             unusable=dict(unusable),
+            node_memory=memory,
         )
 
     return await services.store.read(read)
@@ -208,6 +211,20 @@ def _checkpoint_error(view: View, services: Services) -> CallpointError | None:
     except CallpointError as error:
         return error
     return None
+
+
+def _memory_of(node: Node) -> NodeSeen:
+    """Files on this node's disk; what cannot be looked at is a fact too. Blocks."""
+    waiting: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    errors: list[CallpointError] = []
+    try:
+        waiting = tuple(one.id for one in node.tombstones.unmerged())
+        refused = node.tombstones.refused()
+        node.picture.must_be_kept()
+    except CallpointError as error:
+        errors.append(error)
+    return NodeSeen(waiting, refused, tuple(errors))
 
 
 async def _look_at(name: str, port: Connector, within: timedelta) -> TargetSeen:

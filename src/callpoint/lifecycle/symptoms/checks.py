@@ -10,6 +10,7 @@ from callpoint.lifecycle.symptoms.clock import check_clocks
 from callpoint.lifecycle.symptoms.incident import check_incidents, check_sources
 from callpoint.lifecycle.symptoms.lease import check_leases
 from callpoint.lifecycle.symptoms.log import check_log
+from callpoint.lifecycle.symptoms.node import check_node
 from callpoint.lifecycle.symptoms.observed import Observed
 from callpoint.lifecycle.symptoms.quorum import check_quorums, check_requests
 from callpoint.lifecycle.symptoms.review import check_reviews
@@ -29,6 +30,7 @@ CHECKS: Mapping[str, Check] = {
     "incidents": check_incidents,
     "clocks": check_clocks,
     "log": check_log,
+    "kills without the store": check_node,
     "rules": check_rules,
     "rows": check_rows,
     "reviews": check_reviews,

@@ -57,6 +57,21 @@ class LogSeen:
 
 
 @dataclass(frozen=True)
+class NodeSeen:
+    """What this node remembers for the time without the store.
+
+    Attributes:
+        waiting: Ids of tombstones that are not merged yet.
+        refused: Ids of those that nobody signed.
+        errors: What could not be looked at, or not be written down.
+    """
+
+    waiting: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    errors: tuple[CallpointError, ...] = ()
+
+
+@dataclass(frozen=True)
 class Observed:
     """Everything that was seen.
 
@@ -75,6 +90,7 @@ class Observed:
         spoilt: Kinds of rows of which at least one does not parse.
         targets: What each connector said.
         unusable: Configured targets without a connector here, and why.
+        node_memory: What this node remembers for the time without the store.
     """
 
     installation: Installation
@@ -94,6 +110,7 @@ class Observed:
     spoilt: tuple[str, ...] = ()
     targets: tuple[TargetSeen, ...] = ()
     unusable: Mapping[str, str] = field(default_factory=dict)
+    node_memory: NodeSeen = field(default_factory=NodeSeen)
 
     def activation(self, name: str) -> Activation | None:
         """The activation of that id, None when it is over or not known."""

@@ -45,6 +45,7 @@ class Code(StrEnum):
     LEASE_UNATTENDED = "lease-unattended"
     LOG_DOWN = "log-down"
     MACHINE_SKEW = "machine-skew"
+    NODE_MEMORY = "node-memory"
     NODE_SKEW = "node-skew"
     QUORUM_SHORT = "quorum-short"
     REAPER_MISSING = "reaper-missing"
@@ -66,6 +67,8 @@ class Code(StrEnum):
     TARGET_SILENT = "target-silent"
     TARGET_SKEW = "target-skew"
     TARGET_UNUSABLE = "target-unusable"
+    TOMBSTONE_REFUSED = "tombstone-refused"
+    TOMBSTONE_WAITING = "tombstone-waiting"
     TRIAL = "trial"
 
 
