@@ -9,6 +9,7 @@ from typing import TypeVar
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.inventory import Account
 from callpoint.ports.keys import LogSigner
+from callpoint.ports.rotation import Rotator
 from callpoint.ports.stores import Store, Transaction, View
 from callpoint.ports.targets import (
     Absence,
@@ -94,6 +95,10 @@ class FusedConnector:
     @property
     def target(self) -> str:
         return self._inner.target
+
+    @property
+    def rotator(self) -> Rotator | None:
+        return self._inner.rotator
 
     def plan(self, request: MintRequest) -> UndoPlan:
         return self._inner.plan(request)

@@ -74,9 +74,16 @@ class MortalTarget(SimulatedTarget):
     """
 
     def __init__(
-        self, fuse: Fuse, name: str, clock: Clock, random: Random, installation: str
+        self,
+        fuse: Fuse,
+        name: str,
+        clock: Clock,
+        random: Random,
+        installation: str,
+        *,
+        checked_out: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(name, clock, random, installation)
+        super().__init__(name, clock, random, installation, checked_out=checked_out)
         self.delays: dict[str, int] = {}
         self.around: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
         self._fuse = fuse
@@ -85,11 +92,11 @@ class MortalTarget(SimulatedTarget):
         """Nothing is planned to fail any more."""
         self._faults = Faults()
 
-    async def _call(self, method: str, account: str) -> AbstractContextManager[None]:
+    async def call(self, method: str, account: str) -> AbstractContextManager[None]:
         self._fuse.burn()
         for _ in range(self.delays.get(method, 0)):
             await asyncio.sleep(0)
-        return self._mortal(method, await super()._call(method, account))
+        return self._mortal(method, await super().call(method, account))
 
     @contextmanager
     def _mortal(self, method: str, act: AbstractContextManager[None]) -> Iterator[None]:

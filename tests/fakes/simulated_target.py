@@ -8,10 +8,10 @@ the account. Calls can be made to fail "not done" and "done but unanswered".
 import asyncio
 import re
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from callpoint.domain.errors import RequestError, TargetRefusedError, TargetUnknownError
+from callpoint.domain.lease_kind import LeaseKind
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.inventory import Account as Inventoried
@@ -30,62 +30,13 @@ from callpoint.ports.targets import (
     SelfTest,
 )
 from tests.fakes.faults import Fault, Faults
+from tests.fakes.simulated_accounts import Account, Left, LoginRefusedError, Session
+from tests.fakes.simulated_static import FOREVER, OWNERS_SECRET, SimulatedStatic
 
 __all__ = ["Account", "Fault", "Left", "LoginRefusedError", "Session", "SimulatedTarget"]
 
 PREFIX = "cp_"
 _HANDLE = re.compile(r"[a-z0-9]{1,24}")
-
-
-class LoginRefusedError(Exception):
-    """A login as an actor was refused; ``code`` is what PostgreSQL would say."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(f"login refused: {code}")
-        self.code = code
-
-
-@dataclass
-class Account:
-    """One account on the simulated target; ``secret`` is None once disabled."""
-
-    handle: str
-    name: str
-    role: str
-    secret: str | None
-    not_after: datetime
-    enabled: bool = True
-
-
-@dataclass(eq=False)
-class Session:
-    """A live session. It survives expiry, disabling and dropping of its account until killed."""
-
-    account: str
-    endpoint: str
-    _target: "SimulatedTarget" = field(repr=False)
-    alive: bool = True
-
-    def work(self) -> str:
-        """Do something in scope; raises ``ConnectionError`` once the session was killed."""
-        if not self.alive or self._target.down:
-            raise ConnectionError(f"session of {self.account} is gone")
-        return f"worked as {self.account}"
-
-    def leave(self, kind: str, name: str, *, owned: bool = False) -> None:
-        """Leave something behind; what is ``owned`` goes with the account, the rest stays."""
-        self.work()
-        self._target.left.append(Left(kind, name, self.account, owned=owned))
-
-
-@dataclass(frozen=True)
-class Left:
-    """Something that exists on the target; ``by`` is the account that made it."""
-
-    kind: str
-    name: str
-    by: str
-    owned: bool = False
 
 
 class SimulatedTarget:
@@ -114,6 +65,7 @@ class SimulatedTarget:
         installation: str,
         *,
         roles: tuple[str, ...] = ("repair", "read"),
+        checked_out: dict[str, str] | None = None,
     ) -> None:
         self._name = name
         self._clock = clock
@@ -133,6 +85,10 @@ class SimulatedTarget:
         self.calls: list[tuple[str, str]] = []
         self.failing: tuple[Check, ...] = ()
         self._faults = Faults()
+        self.static = SimulatedStatic(self, checked_out or {})
+        for account in self.static.roles.values():
+            end = clock.now() + FOREVER
+            self.accounts[account] = Account("", account, "", OWNERS_SECRET, end)
 
     # ------------------------------------------------------------------ for tests
 
@@ -198,19 +154,25 @@ class SimulatedTarget:
     def target(self) -> str:
         return self._name
 
+    @property
+    def rotator(self) -> SimulatedStatic | None:
+        return self.static if self.static.roles else None
+
     def plan(self, request: MintRequest) -> UndoPlan:
-        if request.role not in self.roles:
+        if request.role not in {*self.roles, *self.static.roles}:
             raise RequestError(f"target {self._name} has no role {request.role!r}")
         if not _HANDLE.fullmatch(request.handle):
             raise RequestError("a handle is 1 to 24 characters of a-z and 0-9")
         if not request.handle.startswith(self._installation):
             raise RequestError("the handle belongs to another installation")
+        static = self.static.roles.get(request.role)
         return UndoPlan(
             connector="simulated",
             target=self._name,
             role=request.role,
             handle=request.handle,
-            account=PREFIX + request.handle,
+            kind=LeaseKind.CHECKED_OUT if static else LeaseKind.MINTED,
+            account=static or PREFIX + request.handle,
             not_after=request.not_after,
             details={"parent": request.role, "sources": ",".join(request.sources)},
         )
@@ -226,8 +188,8 @@ class SimulatedTarget:
         )
 
     async def issue(self, plan: UndoPlan) -> Issued:
-        with await self._call("issue", plan.account):
-            self._own(plan)
+        with await self.call("issue", plan.account):
+            self._own(plan, minted=True)
             if plan.account in self.accounts:
                 raise TargetRefusedError(
                     f"account {plan.account} exists already", target=self._name, code="42710"
@@ -236,7 +198,7 @@ class SimulatedTarget:
                 raise TargetRefusedError(
                     f"{plan.not_after} is over", target=self._name, code="22023"
                 )
-            baseline = self._snapshot()
+            baseline = self.snapshot()
             secret = self._random.token(24).hex()
             self.accounts[plan.account] = Account(
                 plan.handle, plan.account, plan.role, secret, plan.not_after
@@ -251,21 +213,21 @@ class SimulatedTarget:
 
     async def probe(self, plan: UndoPlan, credential: Credential) -> ProbeResult:
         try:
-            with await self._call("probe", plan.account):
+            with await self.call("probe", plan.account):
                 return self._attempt(credential)
         except (TargetUnknownError, TargetRefusedError):
             return ProbeResult(Attempt.UNKNOWN)
 
     async def disable(self, plan: UndoPlan) -> None:
-        with await self._call("disable", plan.account):
+        with await self.call("disable", plan.account):
             self._own(plan)
             account = self.accounts.get(plan.account)
             if account is not None:
                 account.enabled = False
-                account.secret = None
+                account.secret = account.secret if self.static.owns(account.name) else None
 
     async def kill_sessions(self, plan: UndoPlan) -> int:
-        with await self._call("kill_sessions", plan.account):
+        with await self.call("kill_sessions", plan.account):
             self._own(plan)
             self._kill(plan.account)
             if self.unreachable:
@@ -277,7 +239,7 @@ class SimulatedTarget:
     async def diff_persistence(
         self, plan: UndoPlan, baseline: dict[str, list[str]] | None
     ) -> tuple[Persistence, ...]:
-        with await self._call("diff_persistence", plan.account):
+        with await self.call("diff_persistence", plan.account):
             known = baseline or {}
             return tuple(
                 Persistence(kind=item.kind, name=item.name, detail=f"made by {item.by}")
@@ -291,13 +253,13 @@ class SimulatedTarget:
             )
 
     async def revoke(self, plan: UndoPlan) -> None:
-        with await self._call("revoke", plan.account):
-            self._own(plan)
+        with await self.call("revoke", plan.account):
+            self._own(plan, minted=True)
             self.accounts.pop(plan.account, None)
             self.left = [i for i in self.left if not (i.owned and i.by == plan.account)]
 
     async def verify_absent(self, plan: UndoPlan, credential: Credential | None) -> Absence:
-        with await self._call("verify_absent", plan.account):
+        with await self.call("verify_absent", plan.account):
             return Absence(
                 in_catalogue=plan.account in self.accounts,
                 sessions=sum(
@@ -309,7 +271,7 @@ class SimulatedTarget:
             )
 
     async def list_managed(self) -> tuple[ManagedAccount, ...]:
-        with await self._call("list_managed", ""):
+        with await self.call("list_managed", ""):
             own = PREFIX + self._installation
             return tuple(
                 ManagedAccount(
@@ -323,7 +285,7 @@ class SimulatedTarget:
             )
 
     async def inventory(self) -> tuple[Inventoried, ...]:
-        with await self._call("inventory", ""):
+        with await self.call("inventory", ""):
             return tuple(
                 Inventoried(
                     name=account.name,
@@ -336,17 +298,17 @@ class SimulatedTarget:
             ) + tuple(self.others)
 
     async def selftest(self, *, trial: bool = True) -> SelfTest:  # noqa: ARG002 -- it tries nothing
-        with await self._call("selftest", ""):
+        with await self.call("selftest", ""):
             residual = self._residual()
             checks = (Check(name="answers", ok=True), *self.failing)
             return SelfTest(checks=checks, residual=residual, skew=self.offset)
 
     async def residual(self) -> Residual:
-        with await self._call("residual", ""):
+        with await self.call("residual", ""):
             return self._residual()
 
     async def skew(self) -> timedelta:
-        with await self._call("skew", ""):
+        with await self.call("skew", ""):
             return self.offset
 
     # ------------------------------------------------------------------ inside
@@ -359,14 +321,16 @@ class SimulatedTarget:
             else "nothing on the target ends a live session",
         )
 
-    async def _call(self, method: str, account: str) -> AbstractContextManager[None]:
+    async def call(self, method: str, account: str) -> AbstractContextManager[None]:
         self.calls.append((method, account))
         await asyncio.sleep(0)
         if self.down:
             raise TargetUnknownError(f"{self._name} does not answer", target=self._name)
         return self._faults.guard(method, self._name)
 
-    def _own(self, plan: UndoPlan) -> None:
+    def _own(self, plan: UndoPlan, *, minted: bool = False) -> None:
+        if self.static.owns(plan.account) and not minted:
+            return
         if not plan.account.startswith(PREFIX + self._installation):
             raise TargetRefusedError(
                 f"{plan.account} belongs to another installation", target=self._name, code="42501"
@@ -387,6 +351,6 @@ class SimulatedTarget:
             if session.endpoint not in self.unreachable:
                 session.alive = False
 
-    def _snapshot(self) -> dict[str, list[str]]:
+    def snapshot(self) -> dict[str, list[str]]:
         kinds = sorted({item.kind for item in self.left})
         return {k: sorted(i.name for i in self.left if i.kind == k) for k in kinds}

@@ -48,6 +48,8 @@ def test_names_are_unique_and_stable():
         "log:recovered",
         "request:refused",
         "review:triaged",
+        "secret:prepared",
+        "secret:promoted",
         "tombstone:merged",
         "tombstone:refused",
     }

@@ -8,6 +8,7 @@ from datetime import timedelta
 from callpoint.domain.errors import UnavailableError
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.inventory import Account
+from callpoint.ports.rotation import Rotator
 from callpoint.ports.targets import (
     Absence,
     Connector,
@@ -37,6 +38,10 @@ class RetiredConnector:
     @property
     def target(self) -> str:
         return self._inner.target
+
+    @property
+    def rotator(self) -> Rotator | None:
+        return self._inner.rotator
 
     def plan(self, request: MintRequest) -> UndoPlan:
         """Refused: a plan is the beginning of an access."""

@@ -35,6 +35,29 @@ class CredentialRevealed(Event, frozen=True, kw_only=True, tag="credential:revea
     decision: Decision
 
 
+class SecretPrepared(Event, frozen=True, kw_only=True, tag="secret:prepared"):
+    """A new secret of a checked-out account is stored; the target hears of it after this.
+
+    ``purpose`` is ``check-out`` or ``check-in``; ``box_sha256`` is of the secret's sealed box.
+    """
+
+    lease: str
+    target: str
+    account: str
+    purpose: str
+    generation: int
+    box_sha256: str
+
+
+class SecretPromoted(Event, frozen=True, kw_only=True, tag="secret:promoted"):
+    """The target was seen to accept it: the former secrets of the account are forgotten."""
+
+    lease: str
+    target: str
+    account: str
+    generation: int
+
+
 class LeaseEnding(Event, frozen=True, kw_only=True, tag="lease:ending"):
     """Revocation has begun."""
 
@@ -63,7 +86,11 @@ class LeaseStuck(Event, frozen=True, kw_only=True, tag="lease:stuck"):
 
 
 class LeaseEnded(Event, frozen=True, kw_only=True, tag="lease:ended"):
-    """Dead: ``evidence`` is ``absent, refused``, ``absent, not tried`` or ``attested by`` whom."""
+    """Dead. ``evidence``: ``absent, refused``, ``absent, not tried`` or ``attested by`` whom.
+
+    Of a checked-out account: ``rotated, old refused``, ``rotated, old not tried``, followed by
+    ``, sessions not seen`` where the target cannot tell.
+    """
 
     lease: str
     target: str

@@ -14,6 +14,7 @@ from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.review import Finding
+from callpoint.lifecycle import custody
 from callpoint.lifecycle.announce import announce
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.removal import NOT_TRIED
@@ -120,4 +121,5 @@ def _close(tx: Transaction, held: Lease) -> Lease:
     tx.append(activation_stream(held.activation), event)
     activation = tx.get(Activation, held.activation)
     tx.put(activation.apply(event, tx.now()))
+    custody.release(tx, held)
     return tx.put(held.buried(tx.now(), event.evidence))

@@ -173,7 +173,8 @@ def _intend(
     now = tx.now()
     not_after = now + found.request.ttl
     plans = tuple(
-        _plan(services, rules, found, n, text, not_after) for n, text in enumerate(found.request.opens)
+        _plan(services, rules, found, n, text, not_after)
+        for n, text in enumerate(found.request.opens)
     )
     event = ev.ActivationActivated(
         actor=found.request.principal, not_after=not_after, plans=plans, decisions=decisions

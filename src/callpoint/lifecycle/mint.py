@@ -12,8 +12,13 @@ from callpoint.domain.activation import Activation, ActivationState, EndReason
 from callpoint.domain.errors import CallpointError, ConflictError, TargetError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.lease_kind import LeaseKind
 from callpoint.domain.untrusted import printable
+from callpoint.lifecycle import custody
+from callpoint.lifecycle.check_out import check_out
+from callpoint.lifecycle.custody import Held
 from callpoint.lifecycle.ending import end, leases
+from callpoint.lifecycle.node import known_of
 from callpoint.lifecycle.removal import remove
 from callpoint.lifecycle.residual import connector
 from callpoint.lifecycle.revoke import revoke_now
@@ -25,6 +30,13 @@ from callpoint.ports.targets import Issued, Residual
 _ERROR_LENGTH = 500
 
 
+class Planned(msgspec.Struct, frozen=True):
+    """A lease whose intent is durable; of a checked-out account with the secret to set."""
+
+    lease: Lease
+    held: Held | None = None
+
+
 class _Minted(msgspec.Struct, frozen=True):
     """What the target made, sealed: the secret itself goes no further."""
 
@@ -32,13 +44,14 @@ class _Minted(msgspec.Struct, frozen=True):
     sealed: Sealed
     baseline: dict[str, list[str]]
     residual: Residual
+    generation: int = 0
 
 
-async def mint_all(services: Services, found: Activation, planned: tuple[Lease, ...]) -> None:
+async def mint_all(services: Services, found: Activation, planned: tuple[Planned, ...]) -> None:
     """Steps 5 and 6 for each lease; if one fails, all of them end: half an access helps nobody."""
     try:
         results = await asyncio.gather(
-            *(_mint(services, found, lease) for lease in planned), return_exceptions=True
+            *(_mint(services, found, one) for one in planned), return_exceptions=True
         )
     except asyncio.CancelledError:  # nobody waits for it any more: the caller or the process goes
         await asyncio.shield(_give_up(services, found.id))
@@ -51,24 +64,30 @@ async def mint_all(services: Services, found: Activation, planned: tuple[Lease, 
     raise next((e for e in errors if not isinstance(e, ConflictError)), errors[0])
 
 
-async def _mint(services: Services, found: Activation, lease: Lease) -> None:
+async def _mint(services: Services, found: Activation, planned: Planned) -> None:
+    lease, held = planned.lease, planned.held
     port = connector(services, lease.plan.target)
     try:
-        issued: Issued = await port.issue(lease.plan)
+        services.node.picture.add((known_of(lease, found),))
+        issued: Issued = await (
+            port.issue(lease.plan) if held is None else check_out(services, lease.plan, held)
+        )
         minted = _Minted(
             lease=lease,
             sealed=seal(services, found.request, lease.plan, issued.credential),
             baseline=issued.baseline,
             residual=await port.residual(),
+            generation=held.generation if held else 0,
         )
-        await services.store.transact(lambda tx: _go_live(tx, found, minted))
+        await services.store.transact(lambda tx: _go_live(tx, services, found, minted))
     except BaseException as error:
         await _fail(services, lease, error)
         raise
 
 
-def _go_live(tx: Transaction, found: Activation, minted: _Minted) -> Lease:
+def _go_live(tx: Transaction, services: Services, found: Activation, minted: _Minted) -> Lease:
     """Step 6: live, under a checkpoint, unless somebody ended it while the target worked."""
+    services.node.tombstones.must_be_merged()
     lease = tx.get(Lease, minted.lease.id)
     now_active = tx.get(Activation, found.id).state is ActivationState.ACTIVE
     if lease.state is not LeaseState.PLANNED or not now_active:
@@ -82,6 +101,8 @@ def _go_live(tx: Transaction, found: Activation, minted: _Minted) -> Lease:
         residual_because=minted.residual.because,
     )
     tx.append(activation_stream(found.id), event)
+    if minted.generation:
+        custody.settle(tx, lease, minted.generation, release=False)
     live = msgspec.structs.replace(
         lease.moved(LeaseState.LIVE),
         box=minted.sealed.box,
@@ -97,6 +118,8 @@ async def _fail(services: Services, lease: Lease, error: BaseException) -> None:
 
     When somebody ended it while the target worked, its revocation may have looked before the
     account was there. So whoever made it removes it too; should that fail, reconciliation finds it.
+    A checked-out account stays as it is: nobody was ever told the secret that came late, and it is
+    stored.
     """
     words = error.message if isinstance(error, CallpointError) else type(error).__name__
     code = error.code if isinstance(error, TargetError) else ""
@@ -115,7 +138,8 @@ async def _fail(services: Services, lease: Lease, error: BaseException) -> None:
         end(tx, tx.get(Activation, lease.activation), EndReason.ISSUE_FAILED)
         return True
 
-    if not await asyncio.shield(services.store.transact(work, urgent=True)):
+    was_ended_before = not await asyncio.shield(services.store.transact(work, urgent=True))
+    if was_ended_before and lease.plan.kind is LeaseKind.MINTED:
         port = connector(services, lease.plan.target)
         await asyncio.shield(remove(port, lease.plan, None, None))
 

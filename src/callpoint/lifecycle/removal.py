@@ -22,6 +22,9 @@ STEP_LIMIT = 2 * CALL_LIMIT
 NOT_TRIED = "not tried"
 REFUSED = "absent, refused"
 ABSENT_NOT_TRIED = "absent, not tried"
+ROTATED = "rotated, old refused"
+ROTATED_NOT_TRIED = "rotated, old not tried"
+NOT_SEEN = ", sessions not seen"
 
 T = TypeVar("T")
 
@@ -34,6 +37,7 @@ class Removal:
         absence: What verification saw; None when it could not look.
         rung: The first rung of the ladder that failed.
         error: Why it failed there.
+        generation: Of the secret that replaced a checked-out account's; 0 for a minted one.
     """
 
     def __init__(self) -> None:
@@ -41,6 +45,7 @@ class Removal:
         self.absence: Absence | None = None
         self.rung = Rung.REVOKE
         self.error: CallpointError = TargetUnknownError("not tried yet")
+        self.generation = 0
 
     @property
     def dead(self) -> bool:
@@ -56,8 +61,11 @@ class Removal:
     @property
     def evidence(self) -> str:
         """In words, for the log."""
-        attempt = self.absence.attempt if self.absence else None
-        return REFUSED if attempt else ABSENT_NOT_TRIED
+        seen = self.absence
+        if seen is None or seen.rotated is None:
+            return REFUSED if seen and seen.attempt else ABSENT_NOT_TRIED
+        words = ROTATED if seen.attempt else ROTATED_NOT_TRIED
+        return words if seen.sessions_seen else words + NOT_SEEN
 
 
 async def remove(
@@ -70,36 +78,54 @@ async def remove(
 ) -> Removal:
     """Steps 3 to 7 of ``revoke``. A step that fails does not stop the next one (the ladder)."""
     done = Removal()
-    failures: list[tuple[Rung, TargetError]] = []
+    ladder = Ladder(plan, within)
+    await ladder.step(Rung.DISABLE, lambda: port.disable(plan))
+    await ladder.step(Rung.KILL, lambda: port.kill_sessions(plan))
+    residue = await ladder.step(Rung.REVOKE, lambda: port.diff_persistence(plan, baseline))
+    done.residue = residue or ()
+    await ladder.step(Rung.REVOKE, lambda: port.revoke(plan))
+    done.absence = await ladder.step(Rung.VERIFY, lambda: port.verify_absent(plan, credential))
+    return ladder.judged(done)
 
-    async def step(rung: Rung, act: Callable[[], Awaitable[T]]) -> T | None:
+
+class Ladder:
+    """Steps at one target, each tried even when an earlier one failed (I6).
+
+    Args:
+        plan: Whose account.
+        within: What a step may take.
+    """
+
+    def __init__(self, plan: UndoPlan, within: timedelta) -> None:
+        self._plan = plan
+        self._within = within
+        self._failures: list[tuple[Rung, TargetError]] = []
+
+    async def step(self, rung: Rung, act: Callable[[], Awaitable[T]]) -> T | None:
+        """Do it; None when it failed, which is remembered."""
         try:
-            async with asyncio.timeout(within.total_seconds()):
+            async with asyncio.timeout(self._within.total_seconds()):
                 return await act()
         except TargetError as error:
-            failures.append((rung, error))
+            self._failures.append((rung, error))
         except Exception as error:  # noqa: BLE001 -- a defect of one step must not stop the next
             words = f"{rung} failed: {type(error).__name__}"
-            failures.append((rung, TargetUnknownError(words, target=plan.target)))
+            self._failures.append((rung, TargetUnknownError(words, target=self._plan.target)))
         return None
 
-    await step(Rung.DISABLE, lambda: port.disable(plan))
-    left = await step(Rung.KILL, lambda: port.kill_sessions(plan))
-    done.residue = await step(Rung.REVOKE, lambda: port.diff_persistence(plan, baseline)) or ()
-    await step(Rung.REVOKE, lambda: port.revoke(plan))
-    done.absence = await step(Rung.VERIFY, lambda: port.verify_absent(plan, credential))
-    if done.dead:
+    def judged(self, done: Removal) -> Removal:
+        """The same, with the first failure if it is not proven dead."""
+        if not done.dead:
+            failed = self._failures
+            done.rung, done.error = failed[0] if failed else _not_dead(self._plan, done.absence)
         return done
-    done.rung, done.error = failures[0] if failures else _not_dead(plan, left, done.absence)
-    return done
 
 
-def _not_dead(
-    plan: UndoPlan, left: int | None, absence: Absence | None
-) -> tuple[Rung, TargetError]:
+def _not_dead(plan: UndoPlan, absence: Absence | None) -> tuple[Rung, TargetError]:
     """Every step answered, and still it is not proven dead: say what was seen."""
-    if left:
-        return Rung.KILL, TargetError(f"{left} sessions do not end", target=plan.target)
+    if absence is not None and absence.sessions:
+        words = f"{absence.sessions} sessions do not end"
+        return Rung.KILL, TargetError(words, target=plan.target)
     if absence is None:
         return Rung.VERIFY, TargetUnknownError("not verified", target=plan.target)
     seen = msgspec.json.encode(absence).decode()

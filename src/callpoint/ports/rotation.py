@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from callpoint.domain.undo_plan import UndoPlan
-from callpoint.ports.targets import Credential, ProbeResult
+from callpoint.ports.credential import Credential, ProbeResult
 
 
 class Rotation(msgspec.Struct, frozen=True):

@@ -12,13 +12,30 @@ A connector is the adapter for one kind of target. Its contract
 """
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
 from callpoint.domain.undo_plan import UndoPlan
+from callpoint.ports.credential import Attempt, Credential, ProbeResult
 from callpoint.ports.inventory import Account
+from callpoint.ports.rotation import Rotator
+
+__all__ = [
+    "CALL_LIMIT",
+    "Absence",
+    "Attempt",
+    "Check",
+    "Connector",
+    "Credential",
+    "Issued",
+    "ManagedAccount",
+    "MintRequest",
+    "Persistence",
+    "ProbeResult",
+    "Residual",
+    "SelfTest",
+]
 
 CALL_LIMIT = timedelta(seconds=15)
 
@@ -41,51 +58,11 @@ class MintRequest(msgspec.Struct, frozen=True):
     sources: tuple[str, ...] = ()
 
 
-class Credential(msgspec.Struct, frozen=True):
-    """A dedicated credential in the clear. Its ``repr`` hides the secret.
-
-    Attributes:
-        username: The account on the target.
-        secret: The password or key.
-        endpoint: Where and how to connect: ``host``, ``port``, ``dbname``, ``options`` …
-        hint: A command line that uses it without showing the secret.
-    """
-
-    username: str
-    secret: str
-    endpoint: dict[str, str] = {}
-    hint: str = ""
-
-    def __repr__(self) -> str:
-        return f"Credential(username={self.username!r}, secret=<hidden>)"
-
-
 class Issued(msgspec.Struct, frozen=True):
     """What ``issue`` did: the credential, and the target's state just before (for the diff)."""
 
     credential: Credential
     baseline: dict[str, list[str]]
-
-
-class Attempt(StrEnum):
-    """What the target said when the credential was tried."""
-
-    ACCEPTED = "accepted"
-    LOCKED = "locked"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-
-
-class ProbeResult(msgspec.Struct, frozen=True):
-    """Outcome of one login attempt; ``code`` is the target's own code (SQLSTATE …).
-
-    ``refused`` means refused *for authentication*, by code. A time-out, a full server or a
-    network error is ``unknown``. ``locked`` is said of checked-out accounts only: the secret is the
-    right one, and the account lets nobody in.
-    """
-
-    attempt: Attempt
-    code: str = ""
 
 
 class Absence(msgspec.Struct, frozen=True):
@@ -179,6 +156,15 @@ class Connector(Protocol):
     @property
     def target(self) -> str:
         """The configured name of the target."""
+        ...
+
+    @property
+    def rotator(self) -> Rotator | None:
+        """What handles accounts that are checked out; None when it mints only.
+
+        Plans of such accounts have ``kind = checked_out``. Of the methods below, ``issue`` and
+        ``revoke`` refuse them; ``disable`` locks the account where that is possible.
+        """
         ...
 
     def plan(self, request: MintRequest) -> UndoPlan:

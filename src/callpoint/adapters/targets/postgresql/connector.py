@@ -8,13 +8,16 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from callpoint.adapters.targets.postgresql import inventory, persistence, scram, selftest
-from callpoint.adapters.targets.postgresql.attempt import Door, attempt, door_of
+from callpoint.adapters.targets.postgresql.attempt import attempt, door_of
 from callpoint.adapters.targets.postgresql.authority import Authority
+from callpoint.adapters.targets.postgresql.checked_out import CheckedOutRoles, is_listed, plan_of
 from callpoint.adapters.targets.postgresql.createrole import CreateRole
 from callpoint.adapters.targets.postgresql.databases import examined
+from callpoint.adapters.targets.postgresql.doors import try_everywhere
+from callpoint.adapters.targets.postgresql.mark import marked_end
 from callpoint.adapters.targets.postgresql.owner_functions import OwnerFunctions
 from callpoint.adapters.targets.postgresql.prepared import roll_back_prepared
 from callpoint.adapters.targets.postgresql.server import Server
@@ -22,7 +25,6 @@ from callpoint.adapters.targets.postgresql.settings import (
     EndpointKind,
     Mode,
     PostgresqlSettings,
-    address_of,
 )
 from callpoint.domain.errors import (
     RequestError,
@@ -51,7 +53,6 @@ from callpoint.ports.targets import (
 NAME = "postgresql"
 
 _SECRET_BYTES = 24
-_MARK_WORDS = 5
 _LOCKED = "55P03"
 # Leaves time to answer within CALL_LIMIT.
 _OWN_LIMIT = CALL_LIMIT - timedelta(seconds=1)
@@ -73,6 +74,14 @@ class PostgresqlConnector:
             if endpoint.kind is EndpointKind.STANDBY
         )
         self._authority = self._authority_of(settings.mode)
+        self._checked_out = CheckedOutRoles(
+            settings,
+            self._primary,
+            self._standbys,
+            random,
+            end_sessions=self.kill_sessions,
+            baseline=self._baseline,
+        )
 
     def __repr__(self) -> str:
         return f"PostgresqlConnector({self.target})"
@@ -80,6 +89,10 @@ class PostgresqlConnector:
     @property
     def target(self) -> str:
         return self._settings.name
+
+    @property
+    def rotator(self) -> CheckedOutRoles | None:
+        return self._checked_out if self._settings.checked_out else None
 
     # ------------------------------------------------------------------ 1: plan and issue
 
@@ -99,6 +112,8 @@ class PostgresqlConnector:
             raise RequestError(
                 "a handle is the installation's id and at most 18 characters after it"
             )
+        if role.account:
+            return plan_of(request, role, NAME)
         return UndoPlan(
             connector=NAME,
             target=self.target,
@@ -121,7 +136,7 @@ class PostgresqlConnector:
         )
 
     async def issue(self, plan: UndoPlan) -> Issued:
-        self._own(plan)
+        self._minted(plan)
         async with self._limit():
             now, _, _ = await self._snapshot(plan)
             secret = base64.urlsafe_b64encode(self._random.token(_SECRET_BYTES)).decode("ascii")
@@ -139,7 +154,10 @@ class PostgresqlConnector:
     async def disable(self, plan: UndoPlan) -> None:
         self._own(plan)
         async with self._limit():
-            await self._disable(plan.account)
+            if is_listed(self._settings, plan):
+                await self._checked_out.lock(plan)
+            else:
+                await self._disable(plan.account)
 
     async def kill_sessions(self, plan: UndoPlan) -> int:
         self._own(plan)
@@ -169,11 +187,13 @@ class PostgresqlConnector:
     ) -> tuple[Persistence, ...]:
         self._own(plan)
         async with self._limit():
+            if baseline is None and is_listed(self._settings, plan):
+                return ()  # nobody was told its secret, and all that it ever owned is the owner's
             now, own, unexamined = await self._snapshot(plan)
             return persistence.difference(now, own, baseline, unexamined)
 
     async def revoke(self, plan: UndoPlan) -> None:
-        self._own(plan)
+        self._minted(plan)
         async with self._limit():
             account = plan.account
             await self._disable(account)
@@ -227,7 +247,7 @@ class PostgresqlConnector:
                 handle=row["account"].removeprefix("cp_"),
                 account=row["account"],
                 enabled=row["enabled"],
-                not_after=_marked_end(row["mark"]),
+                not_after=marked_end(row["mark"]),
             )
             for row in rows
         )
@@ -282,6 +302,10 @@ class PostgresqlConnector:
                 return CreateRole(self._settings, self._primary, self._clock)
 
     def _own(self, plan: UndoPlan) -> None:
+        if not is_listed(self._settings, plan):
+            self._minted(plan)
+
+    def _minted(self, plan: UndoPlan) -> None:
         prefix = self._settings.account_prefix
         if not plan.account.startswith(prefix) or plan.account != f"cp_{plan.handle}":
             raise TargetRefusedError(
@@ -343,36 +367,33 @@ class PostgresqlConnector:
 
     async def _attempts(self, credential: Credential) -> ProbeResult:
         """The old credential at every door; the worst answer counts."""
-        doors = [door_of(credential.endpoint, self.target)]
-        for endpoint in self._settings.endpoints:
-            door = address_of(endpoint.dsn)
-            doors.append(Door(door.host, door.port, door.dbname, self._settings.sslmode))
-        answers = [await attempt(d, credential.username, credential.secret) for d in doors]
+        answers = await try_everywhere(self._settings, credential)
         for worst in (Attempt.ACCEPTED, Attempt.UNKNOWN):
             for answer in answers:
                 if answer.attempt is worst:
                     return answer
         return answers[0]
 
+    async def _baseline(self, plan: UndoPlan) -> persistence.Snapshot:
+        async with self._limit():
+            everything, _, _ = await self._snapshot(plan)
+            return everything
+
     async def _snapshot(
         self, plan: UndoPlan
     ) -> tuple[persistence.Snapshot, persistence.Snapshot, list[str]]:
         cluster = await self._authority.cluster_snapshot(plan.account)
         databases, unexamined = {}, []
+        # A checked-out account acts as itself, and as whatever it may become.
+        acting = plan.details.get("parent", "")
+        if is_listed(self._settings, plan):
+            acting = plan.account
         for database in await examined(self._settings, self._primary):
             try:
                 databases[database] = await self._authority.database_snapshot(
-                    plan.account, plan.details.get("parent", ""), database
+                    plan.account, acting, database
                 )
             except TargetRefusedError:
                 unexamined.append(database)
         everything, own = persistence.collect(cluster, databases)
         return everything, own, unexamined
-
-
-def _marked_end(mark: str | None) -> datetime | None:
-    """The end that the owner's functions wrote on the role; VALID UNTIL is lost by disabling."""
-    words = (mark or "").split(" ")
-    if len(words) < _MARK_WORDS or words[0] != "callpoint" or not words[3].isdecimal():
-        return None
-    return datetime.fromtimestamp(int(words[3]), tz=UTC)

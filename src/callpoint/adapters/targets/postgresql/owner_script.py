@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from callpoint.adapters.targets.postgresql.settings import CUSTODIAN, Mode, PostgresqlSettings
 
-VERSION = "2"
+VERSION = "3"
 """Raised with every change of the SQL; the selftest compares it with what is installed."""
 
 LONGEST = timedelta(hours=8)
@@ -52,7 +52,8 @@ def render(settings: PostgresqlSettings) -> str:
 
 def render_home(settings: PostgresqlSettings) -> str:
     """Plain SQL for the database that the broker logs in to; includes ``render_database``."""
-    home = (_template("owner_home.sql"), _template("owner_reaper.sql"))
+    names = ("owner_home.sql", "owner_checked_out.sql", "owner_reaper.sql")
+    home = (_template(name) for name in names)
     return render_database(settings) + "\n".join(_filled(part, settings) for part in home)
 
 
@@ -102,6 +103,7 @@ def _filled(template: str, settings: PostgresqlSettings, parents_array: str = "p
         "broker": settings.broker,
         "database": settings.database,
         "parents": ", ".join(f"'{parent}'" for parent in settings.parents),
+        "checked_out": ", ".join(f"'{account}'" for account in settings.checked_out),
         "longest": f"{LONGEST // timedelta(hours=1)} hours",
         "batch": str(BATCH),
         "connections": str(settings.connection_limit),

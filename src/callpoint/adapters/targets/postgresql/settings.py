@@ -39,10 +39,25 @@ class EndpointKind(StrEnum):
     POOLER = "pooler"
 
 
-class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One target role: the NOLOGIN role whose rights an account of it may take."""
+class Between(StrEnum):
+    """A checked-out account while nobody has it: nobody gets in, or whoever knows its secret."""
 
-    parent: str
+    LOCKED = "locked"
+    ROTATED = "rotated"
+
+
+class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One target role: ``parent`` or ``account``, one of them.
+
+    Attributes:
+        parent: The NOLOGIN role whose rights a minted account of it may take.
+        account: The owner's login role that is checked out instead.
+        between: What the account is while nobody has it.
+    """
+
+    parent: str = ""
+    account: str = ""
+    between: Between = Between.LOCKED
 
 
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,16 +108,7 @@ class PostgresqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         self._must(bool(_SCHEMA.fullmatch(self.schema)), "schema", "a lower-case identifier")
         self._must(bool(self.roles), "roles", "at least one role with its parent")
         for role, role_settings in self.roles.items():
-            self._must(
-                bool(_NAME.fullmatch(role_settings.parent)),
-                f"roles.{role}.parent",
-                "a role name of letters, digits and _",
-            )
-            self._must(
-                not role_settings.parent.startswith((PREFIX, "pg_")),
-                f"roles.{role}.parent",
-                "a role of the owner's, neither cp_… nor pg_…",
-            )
+            self._check_role(role, role_settings)
         self._must(1 <= self.connection_limit <= _MOST_CONNECTIONS, "connection_limit", "1 to 100")
         self._must(self.sslmode in _SSL_MODES, "sslmode", f"one of {', '.join(_SSL_MODES[1:])}")
         self._must(bool(_NAME.fullmatch(self.broker)), "dsn", "postgresql://BROKER@HOST/DATABASE")
@@ -121,6 +127,23 @@ class PostgresqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     def __repr__(self) -> str:
         # The DSN holds the broker's password (I14).
         return f"PostgresqlSettings(name={self.name!r}, mode={self.mode.value!r})"
+
+    def _check_role(self, role: str, given: RoleSettings) -> None:
+        key = "account" if given.account else "parent"
+        name = given.account or given.parent
+        where = f"roles.{role}.{key}"
+        self._must(bool(_NAME.fullmatch(name)), where, "a role name of letters, digits and _")
+        mine = name.startswith((PREFIX, "pg_"))
+        self._must(not mine, where, "a role of the owner's, neither cp_… nor pg_…")
+        if given.account:
+            self._must(not given.parent, where, "account or parent, one of them")
+            self._must(name != self.broker, where, "an account that is not the broker's own")
+            self._must(
+                self.mode is Mode.FUNCTIONS,
+                where,
+                'it with mode = "functions": a broker with CREATEROLE cannot be kept to a list of'
+                " accounts",
+            )
 
     @property
     def account_prefix(self) -> str:
@@ -156,7 +179,12 @@ class PostgresqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     @property
     def parents(self) -> tuple[str, ...]:
         """The allow-list of parent roles, sorted."""
-        return tuple(sorted({role.parent for role in self.roles.values()}))
+        return tuple(sorted({role.parent for role in self.roles.values() if role.parent}))
+
+    @property
+    def checked_out(self) -> tuple[str, ...]:
+        """The allow-list of accounts that are checked out, sorted."""
+        return tuple(sorted({role.account for role in self.roles.values() if role.account}))
 
     def _must(self, holds: bool, key: str, way_out: str) -> None:  # noqa: FBT001 - an assertion
         if not holds:

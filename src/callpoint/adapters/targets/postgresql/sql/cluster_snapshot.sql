@@ -6,7 +6,10 @@ WITH who AS (
   SELECT r.oid FROM pg_roles r
   WHERE shobj_description(r.oid, 'pg_authid') ~ '^callpoint 1 {{installation}} '
 ), found (kind, name, roles) AS (
-  SELECT 'role', concat_ws(' ', r.rolname, CASE WHEN r.rolcanlogin THEN 'login' END,
+  SELECT 'role', concat_ws(' ', r.rolname,
+           -- A checked-out account is locked between its uses: that is our own work.
+           CASE WHEN r.rolcanlogin AND r.rolname <> ALL (ARRAY[{{checked_out}}]::text[])
+             THEN 'login' END,
            CASE WHEN r.rolsuper THEN 'superuser' END, CASE WHEN r.rolcreaterole THEN 'createrole' END,
            CASE WHEN r.rolcreatedb THEN 'createdb' END, CASE WHEN r.rolbypassrls THEN 'bypassrls' END,
            CASE WHEN r.rolreplication THEN 'replication' END), '{}'::oid[]

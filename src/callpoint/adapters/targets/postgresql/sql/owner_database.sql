@@ -52,6 +52,19 @@ BEGIN
 END
 $callpoint$;
 
+-- The gate of what only looks, or ends sessions: also the accounts that the owner lets Callpoint
+-- check out. They have no mark, and the functions that disable and drop do not take them.
+CREATE OR REPLACE FUNCTION {{schema}}.known(account text) RETURNS oid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+BEGIN
+  IF account = ANY (ARRAY[{{checked_out}}]::text[]) THEN
+    RETURN (SELECT r.oid FROM pg_authid r WHERE r.rolname = account);
+  END IF;
+  RETURN {{schema}}.made(account);
+END
+$callpoint$;
+
 -- Grants that DROP OWNED cannot take back: it revokes as the object's owner, and does nothing,
 -- without an error, where another role with a grant option was the grantor. Then DROP ROLE fails
 -- for ever. So those are revoked as the grantor, by a function that belongs to the grantor for a
@@ -160,7 +173,7 @@ RETURNS TABLE (kind text, name text, concerns boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
 BEGIN
-  PERFORM {{schema}}.made(account);
+  PERFORM {{schema}}.known(account);
   RETURN QUERY
 {{database_snapshot}};
   IF to_regclass('cron.job') IS NOT NULL THEN

@@ -48,16 +48,23 @@ CREATE OR REPLACE FUNCTION {{schema}}.mark(secret text) RETURNS bytea
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$ SELECT sha256(p.value || convert_to(secret, 'UTF8')) FROM {{schema}}.pepper p $callpoint$;
 
+-- Whether a role is, or can become, one that could take over the server.
+CREATE OR REPLACE FUNCTION {{schema}}.has_power(who text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+  SELECT count(*) > 0 FROM pg_roles r
+  WHERE pg_has_role(who, r.oid, 'MEMBER')
+    AND (r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls
+         OR r.rolname IN ('pg_execute_server_program', 'pg_read_server_files',
+                          'pg_write_server_files', '{{custodian}}', '{{broker}}'))
+$callpoint$;
+
 -- A parent that could take over the server would make every account a superuser.
 CREATE OR REPLACE FUNCTION {{schema}}.parent_is_safe(parent text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
-  SELECT count(*) = 0 FROM pg_roles r
-  WHERE pg_has_role(parent, r.oid, 'MEMBER')
-    AND (r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls
-         OR r.rolname IN ('pg_execute_server_program', 'pg_read_server_files',
-                          'pg_write_server_files', '{{custodian}}', '{{broker}}')
-         OR (r.rolname = parent AND r.rolcanlogin))
+  SELECT NOT {{schema}}.has_power(parent)
+    AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = parent AND r.rolcanlogin)
 $callpoint$;
 
 CREATE OR REPLACE FUNCTION {{schema}}.create_account(
@@ -145,7 +152,7 @@ CREATE OR REPLACE FUNCTION {{schema}}.oids(account text) RETURNS oid[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
   SELECT array_agg(o.oid) FROM (
-    SELECT {{schema}}.made(account) AS oid
+    SELECT {{schema}}.known(account) AS oid
     UNION
     SELECT a.oid FROM {{schema}}.account a WHERE a.account = oids.account
       AND NOT EXISTS (SELECT FROM pg_authid r WHERE r.oid = a.oid AND r.rolname <> a.account)

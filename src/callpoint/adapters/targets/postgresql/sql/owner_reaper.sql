@@ -6,7 +6,7 @@ RETURNS TABLE (kind text, name text, concerns boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
 DECLARE
-  who oid := {{schema}}.made(account);
+  who oid := {{schema}}.known(account);
   parents text[] := ARRAY(SELECT p.parent::text FROM {{schema}}.parent p);
 BEGIN
   RETURN QUERY
@@ -16,11 +16,16 @@ BEGIN
                             left(encode({{schema}}.mark(r.rolpassword), 'hex'), 16)), false
     FROM pg_authid r
     WHERE r.rolpassword IS NOT NULL
+      -- Those of checked-out accounts change with every use; below is what an actor did to one.
+      AND r.rolname <> ALL (ARRAY[{{checked_out}}]::text[])
       AND (shobj_description(r.oid, 'pg_authid') ~ '^callpoint 1 {{installation}} ') IS NOT TRUE
   UNION ALL
   SELECT 'changed password', format('%s', r.rolname), true
     FROM pg_authid r JOIN {{schema}}.account a ON a.oid = r.oid
-    WHERE r.oid = who AND (a.password_changed OR a.secret_mark <> {{schema}}.mark(r.rolpassword));
+    WHERE r.oid = who AND (a.password_changed OR a.secret_mark <> {{schema}}.mark(r.rolpassword))
+  UNION ALL
+  SELECT 'changed password', c.account::text, true
+    FROM {{schema}}.checked_out c WHERE c.account = $1 AND c.password_changed;
 END
 $callpoint$;
 
@@ -131,7 +136,7 @@ AS $callpoint$
 DECLARE
   late record;
   ended integer := 0;
-  failed integer := 0;
+  failed integer := {{schema}}.reap_checked_out();
 BEGIN
   FOR late IN
     SELECT r.rolname::text AS account, s.pid FROM pg_authid r
