@@ -1,9 +1,11 @@
 """Building what a process works with, from a home folder and the environment."""
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import TextIO
 
@@ -20,6 +22,7 @@ from callpoint.adapters.node.files import FilePicture, FileShelf
 from callpoint.adapters.notifiers.fan_out import FanOut
 from callpoint.adapters.notifiers.log import LogNotifier
 from callpoint.adapters.notifiers.webhook import WebhookNotifier
+from callpoint.adapters.stores.late import LateStore
 from callpoint.adapters.stores.postgresql.store import PostgresStore
 from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
 from callpoint.adapters.stores.sql.store import SqlStore
@@ -33,7 +36,7 @@ from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.key_change import finish_rotations
 from callpoint.config.settings import Settings, StoreKind
 from callpoint.config.soundness import check_bundle
-from callpoint.domain.errors import UnavailableError
+from callpoint.domain.errors import CallpointError, StoreUnavailableError, UnavailableError
 from callpoint.domain.governance import Bundle, Installation
 from callpoint.lifecycle.node import Node, Picture, Tombstones
 from callpoint.lifecycle.pep import Pep
@@ -45,7 +48,11 @@ from callpoint.ports.decider import Decider
 from callpoint.ports.identity import NonceBook
 from callpoint.ports.keys import LogSigner
 from callpoint.ports.notifiers import Notifier
+from callpoint.ports.stores import Store
 from callpoint.workers.crew import Crew, Rhythm
+
+STORE_EVERY = timedelta(seconds=2)
+"""How often a process that began without its store looks for it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,8 @@ class Process:
     nonces: StoreNonceBook
     webhook: WebhookNotifier | None
     logger: structlog.typing.FilteringBoundLogger
+    outside: Outside
+    late: LateStore | None = None
 
     def surface(self, origins: tuple[str, ...]) -> Surface:
         """The API's surroundings; ``origins`` are the addresses that clients sign for."""
@@ -128,6 +137,18 @@ class Process:
             ),
         )
 
+    async def find_store(self, stop: asyncio.Event) -> None:
+        """Until it is there or ``stop`` is set: nothing else makes a process whole again."""
+        late, services = self.late, self.services
+        while late is not None and not late.is_there and not stop.is_set():
+            await services.clock.sleep(STORE_EVERY)
+            try:
+                late.attach(await open_store(self.settings, services.installation, self.outside))
+            except CallpointError as error:
+                self.logger.error("store_not_there", detail=str(error))  # noqa: TRY400 -- ours
+            else:
+                self.logger.warning("store_is_there")
+
     async def follow(self) -> None:
         """Bring rules and connectors up to what is in force; targets that were left as well."""
         rules = await self.services.rules.current()
@@ -142,7 +163,8 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
 
     Raises:
         ConfigError: The home folder holds no installation, or a key cannot be used.
-        StoreUnavailableError: The store cannot be opened.
+        StoreUnavailableError: The store cannot be opened. When it is only silent, and this home
+            knows its rules, the process begins without it.
         TamperError: What is pinned in the home folder was changed by hand.
     """
     home = Home(settings.home)
@@ -151,11 +173,11 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
     logger = make_logger(outside.clock, outside.stream)
     async with contextlib.AsyncExitStack() as stack:
         notifier, webhook = await _notifier(stack, settings, outside, logger)
-        store = await open_store(settings, installation, outside)
+        pinned = home.pinned()
+        store, late = await _store_or_late(settings, installation, outside, pinned)
         stack.push_async_callback(store.close)
         site = Site(installation.id, outside.environment, outside.clock, outside.random)
         connectors = Connectors(site, logger, outside.registry)
-        pinned = home.pinned()
         if pinned is not None:
             # What takes away works from here on, whatever the database says.
             connectors.follow(pinned.configuration)
@@ -192,7 +214,22 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
             nonces=StoreNonceBook(store, outside.clock),
             webhook=webhook,
             logger=logger,
+            late=late,
+            outside=outside,
         )
+
+
+async def _store_or_late(
+    settings: Settings, installation: Installation, outside: Outside, pinned: Bundle | None
+) -> tuple[Store, LateStore | None]:
+    """The store, or, while nobody answers there, one in its place with which a kill works (I13)."""
+    try:
+        return await open_store(settings, installation, outside), None
+    except StoreUnavailableError as error:
+        if pinned is None or not error.is_silent:
+            raise
+        late = LateStore(error.message)
+        return late, late
 
 
 def open_node(settings: Settings, installation: Installation, outside: Outside) -> Node:

@@ -20,6 +20,10 @@ _LOG_HALTED = (
     "the event log cannot be signed: nothing is given, taking away goes on (whoever asks for"
     " something is told why; the page on recovery says what to do)"
 )
+_NO_STORE = (
+    "the store does not answer: only `callpoint kill` works, from what this server and the targets"
+    " know; it goes on by itself when the store is back"
+)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -84,6 +88,7 @@ async def _run(
         posting = group.create_task(process.webhook.run()) if process.webhook else None
         async with asyncio.TaskGroup() as inner:
             inner.create_task(process.crew().run(stop))
+            inner.create_task(process.find_store(stop))
             inner.create_task(server.answer(listener, stop, say))
             await stop.wait()
             server.should_exit = True
@@ -117,6 +122,10 @@ class _Server(uvicorn.Server):
     async def prepare(self) -> None:
         """Load the rules, and see whether the log works; neither stops the server, only giving."""
         services = self._process.services
+        if self._process.late is not None:
+            self._process.logger.error("store_silent")
+            self.trouble = (_NO_STORE,)
+            return
         try:
             await self._process.follow()
         except CallpointError as error:

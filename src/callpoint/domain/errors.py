@@ -14,7 +14,8 @@ CallpointError
 ├── UnavailableError        our own side: wait, or repair Callpoint
 │   ├── StoreUnavailableError
 │   ├── LogUnavailableError
-│   └── ClockError
+│   ├── ClockError
+│   └── HeldError           this is a copy of an installation, or one that was moved
 └── TamperError             evidence does not agree with itself: stop and investigate
 
 Faces turn these into HTTP answers and exit codes in one place; what is not in the tree becomes
@@ -149,7 +150,17 @@ class UnavailableError(CallpointError):
 
 
 class StoreUnavailableError(UnavailableError):
-    """The state store does not answer, is full or is read-only."""
+    """The state store does not answer, is full or is read-only.
+
+    Args:
+        message: What is wrong.
+        way_out: What to do next.
+        is_silent: Nobody answers there, which may pass; not that something else is wrong with it.
+    """
+
+    def __init__(self, message: str, *, way_out: str = "", is_silent: bool = False) -> None:
+        super().__init__(message, way_out=way_out)
+        self.is_silent = is_silent
 
 
 class LogUnavailableError(UnavailableError):
@@ -158,6 +169,10 @@ class LogUnavailableError(UnavailableError):
 
 class ClockError(UnavailableError):
     """A clock jumped back or differs too much: no issue, while revocation goes on (I4)."""
+
+
+class HeldError(UnavailableError):
+    """This is perhaps a copy: nothing is given, and nothing taken away from under the original."""
 
 
 class TamperError(CallpointError):

@@ -77,11 +77,19 @@ async def strike(services: Services, order: Order, settled: Iterable[str] = ()) 
     if order.scope is Scope.TARGET:
         wanted.add(order.about)
     else:
-        wanted |= ports.keys()
+        wanted |= ports.keys() | _configured(services)
     names = sorted(wanted - set(settled))
     return tuple(
         await asyncio.gather(*(_on_target(services, knowledge, ports, name) for name in names))
     )
+
+
+def _configured(services: Services) -> frozenset[str]:
+    """Also targets that cannot be reached from here: those must be told."""
+    try:
+        return frozenset(services.rules.last_proven.targets)
+    except CallpointError:
+        return frozenset()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from callpoint.adapters.stores.sql.connection import Parameters
 from callpoint.domain.errors import StoreUnavailableError
 
 _CONNECT_SECONDS = 5
+# A server that the network lost is noticed within this, and so that it is back.
+_UNACKNOWLEDGED_MS = 15_000
 _OPEN = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR})
 
 _SETTINGS = {
@@ -59,10 +61,14 @@ class PostgresConnection:
         self._offset = offset
         try:
             self.session = psycopg.connect(
-                dsn, autocommit=True, connect_timeout=_CONNECT_SECONDS, application_name="callpoint"
+                dsn,
+                autocommit=True,
+                connect_timeout=_CONNECT_SECONDS,
+                tcp_user_timeout=_UNACKNOWLEDGED_MS,
+                application_name="callpoint",
             )
         except psycopg.Error as error:
-            raise _failed(error) from error
+            raise _failed(error, is_silent=_is_silent(error)) from error
         try:
             for name, value in {**_SETTINGS, "search_path": f'"{schema}", pg_temp'}.items():
                 self.rows(_SET, (name, value))
@@ -125,10 +131,21 @@ def _translated(query: str) -> str:
     return query.replace("?", "%s")
 
 
-def _failed(error: psycopg.Error) -> StoreUnavailableError:
+def _is_silent(error: psycopg.Error) -> bool:
+    """Nobody answered a connection, or the server is only just starting or stopping.
+
+    libpq gives no code for a connection that was refused, only the server's words.
+    """
+    words = str(error)
+    refused = "FATAL" in words and "the database system is" not in words
+    return isinstance(error, psycopg.OperationalError) and not refused
+
+
+def _failed(error: psycopg.Error, *, is_silent: bool = False) -> StoreUnavailableError:
     words = error.diag.message_primary or str(error).partition("\n")[0] or type(error).__name__
     code = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
     return StoreUnavailableError(
         f"PostgreSQL, the store, failed: {words}{code}",
         way_out="check that the server is up, writable and has free space, then try again",
+        is_silent=is_silent,
     )

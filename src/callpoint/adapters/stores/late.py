@@ -1,0 +1,55 @@
+"""A store that does not answer yet: the process starts without it, to take away (I13)."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from callpoint.domain.errors import StoreUnavailableError
+from callpoint.ports.stores import Store, Transaction, View
+
+T = TypeVar("T")
+
+
+class LateStore:
+    """Implements ``ports.stores.Store``: refuses everything until the real one is attached.
+
+    Args:
+        why: What is said until then.
+    """
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+        self._inner: Store | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """The real one was attached."""
+        return self._inner is not None
+
+    def attach(self, store: Store) -> None:
+        """From now on everything goes to it; it is closed with this one."""
+        self._inner = store
+
+    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+        return await self._store().transact(work, urgent=urgent)
+
+    async def read(self, work: Callable[[View], T]) -> T:
+        return await self._store().read(work)
+
+    async def log_works(self) -> bool:
+        return await self._store().log_works()
+
+    async def merge_spool(self) -> int:
+        return await self._store().merge_spool()
+
+    async def close(self) -> None:
+        if self._inner is not None:
+            await self._inner.close()
+
+    def _store(self) -> Store:
+        if self._inner is None:
+            raise StoreUnavailableError(
+                f"the store is not there yet: {self._why}",
+                way_out="repair it: the server finds it by itself; `callpoint kill` needs none",
+                is_silent=True,
+            )
+        return self._inner
