@@ -20,10 +20,12 @@ from callpoint.api.kill import KillController
 from callpoint.api.leases import LeaseController
 from callpoint.api.log import LogController
 from callpoint.api.log_proofs import ProofController
+from callpoint.api.log_status import LogStatusController
 from callpoint.api.messages import MAX_BODY
 from callpoint.api.status import StatusController
 from callpoint.api.surface import Surface
 from callpoint.api.tlog import TlogController
+from callpoint.api.witness import WitnessController
 from callpoint.domain.errors import CallpointError
 
 CONTROLLERS = (
@@ -36,7 +38,9 @@ CONTROLLERS = (
     ConfigurationController,
     LogController,
     ProofController,
+    LogStatusController,
     TlogController,
+    WitnessController,
     StatusController,
     DiagnosisController,
 )

@@ -1,7 +1,7 @@
 """What the API works with, handed over once by the composition root."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -11,6 +11,8 @@ from litestar.params import SkipValidation
 
 from callpoint.domain.configuration import Configuration, IncidentSource
 from callpoint.domain.governance import Bundle
+from callpoint.lifecycle.ask_witnesses import Asked
+from callpoint.lifecycle.cosign import WitnessDesk
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.symptoms.symptom import Symptom
 from callpoint.ports.identity import Authenticator
@@ -18,6 +20,9 @@ from callpoint.ports.incidents import IncidentFeed
 
 AuthenticateSource: TypeAlias = Callable[[Configuration, str, str | None], IncidentSource]
 """Configuration, source's name and ``Authorization`` field to the source; AuthenticationError."""
+
+
+AskWitnesses: TypeAlias = Callable[[], Awaitable[Asked]]
 
 
 def _nothing() -> None:
@@ -41,6 +46,8 @@ class Surface:
         origins: The addresses that it answers for, which a tombstone must tell.
         beside: What is wrong with the process's own home folder and disk.
         kept: The checkpoint that is kept outside the database, None when there is none.
+        witness: This installation as a witness of others, where it has a key for it.
+        ask_witnesses: Asks each witness of the log now, also those that signed just before.
         searches: Whoever searches the whole log takes turns.
     """
 
@@ -56,6 +63,8 @@ class Surface:
     origins: tuple[str, ...] = ()
     beside: Callable[[], tuple[Symptom, ...]] = tuple
     kept: Callable[[], bytes | None] = _nothing
+    witness: WitnessDesk | None = None
+    ask_witnesses: AskWitnesses | None = None
     searches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

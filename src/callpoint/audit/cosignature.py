@@ -130,11 +130,16 @@ def verify_cosignature(text: str, signature: Signature, witness: WitnessKey) -> 
         raise BadSignatureError(f"the cosignature is not by the key of {witness.name}")
     if len(signature.signature) != _TIME_SIZE + SIGNATURE_SIZE:
         raise BadSignatureError("a cosignature is a time and an Ed25519 signature, 72 bytes")
-    time = int.from_bytes(signature.signature[:_TIME_SIZE], "big")
+    time = signed_at(signature)
     if not 0 < time <= _LATEST:
         raise BadSignatureError("the cosignature has no time")
     verify_ed25519(witness.key, signature.signature[_TIME_SIZE:], _message(text, time))
     return Seen(witness, time)
+
+
+def signed_at(signature: Signature) -> int:
+    """The POSIX time that a cosignature states, **unverified**."""
+    return int.from_bytes(signature.signature[:_TIME_SIZE], "big")
 
 
 def cosigned(note: Note, witnesses: Iterable[WitnessKey]) -> tuple[Seen, ...]:

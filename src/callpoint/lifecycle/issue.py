@@ -28,6 +28,7 @@ from callpoint.domain.lease import Lease
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.lifecycle import budget, custody
 from callpoint.lifecycle.announce import announce, standing
+from callpoint.lifecycle.epoch import must_know
 from callpoint.lifecycle.fit import must_fit
 from callpoint.lifecycle.gate import enforce_on
 from callpoint.lifecycle.mint import Planned, mint_all
@@ -36,6 +37,7 @@ from callpoint.lifecycle.proof import must_agree, proven
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.residual import connector, must_be_accepted
 from callpoint.lifecycle.rules import Rules, must_be_in_force
+from callpoint.lifecycle.seen_by import must_be_witnessed
 from callpoint.lifecycle.services import Services, must_keep_time
 from callpoint.lifecycle.votes import verify_vote
 from callpoint.ports.identity import Caller
@@ -151,9 +153,11 @@ def _must_still_be_due(tx: Transaction, services: Services, rules: Rules, case: 
     must_be_able_to_take_away(services.node)
     must_keep_time(tx, services)
     must_be_in_force(tx, rules)
+    must_be_witnessed(tx, services.installation, rules.configuration.watched)
     if tx.now() > found.lapse_at():
         raise ConflictError(f"activation {found.id} lapsed", way_out="ask again")
     _must_be_open(tx, found)
+    must_know(tx, {parse_opening(text).target for text in found.request.opens})
     eligibility = rules.configuration.eligibility(found.request.eligibility)
     budget.must_not_be_spent(tx, eligibility, found.request)
 

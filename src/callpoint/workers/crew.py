@@ -7,7 +7,10 @@ from datetime import timedelta
 
 import structlog
 
+from callpoint.domain.witnessing import Answer
+from callpoint.lifecycle.ask_witnesses import Asked
 from callpoint.lifecycle.drain import due_targets
+from callpoint.lifecycle.epoch import is_past_sure
 from callpoint.lifecycle.merge import tend
 from callpoint.lifecycle.reconcile import Reconciled, reconcile
 from callpoint.lifecycle.services import Services
@@ -26,6 +29,14 @@ SPOOL_EVERY = timedelta(seconds=5)
 """How soon events that a dead log kept waiting are numbered once it works; sweep does it too."""
 
 
+WITNESSES_EVERY = timedelta(seconds=10)
+"""How soon a witness sees what was logged, and how often one that fails is asked again."""
+
+
+async def _nobody() -> Asked:
+    return Asked()
+
+
 @dataclass(frozen=True)
 class Rhythm:
     """How often each pass runs, and how long the last one may take."""
@@ -42,6 +53,7 @@ class Crew:
     Args:
         forget_nonces: Forgets spent nonces that may be forgotten.
         follow: Brings this process up to the configuration in force (connectors follow it).
+        ask_witnesses: Sends the newest checkpoint to the witnesses that have not seen it.
     """
 
     def __init__(
@@ -51,6 +63,7 @@ class Crew:
         *,
         forget_nonces: Callable[[], Awaitable[object]],
         follow: Callable[[], Awaitable[object]],
+        ask_witnesses: Callable[[], Awaitable[Asked]] = _nobody,
         rhythm: Rhythm | None = None,
     ) -> None:
         self._services = services
@@ -61,10 +74,13 @@ class Crew:
         self._began = services.clock.monotonic()
         self._sweep = Loop("sweep", self._swept, self._rhythm.sweep, around)
         self._reconcile = Loop("reconcile", self._reconciled, self._rhythm.reconcile, around)
+        self._waiting: tuple[str, ...] = ()
         self._tombstones = Loop("tombstones", self._tended, TOMBSTONES_EVERY, around)
         self._picture = Loop("picture", self._pictured, PICTURE_EVERY, around)
         self._spool = Loop("spool", services.store.merge_spool, SPOOL_EVERY, around)
         self._nonces = Loop("nonces", forget_nonces, self._rhythm.nonces, around)
+        self._ask_witnesses = ask_witnesses
+        self._witnesses = Loop("witnesses", self._asked, WITNESSES_EVERY, around)
         self._follow = Loop("follow", follow, self._rhythm.sweep, around)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -79,7 +95,7 @@ class Crew:
         self._began = self._services.clock.monotonic()
         loops = (
             *(self._sweep, self._reconcile, self._spool, self._nonces, self._follow),
-            *(self._tombstones, self._picture),
+            *(self._tombstones, self._picture, self._witnesses),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._lanes.run(stop, self._rhythm.grace), name="lanes")
@@ -91,21 +107,40 @@ class Crew:
         for line in done.errors:
             self._logger.error("sweep_could_not", detail=line)
         due = await due_targets(self._services)
-        self._lanes.start(target for target in due if self._is_compared(target))
+        self._lanes.start([target for target in due if await self._may_drain(target)])
 
-    def _is_compared(self, target: str) -> bool:
+    async def _may_drain(self, target: str) -> bool:
         services = self._services
+        if target in services.compared or target not in services.targets:
+            return True
         waited = services.clock.monotonic() - self._began
-        return (
-            target in services.compared
-            or target not in services.targets
-            or waited > FIRST_LOOK.total_seconds()
-        )
+        return waited > FIRST_LOOK.total_seconds() and await is_past_sure(services, target)
+
+    async def _asked(self) -> None:
+        """Nothing else waits for a witness: this loop is its own."""
+        asked = await self._ask_witnesses()
+        for name in asked.changed:
+            watch = asked.answers[name]
+            say = self._logger.info if watch.answer is Answer.COSIGNED else self._logger.warning
+            say("witness_answered", witness=name, answer=watch.answer, detail=watch.detail)
+
+    async def run_without_store(self, found: Awaitable[None]) -> None:
+        """Until ``found`` returns: kills go on at the targets; all else needs the store."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            loops = (self._tombstones,)
+            group.create_task(run_all(loops, stop, self._rhythm.grace), name="tombstones")
+            try:
+                await found
+            finally:
+                stop.set()
 
     async def _tended(self) -> None:
         done = await tend(self._services)
         for line in done.errors:
-            self._logger.error("tombstone_waits", detail=line)
+            if line not in self._waiting:  # once, not at every pass
+                self._logger.error("tombstone_waits", detail=line)
+        self._waiting = done.errors
         for key in done.merged:
             self._logger.warning("tombstone_merged", tombstone=key)
         for key in done.refused:

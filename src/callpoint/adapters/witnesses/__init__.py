@@ -1,0 +1,1 @@
+"""Witnesses of logs: the way to others, and this installation's memory as one."""
