@@ -69,7 +69,7 @@ MISTAKES = (
         "grants",
         "targets.orders-db.roles.read.grants",
         "unknown key",
-        "allowed: parent",
+        "parent",
     ),
     Mistake(
         "unknown connector",

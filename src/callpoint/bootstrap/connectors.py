@@ -2,19 +2,24 @@
 
 from collections.abc import Callable, ItemsView, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
 from callpoint.adapters.targets.postgresql.connector import PostgresqlConnector
 from callpoint.adapters.targets.postgresql.settings import (
+    Between,
     Endpoint,
     EndpointKind,
     Mode,
     PostgresqlSettings,
     RoleSettings,
 )
+from callpoint.adapters.targets.script.connector import ScriptConnector
+from callpoint.adapters.targets.script.settings import Between as ScriptBetween
+from callpoint.adapters.targets.script.settings import ScriptRole, ScriptSettings
 from callpoint.bootstrap.retired import RetiredConnector
-from callpoint.domain.configuration import Configuration, Target
+from callpoint.domain.configuration import Configuration, Target, TargetRole
 from callpoint.domain.errors import CallpointError, ConfigError, UnavailableError
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.targets import Connector
@@ -49,7 +54,7 @@ def postgresql_settings(target: Target, site: Site) -> PostgresqlSettings:
         name=target.id,
         installation=site.installation,
         dsn=_secret(site, str(variable), target.id),
-        roles={role.id: RoleSettings(parent=role.settings["parent"]) for role in target.roles},
+        roles={role.id: _postgresql_role(role) for role in target.roles},
         endpoints=tuple(_endpoint(line, site, target.id) for line in _lines(endpoints)),
         mode=Mode(str(given.pop("mode", Mode.FUNCTIONS))),
         **given,  # type: ignore[arg-type]  # the configuration's reader held each to its type
@@ -61,7 +66,41 @@ def build_postgresql(target: Target, site: Site) -> Connector:
     return PostgresqlConnector(postgresql_settings(target, site), site.clock, site.random)
 
 
-REGISTRY: Mapping[str, Build] = {"postgresql": build_postgresql}
+def _postgresql_role(role: TargetRole) -> RoleSettings:
+    given = role.settings
+    if "account" not in given:
+        return RoleSettings(parent=given["parent"])
+    between = Between(given.get("between", Between.LOCKED))
+    return RoleSettings(account=given["account"], between=between)
+
+
+def build_script(target: Target, site: Site) -> Connector:
+    """A connector around the owner's program; it runs nothing yet."""
+    given = target.settings
+    settings = ScriptSettings(
+        name=target.id,
+        installation=site.installation,
+        program=str(given["program"]),
+        roles={role.id: _script_role(role, site) for role in target.roles},
+        host=str(given["host"]),
+        port=int(str(given.get("port", 0))),
+        limit=timedelta(seconds=int(str(given["seconds"]))),
+    )
+    return ScriptConnector(settings, site.clock, site.random)
+
+
+def _script_role(role: TargetRole, site: Site) -> ScriptRole:
+    given = role.settings
+    variable = given.get("initial_env", "")
+    return ScriptRole(
+        account=given["account"],
+        between=ScriptBetween(given.get("between", ScriptBetween.ROTATED)),
+        # After the first rotation it is worth nothing, so that it may be unset then.
+        initial=site.environment.get(variable, "") if variable else "",
+    )
+
+
+REGISTRY: Mapping[str, Build] = {"postgresql": build_postgresql, "script": build_script}
 
 
 class Connectors(Mapping[str, Connector]):

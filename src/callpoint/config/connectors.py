@@ -5,8 +5,10 @@ configuration carries the name of the variable, never its value.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from callpoint.config import checked_out
 from callpoint.config.document import Problems
 from callpoint.config.kinds import (
     BAD,
@@ -21,7 +23,7 @@ from callpoint.config.kinds import (
     matching,
 )
 from callpoint.config.positions import Path
-from callpoint.config.shape import Key, Shape, table
+from callpoint.config.shape import Key, Shape, Values, table
 
 _SCHEMA = matching(
     "an identifier: a-z, 0-9 and _, at most 41", re.compile(r"[a-z_][a-z0-9_]{0,40}")
@@ -29,6 +31,10 @@ _SCHEMA = matching(
 _PARENT = matching(
     "a role of the owner's: letters, digits and _, at most 63, neither cp_… nor pg_…",
     re.compile(r"(?!cp_|pg_)[A-Za-z_][A-Za-z0-9_]{0,62}"),
+)
+_PROGRAM = matching(
+    "an absolute path without . and .. parts",
+    re.compile(r"(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._+-]{1,100}){1,12}"),
 )
 _DATABASE = matching(
     "a database name: letters, digits, _ . -, at most 63",
@@ -43,10 +49,13 @@ class ConnectorShape:
     Attributes:
         settings: Keys of the target, beside those that all targets have.
         role: Keys of each role.
+        check: Notes what does not go together: a role's values, the target's settings, the role's
+            path, where to note it.
     """
 
     settings: Shape
     role: Shape
+    check: Callable[[Values, Values, Path, Problems], None]
 
 
 ENDPOINT: Shape = (
@@ -143,9 +152,49 @@ _POSTGRESQL = ConnectorShape(
         Key(
             "parent",
             _PARENT,
-            "The owner's NOLOGIN role whose rights the credential gets; nothing is granted beside.",
+            "The owner's NOLOGIN role whose rights the credential gets; nothing is granted beside. "
+            "Minted roles need it.",
+            default=None,
         ),
+        *checked_out.ROLE,
     ),
+    check=checked_out.check_postgresql,
 )
 
-CONNECTORS: dict[str, ConnectorShape] = {"postgresql": _POSTGRESQL}
+_SCRIPT = ConnectorShape(
+    settings=(
+        Key(
+            "program",
+            _PROGRAM,
+            "The owner's executable on the server's host; it is run without a shell, and neither "
+            "it nor its folder may be writable by others.",
+        ),
+        Key(
+            "seconds",
+            integer(1, 12),
+            "How long one call of it may take.",
+            default=10,
+        ),
+        Key("host", WORD, "Host that the requester is told to connect to."),
+        Key(
+            "port",
+            integer(1, 65535),
+            "Port that the requester is told.",
+            default=None,
+        ),
+    ),
+    role=(
+        *checked_out.ROLE,
+        Key(
+            "initial",
+            SECRET,
+            "The account's secret before the first check-out, where the program needs the old "
+            "secret to set a new one. Forget it afterwards.",
+            default=None,
+            into="initial_env",
+        ),
+    ),
+    check=checked_out.check_script,
+)
+
+CONNECTORS: dict[str, ConnectorShape] = {"postgresql": _POSTGRESQL, "script": _SCRIPT}

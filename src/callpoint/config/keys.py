@@ -70,6 +70,11 @@ PRINCIPAL: Shape = (
     Key("key", PUBLIC_KEY, "The key that its requests and votes are signed with."),
 )
 
+KNOWN_ACCOUNT: Shape = (
+    Key("owner", GROUP_NAME, "The group that answers for it."),
+    Key("purpose", TITLE, "What it is for.", default=""),
+)
+
 TARGET: Shape = (
     Key("connector", choice(tuple(CONNECTORS)), "The kind of system."),
     Key("environment", NAME, 'For policy, for instance "production".'),
@@ -79,6 +84,13 @@ TARGET: Shape = (
         "What can be opened on it: role name to the connector's settings for it.",
     ),
     Key("owner", GROUP_NAME, "The group that owns the system.", default=""),
+    Key(
+        "accounts",
+        mapping(WORD, table(KNOWN_ACCOUNT), empty="name an account, or leave the key out"),
+        "Accounts on it that somebody answers for, by their name there: `callpoint posture "
+        "targets` calls every other one unowned.",
+        default=None,
+    ),
 )
 
 ROLE: Shape = (
@@ -267,6 +279,7 @@ OPTIONAL_SECTIONS = frozenset({"sources", "witnessing"})
 
 INNER: dict[str, Shape] = {
     "targets.NAME.roles.NAME": ROLE,
+    "targets.NAME.accounts.NAME": KNOWN_ACCOUNT,
     "eligibilities.NAME.incident": INCIDENT_RULE,
     "eligibilities.NAME.approval": APPROVAL_RULE,
     "eligibilities.NAME.budget": BUDGET_RULE,

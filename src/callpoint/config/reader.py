@@ -23,6 +23,7 @@ from callpoint.domain.configuration import (
     Governance,
     Group,
     IncidentSource,
+    KnownAccount,
     Target,
     TargetRole,
 )
@@ -170,6 +171,10 @@ def _target(name: str, raw: object, problems: Problems) -> Target | None:
     settings = read_table(shape.settings, _only(raw, shape.settings), path, problems)
     if values is None or settings is None:
         return None
+    for role, given in values["roles"].items():
+        shape.check(given, settings, (*path, "roles", role), problems)
+    if (known := values.pop("accounts", None)) is not None:
+        values["accounts"] = {n: KnownAccount(**given) for n, given in known.items()}
     parts = tuple(_role(r, s) for r, s in sorted(values.pop("roles").items()))
     return Target(id=name, roles=parts, settings=settings, **values)
 

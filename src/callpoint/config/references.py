@@ -129,6 +129,8 @@ class _Names:
         for target in self.found.targets.values():
             if target.owner:
                 self._group(target.owner, ("targets", target.id, "owner"))
+            for name, account in target.known_accounts.items():
+                self._group(account.owner, ("targets", target.id, "accounts", name, "owner"))
         for source in self.found.sources.values():
             for word, named in source.targets.items():
                 for number, name in enumerate(named):

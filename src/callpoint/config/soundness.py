@@ -18,6 +18,7 @@ from callpoint.config.keys import (
     GOVERNANCE,
     GROUP_SHAPE,
     INNER,
+    KNOWN_ACCOUNT,
     ROLE,
     SOURCE,
     WITNESS,
@@ -128,15 +129,17 @@ def _principal(principal: Principal) -> dict[str, object]:
 def _target(target: Target) -> dict[str, object]:
     shape = CONNECTORS.get(target.connector)
     settings = _settings(shape.settings if shape else (), target.settings)
-    roles = {role.id: _role(role) for role in target.roles}
+    roles = {role.id: _role(shape.role if shape else (), role) for role in target.roles}
     own = {"connector": target.connector, "environment": target.environment, "roles": roles}
+    if known := target.known_accounts:
+        own["accounts"] = {name: _written(KNOWN_ACCOUNT, one) for name, one in known.items()}
     # Own keys last: a setting of the same name must not take their place.
     return {**settings, **own, **({"owner": target.owner} if target.owner else {})}
 
 
-def _role(role: TargetRole) -> dict[str, object]:
+def _role(shape: Shape, role: TargetRole) -> dict[str, object]:
     # Own key last, as above.
-    return {**role.settings, **_written(ROLE, role)}
+    return {**_settings(shape, role.settings), **_written(ROLE, role)}
 
 
 def _settings(shape: Shape, settings: Mapping[str, object]) -> dict[str, object]:

@@ -40,6 +40,18 @@ class TargetRole(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     privilege: Privilege = Privilege.NORMAL
 
 
+class KnownAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account on a target that somebody answers for.
+
+    Attributes:
+        owner: ``group:NAME``.
+        purpose: What it is for, in the owner's words.
+    """
+
+    owner: str
+    purpose: str = ""
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A system that can be opened.
 
@@ -51,6 +63,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings: The connector's own settings. A secret is never here: ``dsn_env`` names the
             environment variable that holds it.
         owner: The group that owns the target, for posture and attestation.
+        accounts: By their name on the target; ``known_accounts`` reads them.
     """
 
     id: str
@@ -59,6 +72,13 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roles: tuple[TargetRole, ...]
     settings: dict[str, str | int | bool | tuple[str, ...]] = {}
     owner: str = ""
+    # Not written while it is unset, so that bundles of before keep their digest.
+    accounts: dict[str, KnownAccount] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def known_accounts(self) -> dict[str, KnownAccount]:
+        """Accounts that somebody answers for, by name."""
+        return self.accounts or {}
 
 
 class IncidentSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

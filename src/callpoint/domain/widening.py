@@ -17,6 +17,7 @@ from callpoint.domain.configuration import (
     Governance,
     Group,
     IncidentSource,
+    KnownAccount,
     Target,
     TargetRole,
 )
@@ -232,10 +233,17 @@ def _target(key: str, old: Target, new: Target) -> Iterator[Change]:
     yield from _any(f"{key}.connector", old.connector, new.connector)
     yield from _any(f"{key}.environment", old.environment, new.environment)
     yield from _any(f"{key}.owner", old.owner, new.owner)
+    yield from _entries(f"{key}.accounts", old.known_accounts, new.known_accounts, _known_account)
     for name in sorted({*old.settings, *new.settings}):
         yield from _any(f"{key}.{name}", old.settings.get(name), new.settings.get(name))
     before, after = {r.id: r for r in old.roles}, {r.id: r for r in new.roles}
     yield from _entries(f"{key}.roles", before, after, _role)
+
+
+def _known_account(key: str, old: KnownAccount, new: KnownAccount) -> Iterator[Change]:
+    """Whoever is called its owner, posture stays silent about it."""
+    yield from _any(f"{key}.owner", old.owner, new.owner)
+    yield from _any(f"{key}.purpose", old.purpose, new.purpose)
 
 
 def _role(key: str, old: TargetRole, new: TargetRole) -> Iterator[Change]:

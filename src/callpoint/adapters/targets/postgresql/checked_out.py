@@ -85,7 +85,7 @@ class CheckedOutRoles:
         )
         try:
             await self._primary.value(
-                f"SELECT {self._settings.schema}.rotate($1, $2, $3, $4, $5)",  # noqa: S608 - a checked identifier
+                f"SELECT {self._settings.schema}.rotate($1, $2, $3, $4, $5)",
                 plan.account,
                 verifier,
                 rotation.generation,
@@ -118,7 +118,7 @@ class CheckedOutRoles:
 
     async def presence(self, plan: UndoPlan) -> Presence:
         self.must_be_listed(plan)
-        count = f"SELECT {self._settings.schema}.sessions($1)"  # noqa: S608 - a checked identifier
+        count = f"SELECT {self._settings.schema}.sessions($1)"
         sessions = int(await self._primary.value(count, plan.account))
         unreachable = []
         for standby in self._standbys:
@@ -133,7 +133,7 @@ class CheckedOutRoles:
         """Nobody gets in any more, without a new secret: for a kill when none can be stored."""
         self.must_be_listed(plan)
         await self._primary.value(
-            f"SELECT {self._settings.schema}.lock_account($1)",  # noqa: S608 - a checked identifier
+            f"SELECT {self._settings.schema}.lock_account($1)",
             plan.account,
         )
 
