@@ -114,15 +114,33 @@ async def _parents(settings: PostgresqlSettings, primary: Server) -> Check:
     )
 
 
+async def _checked_out(settings: PostgresqlSettings, primary: Server) -> Check:
+    """Looks only: a trial would change the secret of an account that somebody may have out."""
+    rows = await primary.rows(f"SELECT * FROM {settings.schema}.checked_out_accounts()")  # noqa: S608 - a checked identifier
+    safe = {row["account"] for row in rows if row["safe"]}
+    wrong = [account for account in settings.checked_out if account not in safe]
+    return Check(
+        name="checked-out accounts",
+        ok=not wrong,
+        detail=f"missing, or with power over the server: {', '.join(wrong)}"
+        if wrong
+        else ", ".join(settings.checked_out) or "none",
+        way_out="take its powers away and those of what it can become, then"
+        f" `{_PREPARE} {settings.name}`",
+    )
+
+
 async def _access_rules(settings: PostgresqlSettings, primary: Server) -> Check:
     rows = await primary.rows(f"SELECT * FROM {settings.schema}.access_rules()")  # noqa: S608 - a checked identifier
-    return read_access_rules(rows, settings.parents)
+    return read_access_rules(rows, settings.parents, settings.checked_out)
 
 
-def read_access_rules(rows: Iterable[Row], parents: tuple[str, ...]) -> Check:
+def read_access_rules(
+    rows: Iterable[Row], parents: tuple[str, ...], checked_out: tuple[str, ...] = ()
+) -> Check:
     """Which ``pg_hba`` lines let accounts in, from where, and whether a secret is asked. Pure."""
     open_doors, networks = [], []
-    groups = {"all", *(f"+{parent}" for parent in parents)}
+    groups = {"all", *(f"+{parent}" for parent in parents), *checked_out}
     for row in rows:
         names = set(row["users"] or [])
         concerned = bool(names & groups) or any(name.startswith("/") for name in names)
@@ -161,6 +179,7 @@ CHECKS = (
     ("owner's script", _scripts),
     ("broker's powers", _powers),
     ("parent roles", _parents),
+    ("checked-out accounts", _checked_out),
     ("pg_hba", _access_rules),
 )
 """Name and check, to be awaited one after the other."""

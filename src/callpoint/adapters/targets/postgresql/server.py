@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 
 from callpoint.adapters.targets.postgresql.idle import IdleConnections, closed
+from callpoint.adapters.targets.postgresql.settings import address_of
 from callpoint.domain.errors import TargetRefusedError, TargetUnknownError
 from callpoint.domain.untrusted import printable
 
@@ -82,6 +83,7 @@ class Server:
         self._target = target
         self._dsn = dsn
         self._sslmode = sslmode
+        self._home = address_of(dsn).dbname
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._busy = 0
         self._idle = IdleConnections()
@@ -98,6 +100,7 @@ class Server:
         Who uses it leaves no setting and no transaction behind. Afterwards it waits a moment for
         the next caller, unless it is another login's or something went wrong.
         """
+        database = database or self._home
         async with self._turn():
             with translated(self._target, self.endpoint):
                 found = None if user else await self._idle.take(database)
