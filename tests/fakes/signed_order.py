@@ -12,7 +12,7 @@ from callpoint.domain.tombstone import SignedOrder, Tombstone, offline_origin, t
 from callpoint.lifecycle.kill import Killed, Scope
 from callpoint.lifecycle.kill_without_store import kill_without_store
 from callpoint.lifecycle.node import Node, Picture, Tombstones
-from tests.fakes.face import private_key
+from tests.fakes.face import ADDRESS, private_key
 from tests.fakes.stage import BOTH, Deciders, Stage, make_stage
 from tests.fakes.world import INSTALLATION, World
 
@@ -26,7 +26,7 @@ def with_home(world: World, home: Path) -> World:
     node = Node(
         Picture(FilePicture(home / "known-leases.jsonl")),
         Tombstones(FileShelf(home / "tombstones")),
-        SignedOrderJudge(INSTALLATION, (), services.clock),
+        SignedOrderJudge(INSTALLATION, (ADDRESS,), services.clock),
     )
     return replace(world, services=replace(services, node=node))
 
