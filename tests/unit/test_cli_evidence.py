@@ -1,6 +1,7 @@
 """`callpoint evidence | verify | review | log`: evidence is kept whole and judged here."""
 
 import base64
+import io
 import json
 import stat
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from callpoint.api.messages import InstallationView, LogEntries, LogEntry
+from callpoint.audit.verify.command import main
 from callpoint.cli.evidence_text import events, parse_evidence
 from callpoint.domain.errors import DeniedError
 from tests.fakes.canned_api import CannedApi, refusal, view
@@ -50,6 +52,39 @@ def erin(tmp_path: Path, api: CannedApi) -> Shell:
 
 
 # -- evidence and verify ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["html", "md"])
+def test_evidence_as_a_page_is_verified_as_it_is(
+    erin: Shell, api: CannedApi, tmp_path: Path, suffix: str
+):
+    """One file is read by a person, by `callpoint verify` and by the verifier that stands alone."""
+    api.lay(BUNDLE, packed(LOG.bundle()))
+    path = tmp_path / f"incident.{suffix}"
+    assert erin.run("evidence", ID, "--file", path).exit_code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    told = erin.run("verify", "bundle", path, "--log-key", VKEY)
+    assert (told.exit_code, "the same" in told.stdout) == (0, True)
+    (tmp_path / "vkey").write_text(VKEY)
+    out, argv = io.StringIO(), ["bundle", str(path), "--vkey", str(tmp_path / "vkey")]
+    assert (main(argv, out, out), "verify: ok" in out.getvalue()) == (0, True)
+    path.write_text(path.read_text().replace("quorum is met", "quorum is not met"))
+    told = erin.run("verify", "bundle", path, "--log-key", VKEY)
+    assert (told.exit_code, "story-altered" in told.stdout) == (7, True)
+    assert main(argv, out, out) == 1
+    for program in (
+        erin.run("verify", "bundle", path, "--log-key", VKEY, "--data-only").exit_code,
+        main([*argv, "--data-only"], out, out),
+    ):
+        assert program == 0
+
+
+def test_no_evidence_becomes_no_page(erin: Shell, api: CannedApi, tmp_path: Path):
+    """What a server sends that is no evidence becomes no page."""
+    api.lay(BUNDLE, b"{}")
+    told = erin.run("evidence", ID, "--file", tmp_path / "x.html")
+    assert (told.exit_code, "something else than evidence" in told.stderr) == (6, True)
+    assert not (tmp_path / "x.html").exists()
 
 
 def test_evidence_is_kept_byte_for_byte(erin: Shell, api: CannedApi, tmp_path: Path):

@@ -1,24 +1,32 @@
-"""`callpoint evidence ID`: the bundle that an outsider verifies, kept as a file."""
+"""`callpoint evidence ID`: one file that a person can open and an outsider verifies."""
 
 from pathlib import Path
 
 import click
 
+from callpoint.audit.verify.story.document import DocumentError, Form, document
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.domain.errors import RequestError
+from callpoint.domain.errors import RequestError, UnavailableError
+
+_FORMS = {".html": Form.HTML, ".htm": Form.HTML, ".md": Form.MARKDOWN, ".json": Form.JSON}
 
 
 @verb("evidence")
 @click.argument("activation", metavar="ID")
 @click.option(
     "--out",
+    "--file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write it.  [default: ID.bundle.json]",
+    help="Where to write it: a .html or .md page, or .json.  [default: ID.bundle.json]",
 )
 def evidence(run: Invocation, activation: str, out: Path | None) -> None:
-    """Download the evidence bundle of the activation ID, byte for byte as the server made it."""
+    """Download the evidence of the activation ID into one file.
+
+    A name that ends in .html or .md gives a page that tells what happened, with the evidence
+    bundle inside; any other name the bundle alone, byte for byte as the server made it.
+    """
     path = out or Path(f"{activation}.bundle.json")
-    content = run.client.bundle(activation)
+    content = written(run.client.bundle(activation), path)
     keep(path, content)
     facts = {"activation": activation, "file": str(path), "bytes": len(content)}
     run.show(
@@ -28,6 +36,18 @@ def evidence(run: Invocation, activation: str, out: Path | None) -> None:
             f"to check it: callpoint verify bundle {path} --installation FILE",
         ],
     )
+
+
+def written(bundle: bytes, path: Path) -> bytes:
+    """The bundle in the form that the file's name asks for. Raises UnavailableError."""
+    form = _FORMS.get(path.suffix.lower(), Form.JSON)
+    try:
+        return document(bundle, form)
+    except DocumentError as error:
+        raise UnavailableError(
+            f"the server sent something else than evidence: {error}",
+            way_out="check the address, and that client and server have one version",
+        ) from error
 
 
 def keep(path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ from callpoint.api.messages import ActivationView
 from callpoint.audit.note import MalformedNoteError
 from callpoint.audit.verify import Report, verify_bundle
 from callpoint.cli.activation_text import asked
-from callpoint.cli.evidence import keep
+from callpoint.cli.evidence import keep, written
 from callpoint.cli.evidence_text import checkpoint_line, events, must_agree, parse_evidence
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.trust import Known, known_installation
@@ -32,7 +32,9 @@ from callpoint.lifecycle.review import Judgement
     "--follow-up", "follow_ups", multiple=True, metavar="WORDS", help="What is to be done."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Keep the evidence in this file."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep the evidence in this file: .json, or a page, .html or .md.",
 )
 @click.option(
     "--installation",
@@ -79,7 +81,7 @@ def _examine(run: Invocation, activation: str, out: Path | None, installation: P
         run.note(first)
     content = run.client.bundle(activation)
     if out is not None:
-        keep(out, content)
+        keep(out, written(content, out))
     report = _verified(content, known)
     if not report.ok:
         run.progress(*report_lines(report, "evidence"))

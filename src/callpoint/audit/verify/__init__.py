@@ -6,7 +6,8 @@ checks is specified in ``docs/audit-log-format.md``.
 """
 
 from callpoint.audit.verify.bundle import verify_bundle
+from callpoint.audit.verify.readable import verify_document
 from callpoint.audit.verify.report import Code, Finding, Report
 from callpoint.audit.verify.whole_log import verify_log
 
-__all__ = ["Code", "Finding", "Report", "verify_bundle", "verify_log"]
+__all__ = ["Code", "Finding", "Report", "verify_bundle", "verify_document", "verify_log"]

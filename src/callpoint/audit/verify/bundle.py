@@ -71,7 +71,7 @@ def verify_bundle(
     verifier = Verifier.parse(vkey)
     findings = Findings()
     try:
-        bundle = _parse_bundle(data)
+        bundle = parse_bundle(data)
     except ValueError as error:
         findings.add(Code.MALFORMED_BUNDLE, f"this is no evidence bundle: {error}")
         return findings.report(0)
@@ -82,7 +82,8 @@ def verify_bundle(
     return _BundleCheck(bundle, head, findings).run(expect_closed=expect_closed)
 
 
-def _parse_bundle(data: bytes) -> Bundle:
+def parse_bundle(data: bytes) -> Bundle:
+    """Read the JSON; ValueError when it is none. Nothing in it is checked."""
     if len(data) > MAX_BUNDLE_SIZE:
         raise ValueError(f"it has more than {MAX_BUNDLE_SIZE} bytes")
     return msgspec.json.decode(data, type=Bundle)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TextIO
 
 from callpoint.audit.note import MalformedNoteError
-from callpoint.audit.verify.bundle import MAX_BUNDLE_SIZE, verify_bundle
 from callpoint.audit.verify.export import read_export
+from callpoint.audit.verify.readable import verify_document
 from callpoint.audit.verify.report import Findings, Report, printable
+from callpoint.audit.verify.story.document import MAX_DOCUMENT_SIZE
 from callpoint.audit.verify.whole_log import verify_log
 
 _MAX_SMALL_FILE = 2_000_000
@@ -49,9 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("--checkpoint", type=Path, required=True, help="newest signed checkpoint")
     log.add_argument("--earlier", type=Path, help="a checkpoint that you kept from before")
     bundle = commands.add_parser("bundle", help="the evidence of one activation")
-    bundle.add_argument("bundle", type=Path, help="bundle: a .json file")
+    bundle.add_argument("bundle", type=Path, help="bundle: a .json, .html or .md file")
     bundle.add_argument(
         "--expect-closed", action="store_true", help="fail while the activation is still open"
+    )
+    bundle.add_argument(
+        "--data-only", action="store_true", help="do not compare the page with its machine part"
     )
     for command in (log, bundle):
         command.add_argument("--vkey", type=Path, required=True, help="file with the log's key")
@@ -67,12 +71,13 @@ def _verify(arguments: argparse.Namespace) -> Report:
     vkey = _read(arguments.vkey, _MAX_SMALL_FILE).decode().strip()
     former = [_read(path, _MAX_SMALL_FILE).decode().strip() for path in arguments.former_vkey]
     if arguments.what == "bundle":
-        return verify_bundle(
-            _read(arguments.bundle, MAX_BUNDLE_SIZE + 1),
+        return verify_document(
+            _read(arguments.bundle, MAX_DOCUMENT_SIZE + 1),
             vkey,
             arguments.origin,
             expect_closed=arguments.expect_closed,
             former=former,
+            data_only=arguments.data_only,
         )
     earlier = None
     if arguments.earlier is not None:

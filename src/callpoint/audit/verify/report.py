@@ -30,6 +30,8 @@ class Code(StrEnum):
     ROOT_MISMATCH = "root-mismatch"
     STREAM_LENGTH_WRONG = "stream-length-wrong"
     STREAM_OPEN = "stream-open"
+    STORY_ALTERED = "story-altered"
+    STORY_UNKNOWN = "story-unknown"
     TOO_MANY_FINDINGS = "too-many-findings"
     VOTE_INVALID = "vote-invalid"
     VOTE_NOT_INDEPENDENT = "vote-not-independent"

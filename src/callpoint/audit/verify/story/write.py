@@ -1,0 +1,160 @@
+"""From a bundle to the tale: order, gaps and figures."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from callpoint.audit.entry import Entry, EntryError, parse_entry, parse_time
+from callpoint.audit.verify.bundle import Bundle, BundleEntry
+from callpoint.audit.verify.story.tale import Fact, Marks, Step, Tale
+from callpoint.audit.verify.story.telling import NOT_SHOWN, inner, step, text_of, unreadable
+from callpoint.audit.verify.story.words import between, clean, moment
+
+_Read = tuple[BundleEntry, Entry | None, str]
+
+_STATES = {
+    "activation:requested": "waiting for approval",
+    "activation:approved": "approved, not taken up",
+    "activation:activated": "active",
+    "activation:denied": "denied",
+    "activation:lapsed": "lapsed",
+    "activation:withdrawn": "taken back",
+    "activation:ended": "ended, not reviewed",
+    "activation:reviewed": "reviewed",
+}
+
+
+def tell(bundle: Bundle) -> Tale:
+    """The story of a bundle, whatever is in it: what cannot be read is said in its place."""
+    own = [_read(item) for item in bundle.entries]
+    related = [_read(item) for item in bundle.related]
+    incident = [r for r in related if r[1] is None or r[1].stream.startswith("incident:")]
+    rules = [r for r in related if r not in incident]
+    marks = Marks()
+    for _, entry, _ in own:
+        if entry is not None:
+            _mark(marks, entry)
+    timeline = sorted([*own, *incident], key=lambda found: found[0].index)
+    return Tale(
+        activation=clean(bundle.activation),
+        installation=clean(bundle.installation),
+        headline=_headline(marks),
+        summary=tuple(fact for fact in _summary(own) if fact.text),
+        figures=tuple(fact for fact in _figures(marks) if fact.text),
+        steps=tuple(_steps(timeline)),
+        rules=tuple(_steps(rules)),
+        checkpoint=tuple(_checkpoint(bundle.checkpoint)),
+    )
+
+
+def _read(item: BundleEntry) -> _Read:
+    try:
+        return item, parse_entry(item.leaf), ""
+    except EntryError as error:
+        return item, None, str(error)
+
+
+def _steps(found: Sequence[_Read]) -> Iterator[Step]:
+    before: datetime | None = None
+    for item, entry, error in found:
+        if entry is None:
+            yield unreadable(item, error)
+            continue
+        at = _time(entry)
+        yield step(item, entry, between(before, at))
+        before = at or before
+
+
+def _time(entry: Entry) -> datetime | None:
+    try:
+        return parse_time(entry.at)
+    except ValueError:
+        return None
+
+
+def _mark(marks: Marks, entry: Entry) -> None:
+    at = _time(entry)
+    marks.last = _STATES.get(entry.type, marks.last)
+    match entry.type:
+        case "activation:requested":
+            marks.asked = marks.asked or at
+        case "activation:approved":
+            marks.approved = marks.approved or at
+        case "lease:issued":
+            marks.issued = marks.issued or at
+            marks.begun += 1
+        case "credential:revealed":
+            marks.revealed = marks.revealed or at
+            marks.reveals += 1
+        case "activation:ended":
+            marks.ended = marks.ended or at
+        case "lease:ended":
+            marks.dead = at or marks.dead
+            marks.buried += 1
+        case "activation:reviewed":
+            marks.reviewed = at
+        case _:
+            pass
+
+
+def _headline(marks: Marks) -> str:
+    state = marks.last or "not begun"
+    alive = marks.begun - marks.buried
+    if alive > 0 and marks.ended is not None:
+        return f"This activation is {state}; {alive} of its credentials are not proven dead."
+    if marks.begun and alive <= 0:
+        return f"This activation is {state}; every credential of it is proven dead."
+    return f"This activation is {state}."
+
+
+def _figures(marks: Marks) -> Iterator[Fact]:
+    yield Fact("from the request to the quorum", between(marks.asked, marks.approved))
+    yield Fact("time to access (request to credential)", between(marks.asked, marks.issued))
+    yield Fact("from the credential to its first fetch", between(marks.issued, marks.revealed))
+    yield Fact("access lasted", between(marks.issued, marks.ended))
+    if marks.buried >= marks.begun:
+        yield Fact(
+            "time to revoke (end to the last proof of death)", between(marks.ended, marks.dead)
+        )
+    yield Fact("from the end to the verdict", between(marks.ended, marks.reviewed))
+    yield Fact("credentials made", str(marks.begun))
+    yield Fact("credentials proven dead", str(marks.buried))
+    yield Fact("times fetched", str(marks.reveals))
+
+
+def _summary(own: Sequence[_Read]) -> Iterator[Fact]:
+    """Who asked for what and why, who approved, what the review said."""
+    for item, entry, _ in own:
+        if entry is None:
+            continue
+        match entry.type:
+            case "activation:requested":
+                yield from _asked(item, entry)
+            case "approval:recorded":
+                said = text_of(entry.data, "verdict")
+                yield Fact(f"vote ({said})", text_of(entry.data, "person"))
+            case "activation:ended":
+                yield Fact("ended because", text_of(entry.data, "reason"))
+            case "activation:reviewed":
+                verdict = text_of(entry.data, "verdict")
+                yield Fact("verdict", f"{verdict}, by {text_of(entry.data, 'person')}")
+            case _:
+                pass
+
+
+def _asked(item: BundleEntry, entry: Entry) -> Iterator[Fact]:
+    asked = inner(entry.data, "request")
+    why = item.personal.get("justification")
+    yield Fact("who", text_of(asked, "principal"))
+    yield Fact("answering persons", text_of(asked, "persons"))
+    yield Fact("what", text_of(asked, "opens"))
+    yield Fact("why", clean(why.value) if why else NOT_SHOWN, is_quote=why is not None)
+    yield Fact("incident", text_of(asked, "incident"))
+    yield Fact("asked at", moment(entry.at))
+
+
+def _checkpoint(note: str) -> Iterator[Fact]:
+    """The head that all entries are proven to be under; its signature is for the verifier."""
+    lines = note.split("\n")
+    names = ("log", "entries", "root hash")
+    for name, line in zip(names, lines, strict=False):
+        yield Fact(name, clean(line))
