@@ -1,4 +1,4 @@
-"""Fixtures for all tests: real PostgreSQL servers, and Hypothesis without stopwatch failures."""
+"""Fixtures for all tests: real servers, and Hypothesis without stopwatch failures."""
 
 from collections.abc import Iterator
 
@@ -7,19 +7,24 @@ from hypothesis import settings
 
 from callpoint.cli.throwaway import ThrowawayPostgres
 from tests.servers import FreshDatabase, fifteen, fresh_database, newest, running_server
+from tests.sshd_site import SshSite, alone_on_the_account, running_site
 
 # A shared machine stalls now and then; a property does not fail for being slow once.
 settings.register_profile("callpoint", deadline=None, print_blob=True)
 settings.load_profile("callpoint")
 
-_SERVER_FIXTURES = {"postgres", "postgres_15", "postgres_newest", "database"}
+_SERVER_FIXTURES = {
+    "postgresql": {"postgres", "postgres_15", "postgres_newest", "database"},
+    "sshd": {"ssh_host", "ssh_site"},
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a server, so that `-m 'not server'` runs everywhere."""
     for item in items:
-        if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.server("postgresql"))
+        for server, fixtures in _SERVER_FIXTURES.items():
+            if fixtures.intersection(getattr(item, "fixturenames", ())):
+                item.add_marker(pytest.mark.server(server))
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +54,21 @@ def database(postgres: ThrowawayPostgres) -> Iterator[FreshDatabase]:
     """An empty database on each of the two servers in turn."""
     with fresh_database(postgres) as fresh:
         yield fresh
+
+
+@pytest.fixture(scope="session")
+def ssh_host() -> Iterator[SshSite]:
+    """A host with a real sshd that is prepared for Callpoint: one for the whole run."""
+    with running_site() as site:
+        yield site
+
+
+@pytest.fixture
+def ssh_site(ssh_host: SshSite) -> Iterator[SshSite]:
+    """The same, with nobody enrolled; what the test changed in the account's home is undone."""
+    with alone_on_the_account():
+        ssh_host.clean()
+        try:
+            yield ssh_host
+        finally:
+            ssh_host.clean()

@@ -1,8 +1,10 @@
-"""``callpoint-host serve | session | reap | status``: the host side's command line."""
+"""``callpoint-host serve | session | reap | prepare | status``: the host side's command line.
+
+Read by hand: it starts with each session and each question, and argparse takes half of that.
+"""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -14,16 +16,27 @@ from callpoint.host.settings import DEFAULT, HostSettings, SettingsError, load
 _FAILED = 1
 _WRONG_USE = 2
 _FOLDER_MODE = 0o755
+_USAGE = """\
+usage: callpoint-host serve   [--config FILE]   answer one request of the broker on stdin
+       callpoint-host reap    [--config FILE]   end what is past its time; for a timer
+       callpoint-host prepare [--config FILE]   make the files that sshd is told of
+       callpoint-host status  [--config FILE]   who is admitted, and the reaper's heartbeats
+       callpoint-host session NAME UNTIL [-- COMMAND...]   run one session until its end
+"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; returns the exit status."""
-    given = _parser().parse_args(arguments)
-    if given.verb == "session":
-        return wrapper.run(given.name, float(given.until), given.command)
+    verb, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
+    if verb == "session":
+        return _session(rest)
+    act = _VERBS.get(verb)
+    path = DEFAULT if not rest else rest[1] if len(rest) == _PAIR and rest[0] == "--config" else ""
+    if act is None or not path:
+        sys.stderr.write(_USAGE)
+        return _WRONG_USE
     try:
-        settings = load(given.config)
-        return _act(given.verb, settings)
+        return act(load(Path(path)))
     except SettingsError as error:
         sys.stderr.write(f"callpoint-host: {error}\n")
         return _WRONG_USE
@@ -32,18 +45,27 @@ def main(arguments: Sequence[str]) -> int:
         return _FAILED
 
 
-def _act(verb: str, settings: HostSettings) -> int:
-    if verb == "serve":
-        return serve.main(settings)
-    if verb == "reap":
-        ended, left = reaper.reap(settings)
-        if ended:
-            sys.stderr.write(f"callpoint-host: {ended} past their time, {left} sessions left\n")
-        return _FAILED if left else 0
-    if verb == "prepare":
-        return _prepare(settings)
+_PAIR = 2
+
+
+def _session(rest: list[str]) -> int:
+    name, until, *more = rest if len(rest) >= _PAIR else ["", ""]
+    if not until.isdecimal() or (more and more[0] != "--"):
+        sys.stderr.write(_USAGE)
+        return _WRONG_USE
+    return wrapper.run(name, float(until), more[1:])
+
+
+def _reap(settings: HostSettings) -> int:
+    ended, left = reaper.reap(settings)
+    if ended:
+        sys.stderr.write(f"callpoint-host: {ended} past their time, {left} sessions left\n")
+    return _FAILED if left else 0
+
+
+def _status(settings: HostSettings) -> int:
     beats = reaper.heartbeats(settings)
-    entries = [e._asdict() for e in admission.looked_at(settings).there()]
+    entries = [entry._asdict() for entry in admission.looked_at(settings).there()]
     shown = {"reaper": beats._asdict(), "entries": entries}
     sys.stdout.write(json.dumps(shown, indent=2) + "\n")
     return 0
@@ -59,19 +81,4 @@ def _prepare(settings: HostSettings) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("callpoint-host", description=__doc__, allow_abbrev=False)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb, says in (
-        ("serve", "answer one request of the broker on stdin; the broker's forced command"),
-        ("reap", "end what is past its time; for a timer"),
-        ("prepare", "make the folders and files that sshd is told of"),
-        ("status", "show who is admitted, and the reaper's heartbeats"),
-    ):
-        one = verbs.add_parser(verb, help=says)
-        one.add_argument("--config", type=Path, default=Path(DEFAULT))
-    session = verbs.add_parser("session", help="run one session until its end; a forced command")
-    session.add_argument("name")
-    session.add_argument("until", type=int)
-    session.add_argument("command", nargs="*")
-    return parser
+_VERBS = {"serve": serve.main, "reap": _reap, "prepare": _prepare, "status": _status}

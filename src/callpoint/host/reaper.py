@@ -6,12 +6,11 @@ approvers of the longest silence is what this host really did.
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from typing import NamedTuple
 
-from callpoint.host import admission, connections, files, processes, registry, sessions
+from callpoint.host import admission, files, processes, registry, sessions
 from callpoint.host.registry import DISABLED, LIVE, Entry, Marks
 from callpoint.host.settings import HostSettings
 
@@ -41,13 +40,10 @@ def reap(settings: HostSettings) -> tuple[int, int]:
     now = time.time()
     due: list[Entry] = []
     with admission.opened(settings, taking=True) as held:
-        table = processes.table()
-        first = min((entry.made for entry in held.there()), default=0)
-        log = functools.lru_cache(lambda _: connections.logins(settings, first))
-        for entry in held.there():
+        there = held.there()
+        for entry, found in zip(there, sessions.all_of(settings, there)):
             if entry.state == LIVE and entry.not_after > now:
-                seen = sessions.of(settings, entry, table, lambda _: log(None))
-                held.mark(entry.handle, seen.marks, processes.boot())
+                held.mark(entry.handle, found.marks, processes.boot())
             else:
                 held.move(entry.handle, DISABLED)
                 due.append(entry)

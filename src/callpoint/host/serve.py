@@ -122,16 +122,15 @@ def _verify(settings: HostSettings, asked: Answer) -> Answer:
 
 
 def _list(settings: HostSettings, asked: Answer) -> Answer:  # noqa: ARG001 - one form for all
+    return {"entries": [_shown(entry) for entry in admission.looked_at(settings).there()]}
+
+
+def _shown(entry: Entry) -> Answer:
     return {
-        "entries": [
-            {
-                "handle": entry.handle,
-                "account": entry.account,
-                "enabled": entry.state == LIVE,
-                "not_after": entry.not_after,
-            }
-            for entry in admission.looked_at(settings).there()
-        ]
+        "handle": entry.handle,
+        "account": entry.account,
+        "enabled": entry.state == LIVE,
+        "not_after": entry.not_after,
     }
 
 
@@ -180,7 +179,10 @@ def _effective(settings: HostSettings, account: str) -> dict[str, str]:
 
 
 def _accounts(settings: HostSettings, asked: Answer) -> Answer:  # noqa: ARG001 - one form for all
-    return {"accounts": accounts.all_accounts()}
+    there = admission.looked_at(settings).there()
+    live = sessions.counts(settings, there)
+    entries = [{**_shown(entry), "sessions": number} for entry, number in zip(there, live)]
+    return {"accounts": accounts.all_accounts(), "entries": entries}
 
 
 def _entry(settings: HostSettings, handle: str) -> Entry:

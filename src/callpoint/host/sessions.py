@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from callpoint.host import connections, processes
@@ -185,6 +185,20 @@ def end(settings: HostSettings, entry: Entry, note: Callable[[Marks], None]) -> 
 def count(settings: HostSettings, entry: Entry) -> Found:
     """Look only."""
     return of(settings, entry, processes.table(), lambda since: connections.logins(settings, since))
+
+
+def counts(settings: HostSettings, entries: Sequence[Entry]) -> list[int]:
+    """How many sessions each has, of one moment."""
+    return [found.sessions for found in all_of(settings, entries)]
+
+
+def all_of(settings: HostSettings, entries: Sequence[Entry]) -> list[Found]:
+    """What belongs to each, with one look at processes and log."""
+    if not entries:
+        return []
+    table = processes.table()
+    logins = connections.logins(settings, min(entry.made for entry in entries) - _CLOCK_SLACK)
+    return [of(settings, entry, table, lambda _: logins) for entry in entries]
 
 
 def log_is_readable(settings: HostSettings) -> bool:
