@@ -160,7 +160,7 @@ async def test_a_memory_that_disagrees_signs_nothing():
     await desk.add_checkpoint(body(0, 5))
     records = world.store.state.records
     row, at = records[Cosigned, ORIGIN]
-    records[Cosigned, ORIGIN] = (type(row)(ORIGIN, 5, bytes(32), "", version=row.version), at)
+    records[Cosigned, ORIGIN] = (Cosigned(ORIGIN, 5, bytes(32), "", version=row.version), at)
     with pytest.raises(TamperError, match="two trees of 5 entries"):
         await desk.add_checkpoint(body(5, 9))
     assert len(key.signed) == 1

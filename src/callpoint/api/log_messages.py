@@ -10,11 +10,13 @@ class InclusionView(msgspec.Struct, frozen=True):
 
     Attributes:
         index: The entry's place.
+        leaf_hash: Its leaf hash.
         proof: Inclusion proof in the tree of ``checkpoint``, lowest level first.
         checkpoint: Signed, and cosigned where witnesses have seen it.
     """
 
     index: int
+    leaf_hash: bytes
     proof: tuple[bytes, ...]
     checkpoint: str
 

@@ -9,6 +9,7 @@ from litestar.params import QueryParameter
 from callpoint.api.answers import PROBLEMS
 from callpoint.api.log_messages import ConsistencyView, InclusionView
 from callpoint.api.surface import GivenSurface
+from callpoint.audit.merkle import leaf_hash
 from callpoint.domain.errors import NotFoundError, RequestError
 from callpoint.lifecycle.proof import newest_checkpoint
 from callpoint.lifecycle.published import newest_shown, published, watched
@@ -48,7 +49,13 @@ class ProofController(Controller):
             if wanted >= shown.checkpoint.size:
                 shown = newest_shown(view, origin, watching)
             proof = view.inclusion(wanted, shown.checkpoint.size)
-            return InclusionView(index=wanted, proof=proof, checkpoint=shown.note)
+            (entry,) = view.log_slice(wanted, 1)
+            return InclusionView(
+                index=wanted,
+                leaf_hash=leaf_hash(entry.leaf),
+                proof=proof,
+                checkpoint=shown.note,
+            )
 
         return await services.store.read(read)
 

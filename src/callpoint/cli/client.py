@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from callpoint.api import messages as api
+from callpoint.api.log_messages import AskedView, InclusionView, LogView
 from callpoint.cli.keyring import PrincipalKey
 from callpoint.cli.machine import Machine
 from callpoint.cli.problems import error_of, unreachable
@@ -164,6 +165,16 @@ class Client:
 
     def log_entries(self, start: int) -> api.LogEntries:
         return self._get("/v1/log/entries", api.LogEntries, {"start": str(start)})
+
+    def log_status(self) -> LogView:
+        return self._get("/v1/log/status", LogView)
+
+    def log_proof(self, query: dict[str, str]) -> InclusionView:
+        """By ``index``, or by ``leaf`` (its hash in hex)."""
+        return self._get("/v1/log/proof", InclusionView, query)
+
+    def ask_witnesses(self) -> AskedView:
+        return self._post("/v1/log/witness", AskedView)
 
     # -- the way there ------------------------------------------------------------------------
 

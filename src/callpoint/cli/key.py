@@ -1,6 +1,7 @@
-"""`callpoint key stage | rotate`: a new key of the installation, signed in by its governors.
+"""`callpoint key stage | rotate | witness`: keys of the installation.
 
-In the home folder, on the machine of the server. `stage` may run beside it, `rotate` may not.
+In the home folder, on the machine of the server. `stage` may run beside it, `rotate` may not. What
+replaces a key is signed in by the governors; a witness's key has nothing to do with our own log.
 """
 
 import json
@@ -128,6 +129,35 @@ def _after(use: str, place: Path) -> list[str]:
         f"give {place / 'installation.json'} to everybody who verifies: it names both log keys",
         "their `callpoint` asks for it once: --installation FILE",
     ]
+
+
+@key.command("witness")
+@click.option("--name", default="", help="The witness's name.  [default: callpoint/ID/witness]")
+@home_option
+@_output
+@click.pass_context
+@reported
+def witness(ctx: click.Context, name: str, home: Path | None, output: str) -> None:
+    """Make the key with which this installation witnesses other logs; shows it when it is there.
+
+    On one node only: its memory, `witness.json`, is made with it and is never copied. Start the
+    server again, and name the logs in `[witnessing.logs]`.
+    """
+    from callpoint.bootstrap.witnessing import make_witness_key
+    from callpoint.config.settings import home_directory
+
+    machine: Machine = ctx.find_root().obj or ThisMachine()
+    place = home_directory(str(home) if home else None, machine.environment)
+    public = make_witness_key(place, name)
+    _tell(
+        output,
+        {"witness_key": public},
+        [
+            public,
+            "give this to whoever runs the logs that it shall cosign, with the address",
+            "that they reach it under: https://YOUR.SERVER/witness",
+        ],
+    )
 
 
 def _tell(output: str, facts: dict[str, object], lines: list[str]) -> None:

@@ -1,6 +1,6 @@
-"""`callpoint log checkpoint | export | recover`.
+"""`callpoint log status | checkpoint | proof | export | witness | recover`.
 
-What an outsider keeps, what an outsider verifies, and going on after a loss.
+What the operator must know, what an outsider keeps and verifies, and going on after a loss.
 """
 
 import base64
@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from callpoint.cli.exit_codes import reported
+from callpoint.audit.proof_file import ProofFile
+from callpoint.audit.verify import verify_proof
+from callpoint.cli.exit_codes import ExitCode, reported
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.key import home_option
+from callpoint.cli.log_text import asked_lines, read_size, status_lines
 from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.signature_file import read_signatures
+from callpoint.cli.trust import known_installation
 from callpoint.cli.verify import CHECKPOINT_FILE
 from callpoint.domain.errors import ConflictError, RequestError, TamperError
 
@@ -29,7 +33,72 @@ _LINES_FILE = "entries.jsonl"
 
 @click.group("log")
 def log() -> None:
-    """The event log: its newest checkpoint, all of it, or going on after a part was lost."""
+    """The event log: how it stands, its checkpoint, proofs, all of it, and its recovery."""
+
+
+@verb("status", log)
+def status(run: Invocation) -> None:
+    """Size, witnesses, what waits for a number, and what to do about what is missing."""
+    found = run.client.log_status()
+    run.show(found, status_lines(found))
+
+
+@verb("proof", log)
+@click.argument("index", type=click.IntRange(min=0), required=False)
+@click.option("--entry-hash", metavar="HEX", help="Instead of INDEX: the entry's leaf hash.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="[default: INDEX.tlog-proof]"
+)
+@click.option(
+    "--installation", type=click.Path(path_type=Path, dir_okay=False), help="The file to trust."
+)
+def proof(
+    run: Invocation,
+    index: int | None,
+    entry_hash: str | None,
+    out: Path | None,
+    installation: Path | None,
+) -> None:
+    """Write a C2SP tlog-proof: that entry INDEX is in the log, checkable offline."""
+    if (index is None) == (entry_hash is None):
+        raise RequestError("name the entry: INDEX or --entry-hash HEX, one of them")
+    known, first = known_installation(run.client, run.state, installation)
+    run.note(*((first,) if first else ()))
+    query = {"leaf": entry_hash} if entry_hash is not None else {"index": str(index)}
+    found = run.client.log_proof(query)
+    file = ProofFile(found.index, found.proof, found.checkpoint.encode(), found.leaf_hash)
+    content = file.format()
+    report = verify_proof(
+        content, known.log_key, known.origin or None, former=known.former_log_keys
+    )
+    if not report.ok or (entry_hash is not None and found.leaf_hash.hex() != entry_hash):
+        raise TamperError(
+            f"the server's proof does not hold: {'; '.join(f.message for f in report.findings)}",
+            way_out="keep the answer, and ask the governors; `callpoint log checkpoint` shows more",
+        )
+    place = out or Path(f"{found.index}.tlog-proof")
+    _write(place, content)
+    size = read_size(found.checkpoint)
+    facts = {"file": str(place), "index": found.index, "leaf_hash": found.leaf_hash.hex()}
+    run.show(
+        {**facts, "size": size},
+        [
+            f"entry {found.index} is in the log of {size} entries: {place}",
+            f"to check it: callpoint verify proof {place} --installation FILE",
+        ],
+    )
+
+
+@verb("witness", log)
+def witness(run: Invocation) -> int:
+    """Ask every witness of the log now, and show what each answered.
+
+    The server asks by itself, every few seconds. Exit status 6: one did not cosign.
+    """
+    asked = run.client.ask_witnesses()
+    run.show(asked, asked_lines(asked))
+    signed = [answer for answer in asked.answers.values() if answer == "cosigned"]
+    return ExitCode.OK if len(signed) == len(asked.answers) else ExitCode.UNAVAILABLE
 
 
 @verb("checkpoint", log)

@@ -1,4 +1,4 @@
-"""`callpoint verify bundle | log`: offline, with nothing but files and the log's public key."""
+"""`callpoint verify bundle | proof | log`: offline, with nothing but files and public keys."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -8,10 +8,17 @@ import click
 import msgspec
 
 from callpoint.audit.note import MalformedNoteError
-from callpoint.audit.verify import Report, verify_document, verify_log
+from callpoint.audit.proof_file import MAX_PROOF_SIZE
+from callpoint.audit.verify import Report, verify_document, verify_log, verify_proof
 from callpoint.audit.verify.export import read_export
+from callpoint.audit.verify.readable import checkpoint_of
 from callpoint.audit.verify.report import Findings
 from callpoint.audit.verify.story.document import MAX_DOCUMENT_SIZE
+from callpoint.audit.verify.witnessed import (
+    WitnessPolicy,
+    require_witnesses,
+    witness_policy,
+)
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.trust import Known, read_installation
@@ -40,16 +47,20 @@ def verify() -> None:
 @click.option("--installation", type=_FILE, help="Or the installation's file, which holds it.")
 @click.option("--former-key", "former", multiple=True, metavar="VKEY", help="One before it.")
 @click.option("--origin", help="The log's name.  [default: its key's name]")
+@click.option("--witness", "witnesses", multiple=True, metavar="VKEY", help="A witness's key.")
+@click.option("--need", type=int, metavar="N", help="So many of them signed.  [default: all]")
 @click.option("--expect-closed", is_flag=True, help="Fail while the activation is still open.")
 @click.option("--data-only", is_flag=True, help="Do not compare a page with its machine part.")
 def bundle_(
     run: Invocation,
+    *,
     bundle: Path,
     log_key: str | None,
     installation: Path | None,
     former: tuple[str, ...],
     origin: str | None,
-    *,
+    witnesses: tuple[str, ...],
+    need: int | None,
     expect_closed: bool,
     data_only: bool,
 ) -> int:
@@ -59,8 +70,49 @@ def bundle_(
     """
     trusted = _trusted(log_key, installation, former, origin)
     content = _read(bundle, MAX_DOCUMENT_SIZE + 1)
+    policy = _policy(witnesses, need)
     report = _checked(content, trusted, expect_closed=expect_closed, data_only=data_only)
-    return _say(run, report, "bundle")
+    return _say(run, require_witnesses(report, checkpoint_of(content), policy), "bundle")
+
+
+@verb("proof", verify, offline=True)
+@click.argument("proof", type=_FILE)
+@click.option("--entry", type=_FILE, help="The entry itself, alone in a file.")
+@click.option("--log-key", metavar="VKEY", help="The log's verifier key.")
+@click.option("--installation", type=_FILE, help="Or the installation's file, which holds it.")
+@click.option("--former-key", "former", multiple=True, metavar="VKEY", help="One before it.")
+@click.option("--origin", help="The log's name.  [default: its key's name]")
+@click.option("--witness", "witnesses", multiple=True, metavar="VKEY", help="A witness's key.")
+@click.option("--need", type=int, metavar="N", help="So many of them signed.  [default: all]")
+def proof_(
+    run: Invocation,
+    *,
+    proof: Path,
+    entry: Path | None,
+    log_key: str | None,
+    installation: Path | None,
+    former: tuple[str, ...],
+    origin: str | None,
+    witnesses: tuple[str, ...],
+    need: int | None,
+) -> int:
+    """Check a tlog-proof, as `callpoint log proof` writes it: that one entry is in the log."""
+    trusted = _trusted(log_key, installation, former, origin)
+    policy = _policy(witnesses, need)
+    content = _read(proof, MAX_PROOF_SIZE + 1)
+    leaf = None if entry is None else _read(entry, _MAX_SMALL_FILE).removesuffix(b"\n")
+    try:
+        report = verify_proof(
+            content,
+            trusted.log_key,
+            trusted.origin or None,
+            entry=leaf,
+            former=trusted.former_log_keys,
+            policy=policy,
+        )
+    except MalformedNoteError as error:
+        raise _no_key(error) from error
+    return _say(run, report, "proof")
 
 
 @verb("log", verify, offline=True)
@@ -69,6 +121,8 @@ def bundle_(
 @click.option("--installation", type=_FILE, help="Or the installation's file, which holds it.")
 @click.option("--former-key", "former", multiple=True, metavar="VKEY", help="One before it.")
 @click.option("--origin", help="The log's name.  [default: its key's name]")
+@click.option("--witness", "witnesses", multiple=True, metavar="VKEY", help="A witness's key.")
+@click.option("--need", type=int, metavar="N", help="So many of them signed.  [default: all]")
 @click.option(
     "--checkpoint", type=_FILE, help="Newest checkpoint.  [default: DIRECTORY/checkpoint]"
 )
@@ -81,11 +135,14 @@ def log(
     installation: Path | None,
     former: tuple[str, ...],
     origin: str | None,
+    witnesses: tuple[str, ...],
+    need: int | None,
     checkpoint: Path | None,
     earlier: Path | None,
 ) -> int:
     """Check a whole exported log: a folder of `callpoint log export`, or one .jsonl file."""
     trusted = _trusted(log_key, installation, former, origin)
+    policy = _policy(witnesses, need)
     newest = _read(checkpoint or directory / CHECKPOINT_FILE, _MAX_SMALL_FILE)
     before = None if earlier is None else _read(earlier, _MAX_SMALL_FILE)
     findings = Findings()
@@ -102,7 +159,8 @@ def log(
         raise _no_key(error) from error
     except OSError as error:
         raise ConfigError(f"it cannot be read: {error}", file=str(directory)) from error
-    return _say(run, replace(report, findings=findings.report(0).findings + report.findings), "log")
+    whole = replace(report, findings=findings.report(0).findings + report.findings)
+    return _say(run, require_witnesses(whole, newest, policy), "log")
 
 
 def _checked(content: bytes, trusted: Known, *, expect_closed: bool, data_only: bool) -> Report:
@@ -117,6 +175,18 @@ def _checked(content: bytes, trusted: Known, *, expect_closed: bool, data_only: 
         )
     except MalformedNoteError as error:
         raise _no_key(error) from error
+
+
+def _policy(witnesses: tuple[str, ...], need: int | None) -> WitnessPolicy:
+    """The reader's witnesses: given, as the log's key is."""
+    try:
+        return witness_policy(witnesses, need)
+    except MalformedNoteError as error:
+        raise RequestError(
+            f"the witnesses cannot be used: {error}",
+            way_out="--witness takes NAME+HEX+BASE64 of type 0x04, once each; --need at most as"
+            " many as are named",
+        ) from error
 
 
 def _no_key(error: MalformedNoteError) -> RequestError:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TextIO
 
 from callpoint.audit.note import MalformedNoteError
-from callpoint.audit.verify.export import read_export
-from callpoint.audit.verify.readable import verify_document
+from callpoint.audit.proof_file import MAX_PROOF_SIZE
+from callpoint.audit.verify.export import read_export, read_leaf
+from callpoint.audit.verify.proof import verify_proof
+from callpoint.audit.verify.readable import checkpoint_of, verify_document
 from callpoint.audit.verify.report import Findings, Report, printable
 from callpoint.audit.verify.story.document import MAX_DOCUMENT_SIZE
 from callpoint.audit.verify.whole_log import verify_log
+from callpoint.audit.verify.witnessed import require_witnesses, witness_policy
 
 _MAX_SMALL_FILE = 2_000_000
 
@@ -57,10 +60,19 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument(
         "--data-only", action="store_true", help="do not compare the page with its machine part"
     )
-    for command in (log, bundle):
+    proof = commands.add_parser("proof", help="that one entry is in the log: a tlog-proof")
+    proof.add_argument("proof", type=Path, help="proof: a .tlog-proof file")
+    proof.add_argument("--entry", type=Path, help="file with the entry's leaf")
+    for command in (log, bundle, proof):
         command.add_argument("--vkey", type=Path, required=True, help="file with the log's key")
         command.add_argument(
             "--former-vkey", type=Path, action="append", default=[], help="file with a former key"
+        )
+        command.add_argument(
+            "--witness", action="append", default=[], metavar="VKEY", help="a witness's key"
+        )
+        command.add_argument(
+            "--need", type=int, metavar="N", help="witnesses that must have cosigned (default: all)"
         )
         command.add_argument("--origin", help="the log's name (default: its key's name)")
         command.add_argument("--json", action="store_true", help="machine-readable output")
@@ -70,28 +82,42 @@ def _parser() -> argparse.ArgumentParser:
 def _verify(arguments: argparse.Namespace) -> Report:
     vkey = _read(arguments.vkey, _MAX_SMALL_FILE).decode().strip()
     former = [_read(path, _MAX_SMALL_FILE).decode().strip() for path in arguments.former_vkey]
+    policy = witness_policy(arguments.witness, arguments.need)
+    if arguments.what == "proof":
+        return verify_proof(
+            _read(arguments.proof, MAX_PROOF_SIZE + 1),
+            vkey,
+            arguments.origin,
+            entry=None if arguments.entry is None else read_leaf(arguments.entry),
+            former=former,
+            policy=policy,
+        )
     if arguments.what == "bundle":
-        return verify_document(
-            _read(arguments.bundle, MAX_DOCUMENT_SIZE + 1),
+        content = _read(arguments.bundle, MAX_DOCUMENT_SIZE + 1)
+        report = verify_document(
+            content,
             vkey,
             arguments.origin,
             expect_closed=arguments.expect_closed,
             former=former,
             data_only=arguments.data_only,
         )
+        return require_witnesses(report, checkpoint_of(content), policy)
     earlier = None
     if arguments.earlier is not None:
         earlier = _read(arguments.earlier, _MAX_SMALL_FILE)
     findings = Findings()
+    newest = _read(arguments.checkpoint, _MAX_SMALL_FILE)
     report = verify_log(
         read_export(arguments.entries, findings),
-        _read(arguments.checkpoint, _MAX_SMALL_FILE),
+        newest,
         vkey,
         earlier,
         arguments.origin,
         former=former,
     )
-    return replace(report, findings=findings.report(0).findings + report.findings)
+    whole = replace(report, findings=findings.report(0).findings + report.findings)
+    return require_witnesses(whole, newest, policy)
 
 
 def _read(path: Path, limit: int) -> bytes:

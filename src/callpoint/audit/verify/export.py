@@ -42,6 +42,16 @@ def read_export(path: Path, findings: Findings) -> Iterator[bytes]:
             place += 1
 
 
+def read_leaf(path: Path) -> bytes:
+    """One entry's leaf, alone in a file; an editor's newline at its end is no part of it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as stream:
+        return stream.read(_MAX_LINE).removesuffix(b"\n")
+
+
 def _lines(file: Path) -> Iterator[bytes]:
     """The lines of a file; what is longer than any entry comes in pieces, none of them readable."""
     with file.open("rb") as stream:
