@@ -3,6 +3,7 @@
 from collections.abc import Callable, ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 
@@ -18,6 +19,8 @@ from callpoint.adapters.targets.postgresql.settings import (
 from callpoint.adapters.targets.script.connector import ScriptConnector
 from callpoint.adapters.targets.script.settings import Between as ScriptBetween
 from callpoint.adapters.targets.script.settings import ScriptRole, ScriptSettings
+from callpoint.adapters.targets.ssh.connector import SshConnector
+from callpoint.adapters.targets.ssh.settings import SshRole, SshSettings
 from callpoint.bootstrap.retired import RetiredConnector
 from callpoint.domain.configuration import Configuration, Target, TargetRole
 from callpoint.domain.errors import CallpointError, ConfigError, UnavailableError
@@ -25,6 +28,7 @@ from callpoint.ports.clock import Clock, Random
 from callpoint.ports.targets import Connector
 
 _RETIRED = "it is no longer configured"
+_OTHERS = 0o077
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,42 @@ def _script_role(role: TargetRole, site: Site) -> ScriptRole:
     )
 
 
-REGISTRY: Mapping[str, Build] = {"postgresql": build_postgresql, "script": build_script}
+def ssh_settings(target: Target, site: Site) -> SshSettings:
+    """The settings of an SSH target, with its keys from the environment.
+
+    Raises:
+        UnavailableError: A variable is not set, or the file that it names cannot be read.
+        ConfigError: A key, or another value, cannot be used.
+    """
+    given = dict(target.settings)
+    ca_key, broker_key = str(given.pop("ca_key_env")), str(given.pop("broker_key_env"))
+    return SshSettings(
+        name=target.id,
+        installation=site.installation,
+        ca_key=_key(site, ca_key, target.id),
+        broker_key=_key(site, broker_key, target.id),
+        host_keys=_lines(given.pop("host_key")),
+        roles={role.id: _ssh_role(role) for role in target.roles},
+        **given,  # type: ignore[arg-type]  # the configuration's reader held each to its type
+    )
+
+
+def build_ssh(target: Target, site: Site) -> Connector:
+    """A connector; it opens no connection yet."""
+    return SshConnector(ssh_settings(target, site), site.clock, site.random)
+
+
+def _ssh_role(role: TargetRole) -> SshRole:
+    given = role.settings
+    permit = tuple(word for word in given.get("permit", "").split(",") if word)
+    return SshRole(account=given["account"], command=given.get("command", ""), permit=permit)
+
+
+REGISTRY: Mapping[str, Build] = {
+    "postgresql": build_postgresql,
+    "script": build_script,
+    "ssh": build_ssh,
+}
 
 
 class Connectors(Mapping[str, Connector]):
@@ -198,6 +237,33 @@ def _secret(site: Site, variable: str, target: str) -> str:
             way_out=f"set it to the DSN of the broker on {target} and start again",
         )
     return value
+
+
+def _key(site: Site, variable: str, target: str) -> str:
+    """A private key that the variable holds, or whose file it names."""
+    value = site.environment.get(variable, "")
+    if not value:
+        raise UnavailableError(
+            f"the environment variable {variable} is not set",
+            way_out=f"set it to the file of the private key for {target} and start again",
+        )
+    if value.lstrip().startswith("-----BEGIN"):
+        return value
+    path = Path(value)
+    try:
+        if path.stat().st_mode & _OTHERS:
+            raise ConfigError(
+                f"others may read the private key that {variable} names",
+                key=f"targets.{target}",
+                way_out="chmod 600, and replace the key if it was seen",
+            )
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        # Without the path: the variable may hold a key that was pasted wrongly (I14).
+        raise UnavailableError(
+            f"{variable} names no private key that can be read",
+            way_out="write the file's absolute path into it",
+        ) from error
 
 
 def _lines(value: object) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from callpoint.adapters.targets.postgresql.owner_script import render, render_database
-from callpoint.bootstrap.connectors import Site, postgresql_settings
+from callpoint.adapters.targets.ssh import owner_script as ssh_owner_script
+from callpoint.bootstrap.connectors import Site, postgresql_settings, ssh_settings
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.process import Outside
 from callpoint.domain.configuration import Configuration, Target
@@ -23,7 +24,14 @@ def _postgresql_part(target: Target, site: Site) -> str:
     return render_database(postgresql_settings(target, site))
 
 
-SCRIPTS: Mapping[str, Callable[[Target, Site], str]] = {"postgresql": _postgresql_script}
+def _ssh_script(target: Target, site: Site) -> str:
+    return ssh_owner_script.render(ssh_settings(target, site))
+
+
+SCRIPTS: Mapping[str, Callable[[Target, Site], str]] = {
+    "postgresql": _postgresql_script,
+    "ssh": _ssh_script,
+}
 PARTS: Mapping[str, Callable[[Target, Site], str]] = {"postgresql": _postgresql_part}
 
 
@@ -40,7 +48,7 @@ def owner_script(
     Raises:
         NotFoundError: No such target is configured.
         RequestError: Its connector needs no script.
-        UnavailableError: The variable with the broker's DSN is not set; its password is not used.
+        UnavailableError: A variable with the broker's DSN or keys is not set; no secret is printed.
     """
     found = configuration.target(target)
     write = (PARTS if database_part else SCRIPTS).get(found.connector)

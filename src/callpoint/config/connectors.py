@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from callpoint.config import checked_out
+from callpoint.config import checked_out, ssh
 from callpoint.config.document import Problems
 from callpoint.config.kinds import (
     BAD,
@@ -197,4 +197,10 @@ _SCRIPT = ConnectorShape(
     check=checked_out.check_script,
 )
 
-CONNECTORS: dict[str, ConnectorShape] = {"postgresql": _POSTGRESQL, "script": _SCRIPT}
+_SSH = ConnectorShape(settings=ssh.SETTINGS, role=ssh.ROLE, check=ssh.check)
+
+CONNECTORS: dict[str, ConnectorShape] = {
+    "postgresql": _POSTGRESQL,
+    "script": _SCRIPT,
+    "ssh": _SSH,
+}

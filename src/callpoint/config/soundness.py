@@ -29,6 +29,7 @@ from callpoint.config.kinds import SECRET
 from callpoint.config.positions import Lines
 from callpoint.config.reader import read_configuration
 from callpoint.config.shape import Key, Shape
+from callpoint.config.ssh import PERMIT
 from callpoint.domain.configuration import Configuration, Target, TargetRole
 from callpoint.domain.eligibility import Opening
 from callpoint.domain.errors import ConfigError, ConfigErrors
@@ -158,6 +159,8 @@ def _setting(key: Key | None, value: object) -> object:
         return {"env": value}
     if key.name == "endpoints" and isinstance(value, tuple):
         return dict(_endpoint(str(line)) for line in value)
+    if key.name == PERMIT:
+        return str(value).split(",")
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -237,6 +237,8 @@ def _log(settings: SshSettings, status: Answer) -> Check:
 def _other_ways(settings: SshSettings, accounts: Iterable[dict[str, Any]], status: Answer) -> Check:
     """What lets in to these accounts without Callpoint: told, and wrong where it is a password."""
     told, wrong = [], []
+    if settings.broker in settings.accounts:
+        wrong.append(f"{settings.broker} is the broker's own account: its key ends what it opens")
     for row in accounts:
         name = row["name"]
         if name not in settings.accounts:
