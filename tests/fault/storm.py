@@ -8,6 +8,7 @@ import asyncio
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 
@@ -112,11 +113,11 @@ async def make_storm(store: Store, clock, *, activations: int) -> Storm:
     targets[DEAD].silence = asyncio.Event()
     for start in range(0, activations, 50):
         numbers = range(start, min(start + 50, activations))
-        await store.transact(lambda tx, numbers=numbers: storm_rows(tx, storm, template, numbers))
+        await store.transact(partial(storm_rows, storm, template, numbers))
     return storm
 
 
-def storm_rows(tx: Transaction, storm: Storm, template: Activation, numbers: range) -> None:
+def storm_rows(storm: Storm, template: Activation, numbers: range, tx: Transaction) -> None:
     """As issue leaves them, but for the one thing that time changed: all of them are over."""
     for n in numbers:
         key = f"s{n:011d}"

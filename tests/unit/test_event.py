@@ -31,6 +31,7 @@ def test_names_are_unique_and_stable():
         "bundle:published",
         "bundle:refused",
         "credential:revealed",
+        "epoch:began",
         "finding:raised",
         "incident:confirmed",
         "incident:declared",

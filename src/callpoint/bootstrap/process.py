@@ -5,7 +5,8 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TextIO
 
@@ -27,17 +28,28 @@ from callpoint.adapters.stores.postgresql.store import PostgresStore
 from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
 from callpoint.adapters.stores.sql.store import SqlStore
 from callpoint.adapters.stores.sqlite.store import SqliteStore
+from callpoint.adapters.witnesses.http import HttpWitnesses
 from callpoint.api.surface import Surface
 from callpoint.bootstrap.connectors import REGISTRY, Build, Connectors, Site
 from callpoint.bootstrap.former import former_targets
+from callpoint.bootstrap.held import HeldStore
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.home_check import check_home
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.key_change import finish_rotations
+from callpoint.bootstrap.witnessing import witness_desk
 from callpoint.config.settings import Settings, StoreKind
 from callpoint.config.soundness import check_bundle
-from callpoint.domain.errors import CallpointError, StoreUnavailableError, UnavailableError
+from callpoint.domain.epoch import Began
+from callpoint.domain.errors import (
+    CallpointError,
+    HeldError,
+    StoreUnavailableError,
+    UnavailableError,
+)
 from callpoint.domain.governance import Bundle, Installation
+from callpoint.lifecycle.ask_witnesses import ask_witnesses
+from callpoint.lifecycle.epoch import epoch_of
 from callpoint.lifecycle.node import Node, Picture, Tombstones
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.rules import RuleBook
@@ -49,6 +61,7 @@ from callpoint.ports.identity import NonceBook
 from callpoint.ports.keys import LogSigner
 from callpoint.ports.notifiers import Notifier
 from callpoint.ports.stores import Store
+from callpoint.ports.witnesses import Witnesses
 from callpoint.workers.crew import Crew, Rhythm
 
 STORE_EVERY = timedelta(seconds=2)
@@ -87,7 +100,13 @@ class Outside:
 
 @dataclass(frozen=True)
 class Process:
-    """Everything that runs, not yet running. ``open_process`` makes and closes it."""
+    """Everything that runs, not yet running. ``open_process`` makes and closes it.
+
+    Attributes:
+        late: In the store's place until it answers.
+        held: Why nothing at all is done here (I8); None where it is.
+        since: Nonces that were spent before are not all known.
+    """
 
     settings: Settings
     services: Services
@@ -96,20 +115,29 @@ class Process:
     webhook: WebhookNotifier | None
     logger: structlog.typing.FilteringBoundLogger
     outside: Outside
+    witnesses: Witnesses
     late: LateStore | None = None
+    held: HeldError | None = None
+    since: datetime | None = None
 
     def surface(self, origins: tuple[str, ...]) -> Surface:
         """The API's surroundings; ``origins`` are the addresses that clients sign for."""
         services = self.services
 
-        def authenticator(nonces: NonceBook) -> SignatureAuthenticator:
+        def authenticator(
+            nonces: NonceBook, since: datetime | None = None
+        ) -> SignatureAuthenticator:
             return SignatureAuthenticator(
-                lambda: services.rules.last_proven, nonces, services.clock, origins=origins
+                lambda: services.rules.last_proven,
+                nonces,
+                services.clock,
+                origins=origins,
+                since=since,
             )
 
         return Surface(
             services=services,
-            authenticator=authenticator(self.nonces),
+            authenticator=authenticator(self.nonces, self.since),
             without_store=authenticator(MemoryNonceBook(services.clock)),
             origins=origins,
             authenticate_source=authenticate_source,
@@ -120,6 +148,8 @@ class Process:
             version=program_version(),
             beside=lambda: check_home(self.settings.home),
             kept=CheckpointFile(self.settings.checkpoint_file).read,
+            witness=witness_desk(self.settings.home, services),
+            ask_witnesses=partial(ask_witnesses, services, self.witnesses, all_of_them=True),
         )
 
     def crew(self) -> Crew:
@@ -130,6 +160,7 @@ class Process:
             self.logger,
             forget_nonces=self.nonces.sweep,
             follow=self.follow,
+            ask_witnesses=partial(ask_witnesses, self.services, self.witnesses),
             rhythm=Rhythm(
                 sweep=settings.sweep_for,
                 reconcile=settings.reconcile_for,
@@ -174,11 +205,10 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
     async with contextlib.AsyncExitStack() as stack:
         notifier, webhook = await _notifier(stack, settings, outside, logger)
         pinned = home.pinned()
-        store, late = await _store_or_late(settings, installation, outside, pinned)
+        store, late, held = await _store_or_none(settings, installation, outside, pinned)
         stack.push_async_callback(store.close)
-        site = Site(installation.id, outside.environment, outside.clock, outside.random)
-        connectors = Connectors(site, logger, outside.registry)
-        if pinned is not None:
+        connectors = _connectors(installation, outside, logger, held)
+        if pinned is not None and held is None:
             # What takes away works from here on, whatever the database says.
             connectors.follow(pinned.configuration)
 
@@ -215,21 +245,45 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
             webhook=webhook,
             logger=logger,
             late=late,
+            held=held,
+            since=await _nonces_since(store, outside, is_there=late is None and held is None),
             outside=outside,
+            witnesses=HttpWitnesses(await stack.enter_async_context(httpx.AsyncClient())),
         )
 
 
-async def _store_or_late(
+async def _store_or_none(
     settings: Settings, installation: Installation, outside: Outside, pinned: Bundle | None
-) -> tuple[Store, LateStore | None]:
-    """The store, or, while nobody answers there, one in its place with which a kill works (I13)."""
+) -> tuple[Store, LateStore | None, HeldError | None]:
+    """The store; or one in its place, with which nothing works, or only a kill (I8, I13)."""
     try:
-        return await open_store(settings, installation, outside), None
+        return await open_store(settings, installation, outside), None, None
+    except HeldError as error:
+        return HeldStore(error), None, error
     except StoreUnavailableError as error:
         if pinned is None or not error.is_silent:
             raise
         late = LateStore(error.message)
-        return late, late
+        return late, late, None
+
+
+def _connectors(
+    installation: Installation,
+    outside: Outside,
+    logger: structlog.typing.FilteringBoundLogger,
+    held: HeldError | None,
+) -> Connectors:
+    """None yet. A copy of an installation does not even know how to reach a target."""
+    site = Site(installation.id, outside.environment, outside.clock, outside.random)
+    return Connectors(site, logger, {} if held else outside.registry)
+
+
+async def _nonces_since(store: Store, outside: Outside, *, is_there: bool) -> datetime | None:
+    """Since when every spent nonce is known; None: always. Without a store nobody can say."""
+    if not is_there:
+        return outside.clock.now()
+    epoch = await store.read(epoch_of)
+    return epoch.began_at if epoch is not None and epoch.why is Began.RECOVERED else None
 
 
 def open_node(settings: Settings, installation: Installation, outside: Outside) -> Node:
@@ -249,6 +303,7 @@ async def open_store(
     *,
     signer: LogSigner | None = None,
     alone: bool = False,
+    allow_moved: bool = False,
 ) -> SqlStore:
     """The store that the settings name.
 
@@ -258,10 +313,12 @@ async def open_store(
         outside: For the DSN and the clock.
         signer: Instead of the log key of the home folder.
         alone: No other process with the log key may be at work on it (SQLite never allows one).
+        allow_moved: Open it although it is not where it was, to adopt it.
 
     Raises:
         UnavailableError: Its DSN's variable is not set.
         StoreUnavailableError: It cannot be opened.
+        HeldError: It is not where it was.
     """
     signer = signer or FileLogSigner(Home(settings.home).keys)
     # A recovery adds to the origin; the store begins with the installation's own.
@@ -276,6 +333,7 @@ async def open_store(
                 origin=origin,
                 installation=installation.id,
                 former_log_keys=installation.former_log_keys,
+                allow_moved=allow_moved,
             )
         case StoreKind.POSTGRESQL:
             dsn = outside.secret(settings.store_dsn_env, "the DSN of Callpoint's own database")
@@ -288,6 +346,7 @@ async def open_store(
                 origin=origin,
                 installation=installation.id,
                 former_log_keys=installation.former_log_keys,
+                allow_moved=allow_moved,
             )
 
 

@@ -16,9 +16,11 @@ from callpoint.bootstrap.home import Home, write
 from callpoint.bootstrap.key_change import finish_rotations
 from callpoint.bootstrap.process import Outside, build_decider, open_store
 from callpoint.config.settings import load_settings
-from callpoint.domain.errors import ConflictError
+from callpoint.domain.epoch import Began
+from callpoint.domain.errors import ConflictError, LogUnavailableError
 from callpoint.domain.event import LogRecovered, SignatureRecord
 from callpoint.domain.governance import Bundle, Installation
+from callpoint.lifecycle import epoch
 from callpoint.lifecycle.proof import newest_checkpoint
 from callpoint.lifecycle.reinstate import reinstate
 from callpoint.lifecycle.rules import RuleBook
@@ -81,9 +83,12 @@ async def recover_log(
 
 async def _recover(store: SqlStore, reason: str, actor: str) -> LogRecovered | None:
     try:
+        await store.check_log()
+    except LogUnavailableError:
+        # First, while it is still halted: a death in between gives nothing away.
+        await epoch.begin(store, Began.RECOVERED, actor=actor, reason=reason)
         return await store.recover(reason, actor=actor)
-    except ConflictError:
-        return None  # whole: perhaps a run before this one died after it
+    return None  # whole: perhaps a run before this one died after it
 
 
 async def _configuration(

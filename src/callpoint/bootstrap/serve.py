@@ -87,14 +87,22 @@ async def _run(
     async with asyncio.TaskGroup() as group:
         posting = group.create_task(process.webhook.run()) if process.webhook else None
         async with asyncio.TaskGroup() as inner:
-            inner.create_task(process.crew().run(stop))
-            inner.create_task(process.find_store(stop))
+            if process.held is None:
+                inner.create_task(_work(process, stop))
             inner.create_task(server.answer(listener, stop, say))
             await stop.wait()
             server.should_exit = True
         if posting is not None:
             posting.cancel()
     process.logger.info("stopped")
+
+
+async def _work(process: Process, stop: asyncio.Event) -> None:
+    """The crew; of a process that began without its store, first what it can do without."""
+    crew = process.crew()
+    if process.late is not None:
+        await crew.run_without_store(process.find_store(stop))
+    await crew.run(stop)
 
 
 class _Server(uvicorn.Server):
@@ -122,6 +130,10 @@ class _Server(uvicorn.Server):
     async def prepare(self) -> None:
         """Load the rules, and see whether the log works; neither stops the server, only giving."""
         services = self._process.services
+        if self._process.held is not None:
+            self._process.logger.error("held", detail=str(self._process.held))
+            self.trouble = (str(self._process.held),)
+            return
         if self._process.late is not None:
             self._process.logger.error("store_silent")
             self.trouble = (_NO_STORE,)

@@ -71,6 +71,7 @@ _SECTIONS: dict[str, dict[str, _Verb]] = {
         "serve": _Verb("serve", "Run everything in one process."),
         "key": _Verb("key", "Replace a key of the installation."),
         "clock": _Verb("clock", "Which time counts, after the clock had jumped ahead."),
+        "installation": _Verb("installation", "Where the installation lives, after a move."),
         "target": _Verb("target", "Prepare and test what can be opened."),
         "demo": _Verb("demo", "Play a whole emergency on a throwaway database."),
     },

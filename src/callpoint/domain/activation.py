@@ -44,6 +44,7 @@ class EndReason(StrEnum):
     KILLED = "killed"
     POLICY_VIOLATION = "policy_violation"
     ISSUE_FAILED = "issue_failed"
+    RECOVERED = "recovered"
 
 
 TRANSITIONS: dict[ActivationState, frozenset[ActivationState]] = {

@@ -34,6 +34,7 @@ from callpoint.domain.event_installation import (
     BundlePublished,
     BundleRefused,
     ClockAccepted,
+    EpochBegan,
     InstallationCreated,
     KeyRotated,
     LogRecovered,
@@ -78,6 +79,7 @@ __all__ = [
     "BundleRefused",
     "ClockAccepted",
     "CredentialRevealed",
+    "EpochBegan",
     "Event",
     "FindingRaised",
     "IncidentConfirmed",
@@ -119,6 +121,7 @@ AnyEvent = (
     | BundleRefused
     | KeyRotated
     | LogRecovered
+    | EpochBegan
     | ClockAccepted
     | IncidentDeclared
     | IncidentReported

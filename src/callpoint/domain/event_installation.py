@@ -65,6 +65,20 @@ class LogRecovered(Event, frozen=True, kw_only=True, tag="log:recovered"):
     reason: str
 
 
+class EpochBegan(Event, frozen=True, kw_only=True, tag="epoch:began"):
+    """From here on targets are compared anew before anything is given (I8).
+
+    ``why`` is ``recovered`` or ``moved``; ``ended`` counts the activations that a recovery ended,
+    ``place`` says where a moved database is.
+    """
+
+    number: int
+    why: str
+    reason: str
+    ended: int = 0
+    place: str = ""
+
+
 class ClockAccepted(Event, frozen=True, kw_only=True, tag="clock:accepted"):
     """A store's clock had jumped ahead and was set right: an operator says which time counts (I4).
 

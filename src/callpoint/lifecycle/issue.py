@@ -33,7 +33,7 @@ from callpoint.lifecycle.fit import must_fit
 from callpoint.lifecycle.gate import enforce_on
 from callpoint.lifecycle.mint import Planned, mint_all
 from callpoint.lifecycle.node import must_be_able_to_take_away
-from callpoint.lifecycle.proof import must_agree, proven
+from callpoint.lifecycle.proof import must_agree
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.residual import connector, must_be_accepted
 from callpoint.lifecycle.rules import Rules, must_be_in_force
@@ -96,8 +96,10 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
 def _prove(view: View, services: Services, activation: str) -> _Case:
     """Step 1: the rows say what the log says."""
     row = view.get(Activation, activation)
+    if row.state is not ActivationState.APPROVED:
+        return _Case(activation=row, incident=None)  # a row that says no needs no proof
     stream, other = activation_stream(activation), incident_stream(row.request.incident)
-    events = proven(view, services.installation, [stream, other])
+    events = services.log.proven(view, services.installation, [stream, other])
     must_agree(row, events[stream])
     incident = view.find(Incident, row.request.incident)
     if incident is not None:

@@ -18,6 +18,7 @@ from callpoint.domain.lease_kind import LeaseKind
 from callpoint.domain.review import Finding
 from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.epoch import note_compared
 from callpoint.lifecycle.removal import remove
 from callpoint.lifecycle.revoke import revoke_all
 from callpoint.lifecycle.services import Services
@@ -62,7 +63,7 @@ async def _guarded(services: Services, name: str, port: Connector) -> Reconciled
         return Reconciled(unreachable=(name,))
     except TargetError:
         return Reconciled(unreachable=(name,))
-    services.compared.add(name)
+    await note_compared(services, name)
     return seen
 
 

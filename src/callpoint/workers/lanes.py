@@ -38,7 +38,10 @@ class Lanes:
             if target not in self._tasks:
                 task = self._group.create_task(self._loop(target).run_once(), name=target)
                 self._tasks[target] = task
-                task.add_done_callback(lambda _, target=target: self._tasks.pop(target))
+                task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[bool]) -> None:
+        self._tasks.pop(task.get_name())
 
     async def run(self, stop: asyncio.Event, grace: timedelta) -> None:
         """Until ``stop``; what is under way may finish within ``grace``.

@@ -76,6 +76,8 @@ class SignatureAuthenticator:
             ``@target-uri`` must begin with one of them. The request's own scheme and host are
             never looked at: they come from whoever sent it, so they could be those for which the
             signature was made, and a proxy may change both.
+        since: Nonces that were spent before are not all known, so nothing that was signed before
+            counts.
 
     Raises:
         ConfigError: An origin is no such address, or there are none, or too many.
@@ -88,6 +90,7 @@ class SignatureAuthenticator:
         clock: Clock,
         *,
         origins: Collection[str],
+        since: datetime | None = None,
     ) -> None:
         if not 1 <= len(origins) <= _MAX_ORIGINS:
             raise ConfigError(
@@ -97,6 +100,7 @@ class SignatureAuthenticator:
         self._configuration = configuration
         self._nonces = nonces
         self._clock = clock
+        self._since = since
         self._prefixes = tuple(_prefix(origin) for origin in origins)
 
     async def authenticate(self, request: SignedRequest) -> Caller:
@@ -119,7 +123,7 @@ class SignatureAuthenticator:
         claims = parse_signature_input(fields["signature-input"])
         if not SIGNATURE.fullmatch(fields["signature"]):
             raise malformed("Signature", f"one Ed25519 signature labelled {LABEL}")
-        check_time(claims, now)
+        check_time(claims, now, self._since)
         if not hmac.compare_digest(fields["content-digest"], content_digest(request.body)):
             raise AuthenticationError(
                 "Content-Digest is not the SHA-256 of the body that arrived",

@@ -113,8 +113,14 @@ def _checked_nonce(nonce: str) -> str:
     return nonce
 
 
-def check_time(claims: Claims, now: datetime) -> None:
-    """Signed within the last minute. Raises AuthenticationError."""
+def check_time(claims: Claims, now: datetime, since: datetime | None = None) -> None:
+    """Signed within the last minute, and not before ``since``. Raises AuthenticationError."""
+    if since is not None and claims.created < int(since.timestamp()):
+        raise AuthenticationError(
+            "the request was signed before the database was recovered or answered; whether it was"
+            " accepted then is not known any more",
+            way_out="send it again: it is signed anew",
+        )
     age = now.timestamp() - claims.created
     if age > MAX_AGE.total_seconds():
         raise AuthenticationError(

@@ -8,6 +8,7 @@ from typing import Self
 
 from callpoint.adapters.stores.postgresql.connection import PostgresConnection, no_offset
 from callpoint.adapters.stores.postgresql.migrations import LEDGER_OF_MIGRATIONS, MIGRATIONS
+from callpoint.adapters.stores.postgresql.place import place_of
 from callpoint.adapters.stores.postgresql.sequencer import (
     Numberings,
     RemoteLog,
@@ -16,6 +17,7 @@ from callpoint.adapters.stores.postgresql.sequencer import (
 )
 from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
 from callpoint.adapters.stores.sql.ledger import Ledger
+from callpoint.adapters.stores.sql.place import must_be_here
 from callpoint.adapters.stores.sql.readers import Readers
 from callpoint.adapters.stores.sql.schema import claim, migrate
 from callpoint.adapters.stores.sql.store import SqlStore
@@ -37,8 +39,9 @@ class PostgresStore(SqlStore):
         readers: Readers,
         ledger: Ledger | RemoteLog,
         helper: Sequencer | Numberings,
+        place: str,
     ) -> None:
-        super().__init__(writer, readers, ledger)
+        super().__init__(writer, readers, ledger, place)
         self._helper = helper
         helper.listener.start()
 
@@ -52,6 +55,7 @@ class PostgresStore(SqlStore):
         origin: str,
         installation: str,
         former_log_keys: Sequence[str] = (),
+        allow_moved: bool = False,
         schema: str = "callpoint",
         number_within: timedelta = _NUMBER_WITHIN,
         clock_offset: Callable[[], timedelta] = no_offset,
@@ -68,6 +72,8 @@ class PostgresStore(SqlStore):
             origin: ``callpoint/<installation>``; recoveries add to it by themselves.
             installation: The installation's id.
             former_log_keys: Verifier keys that signed this log before the signer's.
+            allow_moved: Open it although it is not where it was; nothing but adopting it may
+                follow.
             schema: Where the tables are; made if missing.
             number_within: Without a signer: how long a caller waits for its events' numbers.
             clock_offset: Added to the server's clock; only tests move it.
@@ -75,18 +81,21 @@ class PostgresStore(SqlStore):
         Raises:
             StoreUnavailableError: No server answers, it is another installation's database, or
                 its schema is newer than this program.
+            HeldError: It is not where it was.
         """
 
         def connect() -> PostgresConnection:
             return PostgresConnection(dsn, schema=schema, offset=clock_offset)
 
-        await asyncio.to_thread(_prepare, connect, schema, origin, installation)
+        place = await asyncio.to_thread(
+            _prepare, connect, schema, origin, installation, allow_moved=allow_moved
+        )
         readers = Readers(connect, _READERS, "postgres-reader")
         if signer is None:
             numberings = Numberings(connect, number_within.total_seconds())
             remote = RemoteLog()
             writer = Writer(connect, remote, "postgres-writer", numberings.await_number)
-            return await cls(writer, readers, remote, numberings).begin()
+            return await cls(writer, readers, remote, numberings, place).begin()
         ledger = Ledger(
             origin=origin,
             installation=installation,
@@ -96,7 +105,7 @@ class PostgresStore(SqlStore):
         )
         writer = Writer(connect, ledger, "postgres-writer")
         sequencer = Sequencer(connect, writer.submit, ledger.try_signer)
-        return await cls(writer, readers, ledger, sequencer).begin()
+        return await cls(writer, readers, ledger, sequencer, place).begin()
 
     @staticmethod
     async def must_be_idle(dsn: str, *, schema: str = "callpoint") -> None:
@@ -135,8 +144,14 @@ class PostgresStore(SqlStore):
 
 
 def _prepare(
-    connect: Callable[[], PostgresConnection], schema: str, origin: str, installation: str
-) -> None:
+    connect: Callable[[], PostgresConnection],
+    schema: str,
+    origin: str,
+    installation: str,
+    *,
+    allow_moved: bool,
+) -> str:
+    """Make it ready; returns where it is."""
     connection = connect()
     try:
         connection.run("BEGIN")
@@ -148,7 +163,11 @@ def _prepare(
             connection.run(LEDGER_OF_MIGRATIONS)
         migrate(connection, MIGRATIONS)
         claim(connection, origin, installation)
+        place = place_of(connection, schema)
+        if not allow_moved:
+            must_be_here(connection, place)
         connection.commit()
+        return place
     finally:
         connection.rollback()
         connection.close()

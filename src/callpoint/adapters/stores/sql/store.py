@@ -7,6 +7,7 @@ from typing import Self, TypeVar
 from callpoint.adapters.stores.sql.batch import Job
 from callpoint.adapters.stores.sql.connection import Connection
 from callpoint.adapters.stores.sql.ledger import Ledger, LogAccess
+from callpoint.adapters.stores.sql.place import settle
 from callpoint.adapters.stores.sql.readers import Readers
 from callpoint.adapters.stores.sql.recovery import recover
 from callpoint.adapters.stores.sql.writer import Errand, Writer
@@ -20,9 +21,16 @@ T = TypeVar("T")
 
 
 class SqlStore:
-    """State and event log of one installation. Made by the ``open`` of a database's own class."""
+    """State and event log of one installation. Made by the ``open`` of a database's own class.
 
-    def __init__(self, writer: Writer, readers: Readers, ledger: LogAccess) -> None:
+    Attributes:
+        place: Where its database is (``sql/place.py``).
+    """
+
+    def __init__(
+        self, writer: Writer, readers: Readers, ledger: LogAccess, place: str = ""
+    ) -> None:
+        self.place = place
         self._ledger = ledger
         self._writer = writer
         self._readers = readers
@@ -119,6 +127,15 @@ class SqlStore:
         event = await self.transact(record)
         await asyncio.wrap_future(self._writer.submit(Errand(step_back)))
         return event
+
+    async def settle(self) -> None:
+        """Where the database is now, it is at home: a server starts on it there from now on."""
+
+        def work(connection: Connection) -> None:
+            settle(connection, self.place)
+            connection.commit()
+
+        await asyncio.wrap_future(self._writer.submit(Errand(work)))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writer.stop)

@@ -7,6 +7,7 @@ from typing import Self
 
 from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
 from callpoint.adapters.stores.sql.ledger import Ledger
+from callpoint.adapters.stores.sql.place import machine, must_be_here
 from callpoint.adapters.stores.sql.readers import Readers
 from callpoint.adapters.stores.sql.schema import claim, migrate
 from callpoint.adapters.stores.sql.store import SqlStore
@@ -24,8 +25,10 @@ _READERS = 4
 class SqliteStore(SqlStore):
     """Implements ``ports.stores.Store`` on a file. Use ``open``."""
 
-    def __init__(self, writer: Writer, readers: Readers, ledger: Ledger, lock: ProcessLock) -> None:
-        super().__init__(writer, readers, ledger)
+    def __init__(
+        self, writer: Writer, readers: Readers, ledger: Ledger, lock: ProcessLock, place: str
+    ) -> None:
+        super().__init__(writer, readers, ledger, place)
         self._lock = lock
 
     @classmethod
@@ -39,6 +42,7 @@ class SqliteStore(SqlStore):
         origin: str,
         installation: str,
         former_log_keys: Sequence[str] = (),
+        allow_moved: bool = False,
     ) -> Self:
         """Open, or create, the store of an installation.
 
@@ -52,14 +56,20 @@ class SqliteStore(SqlStore):
             origin: ``callpoint/<installation>``; recoveries add to it by themselves.
             installation: The installation's id.
             former_log_keys: Verifier keys that signed this log before the signer's.
+            allow_moved: Open it although it is not where it was; nothing but adopting it may
+                follow.
 
         Raises:
             StoreUnavailableError: It cannot be opened, another process has it open, it is another
                 installation's, or its schema is newer than this program.
+            HeldError: It is not where it was.
         """
+        place = await asyncio.to_thread(_place_of, path)
         lock = await asyncio.to_thread(ProcessLock, path)
         try:
-            await asyncio.to_thread(_prepare, path, clock, origin, installation)
+            await asyncio.to_thread(
+                _prepare, path, clock, origin, installation, "" if allow_moved else place
+            )
         except BaseException:
             lock.release()
             raise
@@ -76,14 +86,14 @@ class SqliteStore(SqlStore):
         readers = Readers(
             lambda: SqliteConnection(path, clock, is_writer=False), _READERS, "sqlite-reader"
         )
-        return await cls(writer, readers, ledger, lock).begin()
+        return await cls(writer, readers, ledger, lock, place).begin()
 
     async def close(self) -> None:
         await super().close()
         self._lock.release()
 
 
-def _prepare(path: Path, clock: Clock, origin: str, installation: str) -> None:
+def _prepare(path: Path, clock: Clock, origin: str, installation: str, place: str) -> None:
     _create(path)
     connection = SqliteConnection(path, clock, is_writer=True)
     try:
@@ -91,10 +101,16 @@ def _prepare(path: Path, clock: Clock, origin: str, installation: str) -> None:
         connection.run(LEDGER_OF_MIGRATIONS)
         migrate(connection, MIGRATIONS)
         claim(connection, origin, installation)
+        if place:
+            must_be_here(connection, place)
         connection.commit()
     finally:
         connection.rollback()
         connection.close()
+
+
+def _place_of(path: Path) -> str:
+    return f"sqlite {machine()}:{path.resolve()}"
 
 
 def _create(path: Path) -> None:
