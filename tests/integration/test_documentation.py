@@ -225,11 +225,13 @@ def machine(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Machine]
                 town.remove_roles()
 
 
-@pytest.mark.parametrize("name", ["running", "keys", "recovery", "doctor"])
+@pytest.mark.parametrize("name", ["running", "keys", "recovery", "doctor", "store-down"])
 def test_operations_can_be_followed(machine: Machine, name: str):
     """The shell blocks of a page, typed in order, do what the page says."""
     if name == "recovery":
         _lose_an_hour(machine)
+    elif name == "store-down":
+        _lose_the_server(machine)
     else:
         (machine.town.root / "backup").mkdir()
     page = (ROOT / "docs" / "operations" / f"{name}.md").read_text(encoding="utf-8")
@@ -237,6 +239,16 @@ def test_operations_can_be_followed(machine: Machine, name: str):
     assert len(lines) >= 5
     for line in lines:
         machine.type(line)
+    if name == "store-down":
+        assert machine.town.accounts() == []
+
+
+def _lose_the_server(machine: Machine) -> None:
+    """Somebody has access, and there is neither server nor store."""
+    machine.town.incident()
+    machine.town.active()
+    machine.type("systemctl stop callpoint")
+    assert len(machine.town.accounts()) == 1
 
 
 def _lose_an_hour(machine: Machine) -> None:
