@@ -6,6 +6,7 @@ The application runs in an event loop of its own thread, as it would in a proces
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -44,6 +45,10 @@ class RunningApp(httpx.BaseTransport):
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run something in the application's loop and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+
+    def begin(self, work: Coroutine[Any, Any, _T]) -> "Future[_T]":
+        """Run something in the application's loop and go on."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         return self.do(self._answer(request))
