@@ -13,8 +13,9 @@ from callpoint.domain.errors import (
     StoreUnavailableError,
     UnavailableError,
 )
-from callpoint.lifecycle import issue, kill, reconcile, sweep, use
+from callpoint.lifecycle import give_back, issue, kill, reconcile, sweep, use
 from callpoint.lifecycle.merge import tend
+from callpoint.lifecycle.overdue import revoke_overdue
 from tests.fakes.invariants import check_always, check_settled, told
 from tests.fakes.mortal import ProcessDiedError
 from tests.fakes.signed_order import alive, held_by, pull, tombstone, with_home
@@ -248,6 +249,37 @@ async def test_the_picture_follows_the_store_and_survives_a_torn_file(tmp_path):
     assert not any(secret and secret in file.read_text() for secret in secrets)
     file.write_text(file.read_text()[:-40])
     assert len(with_home(other, tmp_path / "b").services.node.picture.leases()) == 1
+
+
+async def test_what_is_over_dies_at_its_target_while_the_store_is_down(tmp_path):
+    """By time or by a revocation that had begun; the store's own proof follows, with the reason."""
+    stage, world, ids = await held_by(tmp_path)
+    orders, billing = stage.targets["orders-db"], stage.targets["billing-db"]
+    billing.down = True
+    await give_back.give_back(world.services, world.caller("fixer"), ids["fixer"])
+    await world.services.node.picture.follow(stage.store)
+    assert await revoke_overdue(world.services) == (), "the store can be told, so it is"
+    stage.store.dead = True
+    assert await revoke_overdue(world.services) == (), "its target is silent"
+    billing.down = False
+    (gone,) = await revoke_overdue(world.services)
+    assert gone[6:18] == ids["fixer"]
+    assert await revoke_overdue(world.services) == (), "what is gone is left alone"
+    stage.clock.advance(timedelta(minutes=30, seconds=11))
+    assert {handle[6:18] for handle in await revoke_overdue(world.services)} == {
+        *(ids["alice"], ids["bob"])
+    }
+    assert alive(stage) == set()
+    assert not orders.live_sessions()
+    stage.store.dead = False
+    await sweep.sweep(world.services)
+    check_settled(stage.state, stage.targets)
+    reasons = {who: (await world.get(key)).end_reason for who, key in ids.items()}
+    assert reasons == {
+        "alice": EndReason.EXPIRED,
+        "bob": EndReason.EXPIRED,
+        "fixer": EndReason.RETURNED,
+    }
 
 
 async def test_a_death_anywhere_in_kill_and_merge_leaves_an_order_that_comes_into_force(

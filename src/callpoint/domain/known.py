@@ -13,6 +13,7 @@ class KnownLease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         persons: Who asked, or who answers for the workload or agent that did.
         incident: What it was opened for; empty for planned work.
         opens: Everything that its activation opens, ``TARGET:ROLE``.
+        is_ending: Its revocation has begun.
     """
 
     plan: UndoPlan
@@ -21,3 +22,4 @@ class KnownLease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     persons: tuple[str, ...] = ()
     incident: str = ""
     opens: tuple[str, ...] = ()
+    is_ending: bool = False

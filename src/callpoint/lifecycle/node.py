@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from callpoint.domain.activation import Activation
 from callpoint.domain.errors import CallpointError, StoreUnavailableError, UnavailableError
 from callpoint.domain.known import KnownLease
@@ -36,12 +38,21 @@ class Picture:
         self._version = 0  # moves with every change; what is on the disk is of ``_written``
         self._written = 0
         self._failed: StoreUnavailableError | None = None
+        self._gone: frozenset[str] = frozenset()
         self.is_cut = False
 
     def leases(self) -> tuple[KnownLease, ...]:
         """What is known now, oldest end first."""
         found = (known for _, known in self._known.values())
         return tuple(sorted(found, key=lambda k: (k.plan.not_after, k.plan.handle)))
+
+    def is_gone(self, known: KnownLease) -> bool:
+        """It was proven gone at its target while the store could not be told."""
+        return known.plan.handle in self._gone
+
+    def note_gone(self, handles: Iterable[str]) -> None:
+        """They are, as far as this process has seen; the store's own proof is yet to come."""
+        self._gone |= frozenset(handles)
 
     def must_be_kept(self) -> None:
         """Nothing is given that a kill without the store would not find again after a restart.
@@ -77,6 +88,7 @@ class Picture:
         if {h: k for h, (_, k) in self._known.items()} != fresh:
             self._version += 1
         self._known = {h: (0, lease) for h, lease in fresh.items()} | later
+        self._gone &= self._known.keys()
         file = self._file
         if file is None or (self._written == self._version and self._failed is None):
             return
@@ -100,7 +112,9 @@ class Picture:
     def _known_of(self, view: View, lease: Lease) -> KnownLease:
         before = self._known.get(lease.id)
         if before is not None and before[1].plan == lease.plan:
-            return before[1]  # what it says never changes; the activation is not read again
+            # Nothing else of it changes, so the activation is not read again.
+            is_ending = lease.state is LeaseState.ENDING
+            return msgspec.structs.replace(before[1], is_ending=is_ending)
         return known_of(lease, row_of(view, lease))
 
 
@@ -114,6 +128,7 @@ def known_of(lease: Lease, activation: Activation | None) -> KnownLease:
         persons=request.persons if request else (),
         incident=request.incident if request else "",
         opens=request.opens if request else (f"{lease.plan.target}:{lease.plan.role}",),
+        is_ending=lease.state is LeaseState.ENDING,
     )
 
 

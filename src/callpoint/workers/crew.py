@@ -12,6 +12,7 @@ from callpoint.lifecycle.ask_witnesses import Asked
 from callpoint.lifecycle.drain import due_targets
 from callpoint.lifecycle.epoch import is_past_sure
 from callpoint.lifecycle.merge import tend
+from callpoint.lifecycle.overdue import revoke_overdue
 from callpoint.lifecycle.reconcile import Reconciled, reconcile
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.sweep import pass_time
@@ -76,6 +77,7 @@ class Crew:
         self._reconcile = Loop("reconcile", self._reconciled, self._rhythm.reconcile, around)
         self._waiting: tuple[str, ...] = ()
         self._tombstones = Loop("tombstones", self._tended, TOMBSTONES_EVERY, around)
+        self._overdue = Loop("overdue", self._revoked, TOMBSTONES_EVERY, around)
         self._picture = Loop("picture", self._pictured, PICTURE_EVERY, around)
         self._spool = Loop("spool", services.store.merge_spool, SPOOL_EVERY, around)
         self._nonces = Loop("nonces", forget_nonces, self._rhythm.nonces, around)
@@ -95,7 +97,7 @@ class Crew:
         self._began = self._services.clock.monotonic()
         loops = (
             *(self._sweep, self._reconcile, self._spool, self._nonces, self._follow),
-            *(self._tombstones, self._picture, self._witnesses),
+            *(self._tombstones, self._overdue, self._picture, self._witnesses),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._lanes.run(stop, self._rhythm.grace), name="lanes")
@@ -125,11 +127,11 @@ class Crew:
             say("witness_answered", witness=name, answer=watch.answer, detail=watch.detail)
 
     async def run_without_store(self, found: Awaitable[None]) -> None:
-        """Until ``found`` returns: kills go on at the targets; all else needs the store."""
+        """Until ``found`` returns: kills and expiry go on at the targets; all else needs it."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            loops = (self._tombstones,)
-            group.create_task(run_all(loops, stop, self._rhythm.grace), name="tombstones")
+            loops = (self._tombstones, self._overdue)
+            group.create_task(run_all(loops, stop, self._rhythm.grace), name="without store")
             try:
                 await found
             finally:
@@ -145,6 +147,10 @@ class Crew:
             self._logger.warning("tombstone_merged", tombstone=key)
         for key in done.refused:
             self._logger.error("tombstone_refused", tombstone=key)
+
+    async def _revoked(self) -> None:
+        for handle in await revoke_overdue(self._services):
+            self._logger.warning("revoked_without_store", lease=handle)
 
     async def _pictured(self) -> None:
         await self._services.node.picture.follow(self._services.store)
