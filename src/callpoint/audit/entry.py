@@ -223,6 +223,8 @@ def _match(pattern: re.Pattern[str], text: str, what: str) -> None:
 
 
 def _check_value(value: object, depth: int) -> None:
+    if type(value) is str:  # most of it is text, which is checked when it is encoded
+        return
     match value:
         case None | bool() | str():
             return
@@ -233,11 +235,15 @@ def _check_value(value: object, depth: int) -> None:
             raise EntryError(f"values are nested at most {MAX_DEPTH} deep")
         case dict():
             for key, item in value.items():
-                if not isinstance(key, str) or not key.isascii():
-                    raise EntryError("keys are ASCII text")
+                _check_key(key)
                 _check_value(item, depth - 1)
         case list() | tuple():
             for item in value:
                 _check_value(item, depth - 1)
         case _:
             raise EntryError(f"an entry cannot hold a {type(value).__name__}")
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not key.isascii():
+        raise EntryError("keys are ASCII text")

@@ -9,6 +9,7 @@ for a signer.
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -31,6 +32,8 @@ KEY_SIZE = 32
 SIGNATURE_SIZE = 64
 """Length of an Ed25519 signature, in bytes."""
 
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ED25519 = b"\x01"
 _ID_SIZE = 4
 _DASH = "\N{EM DASH} "
@@ -292,9 +295,9 @@ def _checked_text(text: str) -> str:
 
 
 def _check_characters(text: str) -> None:
-    if any(character < " " and character != "\n" for character in text):
+    if _CONTROL.search(text):
         raise MalformedNoteError("a note has no control characters but newlines")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         raise MalformedNoteError("a note is valid Unicode")
 
 

@@ -36,6 +36,8 @@ def plain(value: object) -> Plain:
 
 
 def _plain(value: object) -> Plain:
+    if type(value) is str:  # most of it is text
+        return value
     match value:
         case None | bool() | str():
             return value

@@ -15,8 +15,13 @@ def printable(text: str, limit: int = MAX_SHOWN) -> str:
     """
     # Cut before escaping too, so that the work is bounded by the limit and not by the text.
     head = text[: limit + 1]
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in head)
+    shown = head if head.isprintable() else "".join(map(_escaped, head))
     return shown if len(shown) <= limit else shown[: limit - len(_CUT)] + _CUT
+
+
+def _escaped(character: str) -> str:
+    is_visible = character.isprintable()
+    return character if is_visible else character.encode("unicode_escape").decode()
 
 
 def bounded(text: str, size: int) -> str:

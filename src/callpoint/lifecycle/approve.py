@@ -15,7 +15,7 @@ from callpoint.domain.ids import activation_stream
 from callpoint.domain.incident import Incident
 from callpoint.lifecycle.announce import announce, excluded, standing
 from callpoint.lifecycle.gate import enforce_on
-from callpoint.lifecycle.proof import checkpoint_line, must_be_ours, newest_checkpoint
+from callpoint.lifecycle.proof import checkpoint_line
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
@@ -55,7 +55,7 @@ async def statement(
     def read(view: View) -> Statement:
         found = view.get(Activation, activation)
         _must_be_eligible(found, view.find(Incident, found.request.incident), configuration, person)
-        seen = checkpoint_line(newest_checkpoint(view, services.installation))
+        seen = checkpoint_line(services.log.checkpoint(view, services.installation))
         return statement_for(found, caller.principal, verdict, seen)
 
     async with on_record(services, caller, _ACTION[verdict], activation):
@@ -154,7 +154,7 @@ def _must_hold(
     """The signed statement is this caller's, about this very request, seen in this very log."""
     signed = parse_statement(vote.statement)
     must_match(signed, statement_for(found, caller.principal, verdict, signed.checkpoint))
-    must_be_ours(view, services.installation, signed.checkpoint)
+    services.log.must_be_ours(view, services.installation, signed.checkpoint)
     if not services.verifier.is_valid(
         caller.principal.key, signed_message(vote.statement), vote.signature
     ):

@@ -7,7 +7,7 @@ added or reordered, whoever can write to the database.
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import msgspec
@@ -23,7 +23,7 @@ from callpoint.domain.errors import DeniedError, LogUnavailableError, TamperErro
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.governance import Installation
 from callpoint.domain.untrusted import printable
-from callpoint.ports.stores import View
+from callpoint.ports.stores import Entry, View
 
 _SLICE = 4096
 _SIZE = re.compile(r"[1-9][0-9]{0,15}")
@@ -74,10 +74,7 @@ def must_be_ours(view: View, installation: Installation, line: str) -> None:
     size = int(words[0]) if _SIZE.fullmatch(words[0]) else -1
     newest = newest_checkpoint(view, installation)
     if len(words) == _LINE_WORDS and 0 < size <= newest.size:
-        try:
-            root = Frontier(size=size, hashes=view.peaks(size)).root()
-        except ProofError as error:
-            raise TamperError(f"the log's tree does not add up: {error}") from error
+        root = tree_before(view, size).root()
         if line == checkpoint_line(Checkpoint(newest.origin, size, root)):
             return
     raise DeniedError(
@@ -103,7 +100,7 @@ def proven(
             raise LogUnavailableError(f"{stream} has entries that wait for the log")
     start = min(firsts, default=checkpoint.size)
     found = _replay(view, checkpoint, start, wanted)
-    return {stream: _parse(stream, found[stream], installation) for stream in wanted}
+    return {stream: tuple(found[stream].events(installation)) for stream in wanted}
 
 
 def must_agree(row: Activation, events: tuple[Proven, ...]) -> None:
@@ -122,23 +119,25 @@ def must_agree(row: Activation, events: tuple[Proven, ...]) -> None:
         )
 
 
-def _replay(
-    view: View, checkpoint: Checkpoint, start: int, wanted: set[str]
-) -> dict[str, list[tuple[int, bytes]]]:
-    """Grow the tree from ``start`` and keep the wanted leaves; the root must be the signed one."""
-    needles = {b'"stream":' + msgspec.json.encode(stream): stream for stream in wanted}
-    found: dict[str, list[tuple[int, bytes]]] = {stream: [] for stream in wanted}
+def grown(
+    view: View, tree: Frontier, checkpoint: Checkpoint, each: Callable[[Entry], None]
+) -> Frontier:
+    """Grow ``tree`` to the checkpoint's size, telling ``each`` entry; the root must be the signed.
+
+    Then ``tree`` itself was a true one too, wherever it came from.
+
+    Raises:
+        TamperError: It is another root, or an entry is missing.
+    """
+    start = tree.size
     try:
-        tree = Frontier(size=start, hashes=view.peaks(start))
         while tree.size < checkpoint.size:
             part = view.log_slice(tree.size, min(_SLICE, checkpoint.size - tree.size))
             if [e.index for e in part] != list(range(tree.size, tree.size + len(part))) or not part:
                 raise TamperError(f"the log has a hole after entry {tree.size - 1}")
             tree = tree.extend(leaf_hash(entry.leaf) for entry in part)
             for entry in part:
-                for needle, stream in needles.items():
-                    if needle in entry.leaf:
-                        found[stream].append((entry.index, entry.leaf))
+                each(entry)
     except ProofError as error:
         raise TamperError(f"the log's tree does not add up: {error}") from error
     if tree.root() != checkpoint.root:
@@ -146,28 +145,68 @@ def _replay(
             f"entries {start} to {checkpoint.size - 1} do not give the signed root hash",
             way_out="run `callpoint verify log` and keep the database as it is",
         )
-    return found
+    return tree
 
 
-def _parse(
-    stream: str, leaves: list[tuple[int, bytes]], installation: Installation
-) -> tuple[Proven, ...]:
-    """Typed events of one stream, with dense numbers and an unbroken chain."""
-    result: list[Proven] = []
-    previous: str | None = None
-    for index, leaf in leaves:
+def tree_before(view: View, size: int) -> Frontier:
+    """The tree of the first ``size`` entries as stored: to be believed once it is ``grown``.
+
+    Raises:
+        TamperError: What is stored is no tree.
+    """
+    try:
+        return Frontier(size=size, hashes=view.peaks(size))
+    except ProofError as error:
+        raise TamperError(f"the log's tree does not add up: {error}") from error
+
+
+class Chain:
+    """The entries of one stream that are believed, parsed when somebody asks for them."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._unread: list[Entry] = []
+        self._events: list[Proven] = []
+        self._previous: str | None = None
+
+    def add(self, entry: Entry) -> None:
+        """The next one."""
+        self._unread.append(entry)
+
+    def events(self, installation: Installation) -> list[Proven]:
+        """Typed, with dense numbers and an unbroken chain from the first on; else TamperError."""
+        while self._unread:
+            self._read(self._unread[0], installation)
+            del self._unread[0]
+        return self._events
+
+    def _read(self, item: Entry, installation: Installation) -> None:
+        index, leaf = item.index, item.leaf
         try:
             entry = parse_entry(leaf)
-            if entry.stream != stream:
-                continue  # the needle stood inside another entry's data
+            if entry.stream != self._stream:
+                return  # the needle stood inside another entry's data
             event = ev.parse(entry.type, entry.data)
             at = parse_time(entry.at)
         except (EntryError, ValueError) as error:
-            raise TamperError(f"entry {index} of {stream} does not parse: {error}") from error
+            raise TamperError(f"entry {index} of {self._stream} does not parse: {error}") from error
         if entry.installation != installation.id:
             raise TamperError(f"entry {index} belongs to installation {entry.installation}")
-        if (entry.seq, entry.prev) != (len(result), previous):
-            raise TamperError(f"entry {index} breaks the chain of {stream}")
-        previous = entry_hash(leaf)
-        result.append(Proven(event=event, at=at, index=index))
-    return tuple(result)
+        if (entry.seq, entry.prev) != (len(self._events), self._previous):
+            raise TamperError(f"entry {index} breaks the chain of {self._stream}")
+        self._previous = entry_hash(leaf)
+        self._events.append(Proven(event=event, at=at, index=index))
+
+
+def _replay(view: View, checkpoint: Checkpoint, start: int, wanted: set[str]) -> dict[str, Chain]:
+    """Grow the tree from ``start`` and keep the wanted leaves."""
+    needles = {b'"stream":' + msgspec.json.encode(stream): stream for stream in wanted}
+    found = {stream: Chain(stream) for stream in wanted}
+
+    def keep(entry: Entry) -> None:
+        for needle, stream in needles.items():
+            if needle in entry.leaf:
+                found[stream].add(entry)
+
+    grown(view, tree_before(view, start), checkpoint, keep)
+    return found

@@ -13,6 +13,7 @@ from callpoint.lifecycle.node import Node
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.removal import STEP_LIMIT
 from callpoint.lifecycle.rules import RuleBook
+from callpoint.lifecycle.verified_log import VerifiedLog
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.keys import Sealer, Vault, Verifier
 from callpoint.ports.notifiers import Notifier
@@ -63,6 +64,7 @@ class Services:
 
     Attributes:
         lanes: See ``lane``.
+        log: What this process has verified of the log.
         compared: Targets that this process has compared with the leases since it began (I8).
     """
 
@@ -79,6 +81,7 @@ class Services:
     targets: Mapping[str, Connector]
     limits: Limits = field(default_factory=Limits)
     lanes: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    log: VerifiedLog = field(default_factory=VerifiedLog)
     node: Node = field(default_factory=Node)
     compared: set[str] = field(default_factory=set)
 

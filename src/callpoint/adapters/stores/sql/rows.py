@@ -33,6 +33,10 @@ def due_text(due_at: datetime | None) -> str | None:
 
 def row_of(record: Record) -> tuple[str | int | bytes | None, ...]:
     """The values of `COLUMNS`."""
+    return (*_columns_of(record), _encoder.encode(record))
+
+
+def _columns_of(record: Record) -> tuple[str | int | None, ...]:
     index = record.index()
     return (
         record.key(),
@@ -42,7 +46,6 @@ def row_of(record: Record) -> tuple[str | int | bytes | None, ...]:
         index.subject,
         due_text(index.due_at),
         index.priority,
-        _encoder.encode(record),
     )
 
 
@@ -55,7 +58,7 @@ def parse_row(kind: type[R], row: tuple[object, ...]) -> R:
     body = row[-1]
     try:
         record = msgspec.json.decode(body if isinstance(body, bytes) else b"", type=kind)
-        columns = row_of(record)[:-1]
+        columns = _columns_of(record)
     except (msgspec.MsgspecError, ValueError) as error:
         # ValueError: each member parses, but together they are no state that a record can be in.
         raise _changed(kind, row, "does not parse") from error

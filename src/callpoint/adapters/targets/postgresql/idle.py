@@ -16,6 +16,9 @@ import msgspec
 LINGER = 1.0
 """Seconds that a connection waits."""
 
+_FRESH = 0.05
+"""Seconds within which the end of a connection has been noticed already, if it came."""
+
 _ANSWER_LIMIT = 1.0
 _CLOSE_LIMIT = 1.0
 
@@ -25,6 +28,7 @@ class _Idle(msgspec.Struct, frozen=True, eq=False):
 
     database: str
     connection: Any
+    since: float
     ends: TimerHandle
 
 
@@ -45,20 +49,21 @@ class IdleConnections:
         Without this look, the first question after a server's restart would be lost on the way, and
         nobody could say whether it took effect.
         """
-        await self._watch_over()
+        loop = await self._watch_over()
         while matching := [held for held in self._held if held.database == database]:
             found = matching[-1]
             self._let_go(found)
-            if await _answers(found.connection):
+            is_fresh = loop.time() - found.since < _FRESH and not found.connection.is_closed()
+            if is_fresh or await _answers(found.connection):
                 return found.connection
             found.connection.terminate()
         return None
 
     async def keep(self, database: str, connection: Any) -> None:  # noqa: ANN401 - likewise
         """Let it wait; the caller has seen that it is in order."""
-        await self._watch_over()
-        ends = asyncio.get_running_loop().call_later(LINGER, self._end, connection)
-        self._held.append(_Idle(database, connection, ends))
+        loop = await self._watch_over()
+        ends = loop.call_later(LINGER, self._end, connection)
+        self._held.append(_Idle(database, connection, loop.time(), ends))
 
     async def drop_oldest(self) -> None:
         """Close the one that waits longest, to make room for another."""
@@ -75,7 +80,7 @@ class IdleConnections:
         # It is in no transaction, so the server takes this for a goodbye.
         connection.terminate()
 
-    async def _watch_over(self) -> None:
+    async def _watch_over(self) -> AbstractEventLoop:
         """See that no connection outlives its event loop.
 
         A loop that ends closes every generator that is suspended on it. Connectors have no end of
@@ -86,6 +91,7 @@ class IdleConnections:
             self._held, self._loop = [], loop
             self._guard = self._until_it_ends(loop)
             await anext(self._guard)
+        return loop
 
     async def _until_it_ends(self, loop: AbstractEventLoop) -> AsyncGenerator[None, None]:
         try:
