@@ -23,7 +23,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: $(STAMP) ## play one whole emergency on a throwaway PostgreSQL, then try six misuses
+demo: $(STAMP) ## play one whole emergency on a throwaway PostgreSQL, a repair over SSH, then six misuses
 	@$(BIN)/callpoint demo
 
 .PHONY: test

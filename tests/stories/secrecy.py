@@ -15,10 +15,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from callpoint.cli.ssh_agent import load_key
 from tests.stories.town import PASSWORD, PEOPLE, Town
 
 _KEY_FILES = {f"{who}.json" for who in (*PEOPLE, "fixer")}
 _ONE_TIME_KEY = re.compile(rb"AGE-SECRET-KEY-1[0-9A-Z]+")
+_SHORT = 20
+"""A shorter line of a key is its padding."""
 _TABLES = """
 SELECT table_schema, table_name FROM information_schema.tables
 WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
@@ -33,10 +36,20 @@ def secrets(town: Town) -> Iterator[tuple[str, bytes]]:
         yield f"{who}'s key", base64.b64decode(seed)
     for file in town.root.glob("*.credential"):
         for sealed in json.loads(file.read_text()):
-            yield f"the credential in {file.name}", sealed["credential"]["secret"].encode()
+            for part in _parts(sealed["credential"]["secret"]):
+                yield f"the credential in {file.name}", part
     for file in (town.root / "state").rglob("*"):
         for key in _ONE_TIME_KEY.findall(file.read_bytes()) if file.is_file() else ():
             yield f"the one-time key in {file}", key
+
+
+def _parts(secret: str) -> Iterator[bytes]:
+    """The secret; of a private key its seed, and those of its lines that hold some of that."""
+    if "PRIVATE KEY" not in secret:
+        yield secret.encode()
+        return
+    yield load_key(secret).private_bytes_raw()
+    yield from (line.encode() for line in secret.splitlines()[3:-1] if len(line) > _SHORT)
 
 
 def traces(town: Town, log: bytes, store: str = "") -> Iterator[tuple[str, bytes]]:

@@ -17,7 +17,7 @@ from callpoint.domain.errors import RequestError
 from callpoint.lifecycle.sealing import SealedCredential
 
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9_.:%-]*")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PORT = re.compile(r"[0-9]{1,5}")
 _CERTIFICATE = re.compile(r"[a-z0-9-]+-cert-v01@openssh\.com [A-Za-z0-9+/=]+")
 _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+")

@@ -1,6 +1,6 @@
-"""``callpoint demo``: one whole emergency on a throwaway PostgreSQL, then six misuses.
+"""``callpoint demo``: an emergency on a throwaway PostgreSQL, a repair over SSH, six misuses.
 
-Everything in it is real: the server process, the database, the commands, the refusals.
+Everything in it is real: the server process, the database, the sshd, the commands, the refusals.
 """
 
 from callpoint.cli.demo.command import demo

@@ -1,4 +1,4 @@
-"""An alert: what Alertmanager would post when the orders database is in trouble."""
+"""An alert: what Alertmanager would post when a part of the shop is in trouble."""
 
 from datetime import UTC, datetime
 
@@ -8,9 +8,9 @@ from callpoint.cli.demo import cast
 from callpoint.cli.demo.errors import expect
 
 
-def alert(server: str, name: str, fingerprint: str) -> str:
+def alert(server: str, name: str, fingerprint: str, service: str = "orders") -> str:
     """Fire it; returns the incident that it opened."""
-    labels = {"alertname": name, "service": "orders", "severity": "critical"}
+    labels = {"alertname": name, "service": service, "severity": "critical"}
     now = datetime.now(UTC).isoformat()  # noqa: TID251 -- an alert carries the time of its sender
     delivery = {
         "version": "4",

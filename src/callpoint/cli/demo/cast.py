@@ -6,7 +6,9 @@ PEOPLE = ("alice", "bob", "carol", "dave", "erin", "frank", "gina", "hugo")
 GOVERNORS = ("gina", "hugo")
 ON_CALL, COMMANDERS, SECURITY = ("alice", "bob"), ("bob", "carol", "dave"), ("erin", "frank")
 
-TARGET = "orders-db"
+TARGET, HOST = "orders-db", "worker-host"
+HOST_ELIGIBILITY, HOST_SERVICE = "worker-repair", "worker"
+CA_KEY_VARIABLE, BROKER_KEY_VARIABLE = "WORKER_CA_KEY", "WORKER_BROKER_KEY"
 ELIGIBILITY = "orders-repair"
 DSN_VARIABLE = "ORDERS_BROKER_DSN"
 WEBHOOK_TOKEN = "token-of-the-demo"  # noqa: S105 -- belongs to a server that lives half a minute
@@ -51,13 +53,46 @@ review = {{ by = ["group:security"], triage = "24h", close = "5d" }}
 kind = "alertmanager"
 token_sha256 = "{token_sha256}"
 severity = {{ critical = "sev1" }}
-targets = {{ orders = ["orders-db"] }}
+targets = {{ orders = ["orders-db"]{host_service} }}
+"""
+
+HOST_TARGET = """
+[targets.worker-host]
+connector = "ssh"
+host = "127.0.0.1"
+port = {port}
+host_key = ["{host_key}"]
+ca_key = {{ env = "WORKER_CA_KEY" }}
+broker_key = {{ env = "WORKER_BROKER_KEY" }}
+broker = "{account}"
+program = "{program}"
+environment = "production"
+roles.repair = {{ account = "{account}", command = "{tool}" }}
+"""
+"""The second target, on a machine that can play a host."""
+
+_HOST_ELIGIBILITY = """
+[eligibilities.worker-repair]
+lane = "break-glass"
+mode = "human"
+who = ["group:sre-oncall"]
+opens = ["worker-host:repair"]
+for = "30m"
+incident = { severity = ["sev1", "sev2"], must_name_target = true }
+approval = { quorum = 2, from = ["group:incident-commanders"], within = "10m" }
+budget = { incidents = 1, per = "90d" }
+review = { by = ["group:security"], triage = "24h", close = "5d" }
 """
 
 
-def configuration(public_keys: dict[str, str]) -> str:
-    """The governed file; ``public_keys`` are of everybody in ``PEOPLE``, base64."""
-    return _CONFIGURATION.format(
+def configuration(public_keys: dict[str, str], host: str = "") -> str:
+    """The governed file.
+
+    Args:
+        public_keys: Of everybody in ``PEOPLE``, base64.
+        host: ``HOST_TARGET`` with its places filled in; empty without a host.
+    """
+    text = _CONFIGURATION.format(
         governors="\n".join(f'{name} = "{public_keys[name]}"' for name in GOVERNORS),
         on_call=_listed(ON_CALL),
         commanders=_listed(COMMANDERS),
@@ -68,7 +103,9 @@ def configuration(public_keys: dict[str, str]) -> str:
             for name in PEOPLE
         ),
         token_sha256=hashlib.sha256(WEBHOOK_TOKEN.encode()).hexdigest(),
+        host_service=f', {HOST_SERVICE} = ["{HOST}"]' if host else "",
     )
+    return text + host + _HOST_ELIGIBILITY if host else text
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -94,7 +94,9 @@ def one_governor(made: Stage) -> None:
     wider = made.folder / "wider"
     shutil.copytree(made.configuration, wider)
     file = wider / "callpoint.toml"
-    file.write_text(file.read_text().replace("approval = { quorum = 2", "approval = { quorum = 1"))
+    file.write_text(
+        file.read_text().replace("approval = { quorum = 2", "approval = { quorum = 1", 1)
+    )
     made.shell.run("gina", "publish", "propose", "--config", wider.name, "--out", "wider.json")
     signature = made.shell.json("gina", "sign", "wider.json", "--key", "gina/key.json")
     (made.folder / "gina.sig").write_text(json.dumps(signature))

@@ -1,5 +1,6 @@
 """The whole play."""
 
+from callpoint.cli.demo.host_story import host_under_repair
 from callpoint.cli.demo.misuses import misuses
 from callpoint.cli.demo.narrator import Narrator
 from callpoint.cli.demo.stage import folder, stage
@@ -7,7 +8,7 @@ from callpoint.cli.demo.story import emergency
 
 
 def play(narrator: Narrator, *, keep: bool) -> None:
-    """Set the stage, play the emergency, try the misuses.
+    """Set the stage, play the emergency, repair the host, try the misuses.
 
     Raises:
         UnexpectedError: A promise was not kept.
@@ -17,6 +18,8 @@ def play(narrator: Narrator, *, keep: bool) -> None:
         if keep:
             narrator.line(f"Everything is kept in {path}")
         with stage(narrator, path) as made:
-            reviewed = emergency(made)
+            reviewed, incident = emergency(made)
+            if made.host is not None:
+                host_under_repair(made, made.host, incident)
             misuses(made, reviewed)
             narrator.act("The end")

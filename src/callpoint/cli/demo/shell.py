@@ -36,14 +36,18 @@ class Shell:
         """
         if show:
             self.narrator.typed(who, ["callpoint", *words])
-        done = self.start(who, *words)
-        out, _ = done.communicate(timeout=_LIMIT_SECONDS)
+        return self.finish(self.start(who, *words), *words, code=code, show=show)
+
+    def finish(
+        self, begun: "subprocess.Popen[str]", *words: str, code: int = 0, show: bool = True
+    ) -> str:
+        """Wait for what was started with these words; as ``run``."""
+        out, _ = begun.communicate(timeout=_LIMIT_SECONDS)
         if show:
             self.narrator.seen(out)
-        if done.returncode != code:
-            raise UnexpectedError(
-                f"`callpoint {' '.join(words)}` ended with {done.returncode}, not {code}:\n{out}"
-            )
+        if begun.returncode != code:
+            said = " ".join(["callpoint", *words])
+            raise UnexpectedError(f"`{said}` ended with {begun.returncode}, not {code}:\n{out}")
         return out
 
     def json(self, who: str, *words: str) -> Any:  # noqa: ANN401 -- whatever JSON the verb prints

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,19 +20,21 @@ import httpx
 import psycopg
 
 from callpoint.cli.demo import cast
-from callpoint.cli.demo.errors import UnexpectedError, expect
+from callpoint.cli.demo.errors import UnexpectedError
 from callpoint.cli.demo.narrator import Narrator
+from callpoint.cli.demo.repaired_host import RepairedHost, repaired_host
 from callpoint.cli.demo.shell import Shell
+from callpoint.cli.demo.timer import owners_timer
 from callpoint.cli.loopback import free_port
 from callpoint.cli.postgres_server import choose_server, find_servers
 from callpoint.cli.throwaway import ThrowawayPostgres
+from callpoint.domain.errors import UnavailableError
 
 INSTALLATION_FILE = "home/installation.json"
 """Below the demo's folder, where everybody's terminal is."""
 
 _READY_WITHIN_SECONDS = 30.0
 _REAP_EVERY_SECONDS = 1.0
-_RUNS_THAT_PROVE_A_TIMER = 3
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Stage:
         owner_url: The database as its owner, to look from the outside.
         server: The address of ``callpoint serve``.
         has_psql: Whether ``callpoint connect`` can run psql.
+        host: The second target; None on a machine that cannot play one.
     """
 
     narrator: Narrator
@@ -54,6 +56,7 @@ class Stage:
     owner_url: str
     server: str
     has_psql: bool
+    host: RepairedHost | None
 
     @property
     def configuration(self) -> Path:
@@ -74,6 +77,7 @@ def stage(narrator: Narrator, folder: Path) -> Iterator[Stage]:
     major, minor = chosen.version
     narrator.line(f"A throwaway PostgreSQL {major}.{minor} ({chosen.origin}) is the target.")
     with ThrowawayPostgres(chosen) as postgres, contextlib.ExitStack() as ends:
+        host = host_or_reason(narrator, folder / "host", ends)
         password = secrets.token_urlsafe(18)
         owner_url = _orders_database(postgres, password)
         address = f"127.0.0.1:{free_port()}"
@@ -84,13 +88,17 @@ def stage(narrator: Narrator, folder: Path) -> Iterator[Stage]:
             {
                 "CALLPOINT_SERVER": f"http://{address}",
                 cast.DSN_VARIABLE: postgres.url("orders", "orders_broker", password),
+                **(host.secrets() if host else {}),
                 "PATH": os.pathsep.join([os.environ.get("PATH", ""), str(chosen.bindir)]),
             },
         )
-        made = Stage(narrator, shell, folder, owner_url, f"http://{address}", bool(psql))
+        made = Stage(narrator, shell, folder, owner_url, f"http://{address}", bool(psql), host)
         _install(made)
         _prepare_target(made)
         ends.enter_context(_reaper(owner_url))
+        if host is not None:
+            _prepare_host(made, host)
+            ends.enter_context(host.reaping())
         ends.enter_context(_serving(made, address))
         yield made
 
@@ -103,6 +111,19 @@ def _orders_database(postgres: ThrowawayPostgres, password: str) -> str:
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute(cast.ORDERS.format(password=password).encode())
     return url
+
+
+def host_or_reason(
+    narrator: Narrator, folder: Path, ends: contextlib.ExitStack
+) -> RepairedHost | None:
+    """The second target, or a sentence why there is none here: the first does not need it."""
+    try:
+        host = ends.enter_context(repaired_host(folder))
+    except UnavailableError as error:
+        narrator.line(f"Left out is the host under repair: {error}")
+        return None
+    narrator.line(f"A throwaway sshd of {host.sshd.binaries} is the second target.")
+    return host
 
 
 def _bundled_psql(bindir: Path) -> str | None:
@@ -118,8 +139,9 @@ def _install(made: Stage) -> None:
         (made.folder / who).mkdir(mode=0o700)
         facts = made.shell.json(who, "keygen", who, "--out", str(made.shell.key_file(who)))
         keys[who] = facts["public_key"]
+    host = made.host.target() if made.host else ""
     made.configuration.mkdir()
-    (made.configuration / "callpoint.toml").write_text(cast.configuration(keys))
+    (made.configuration / "callpoint.toml").write_text(cast.configuration(keys, host))
     signs = [word for g in cast.GOVERNORS for word in ("--sign", str(made.shell.key_file(g)))]
     home = str(made.folder / "home")
     made.shell.run(
@@ -145,28 +167,25 @@ def _prepare_target(made: Stage) -> None:
     )
 
 
+def _prepare_host(made: Stage, host: RepairedHost) -> None:
+    """The owner of the host lets Callpoint admit certificates for one account and one program."""
+    host.prepare(json.loads(made.installation.read_text())["id"])
+    made.narrator.good(
+        f"the host's owner prepared sshd: it admits whom Callpoint names, to the account"
+        f" {host.account} and one program"
+    )
+
+
 @contextlib.contextmanager
 def _reaper(owner_url: str) -> Iterator[None]:
-    """The owner's timer: ends what is over, also when Callpoint is dead."""
-    stop = threading.Event()
-    ran = threading.Semaphore(0)
+    """The timer of the database's owner: ends what is over, also when Callpoint is dead."""
+    with psycopg.connect(owner_url, autocommit=True) as owner:
 
-    def tick() -> None:
-        with psycopg.connect(owner_url, autocommit=True) as owner:
-            while not stop.is_set():
-                owner.execute("SELECT callpoint.reap()")
-                ran.release()
-                stop.wait(_REAP_EVERY_SECONDS)
+        def reap() -> None:
+            owner.execute("SELECT callpoint.reap()")
 
-    timer = threading.Thread(target=tick, name="owner's reaper", daemon=True)
-    timer.start()
-    for _ in range(_RUNS_THAT_PROVE_A_TIMER):
-        expect(ran.acquire(timeout=_READY_WITHIN_SECONDS), "the owner's reaper runs")
-    try:
-        yield
-    finally:
-        stop.set()
-        timer.join()
+        with owners_timer("the database's reaper", _REAP_EVERY_SECONDS, reap):
+            yield
 
 
 @contextlib.contextmanager

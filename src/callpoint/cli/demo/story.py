@@ -13,8 +13,8 @@ from callpoint.cli.demo.stage import INSTALLATION_FILE, Stage
 _BECAUSE = "orders are stuck since the deploy; resetting their state cannot wait for morning"
 
 
-def emergency(made: Stage) -> str:
-    """Play it; returns the activation, reviewed and closed."""
+def emergency(made: Stage) -> tuple[str, str]:
+    """Play it; returns the activation, reviewed and closed, and its incident, still open."""
     incident = _alarm(made)
     activation = _ask(made, incident)
     _approve(made, activation)
@@ -22,7 +22,7 @@ def emergency(made: Stage) -> str:
     _give_back(made, activation, actor)
     _is_dead(made, activation, incident, actor)
     _review(made, activation)
-    return activation
+    return activation, incident
 
 
 def _alarm(made: Stage) -> str:
