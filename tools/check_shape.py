@@ -40,7 +40,8 @@ ALLOWED_IMPORTS = {
     # An auditor reads these beside the specification, without the rest of Callpoint. It is also a
     # program of its own, so it may read the files that it is given; a network it never needs.
     "audit/verify": PURE_STANDARD
-    | {"msgspec", "cryptography", "argparse", "pathlib", "sys"}
+    # Time stamps are checked by a library that is loaded only for who asks for it.
+    | {"msgspec", "cryptography", "rfc3161_client", "argparse", "pathlib", "sys"}
     | {f"callpoint.audit.{name}" for name in ("merkle", "note", "checkpoint", "entry", "verify")},
 }
 

@@ -1,5 +1,8 @@
 """What outsiders read of the log, on every store: tiles, proofs, checkpoints, cosignatures."""
 
+from datetime import UTC, datetime, timedelta
+
+import msgspec
 import pytest
 
 from callpoint.audit.merkle import (
@@ -10,7 +13,7 @@ from callpoint.audit.merkle import (
 )
 from callpoint.audit.tiles import TILE_WIDTH, TileNodes
 from callpoint.domain.errors import NotFoundError
-from callpoint.ports.stores import Cosignature
+from callpoint.ports.stores import Cosignature, TimeStamp
 from tests.contract.store_benches import ORIGIN, add, issued, signed
 
 
@@ -107,3 +110,28 @@ async def test_cosignatures_are_kept_while_the_log_is_down(bench, store):
     one = Cosignature(ORIGIN, 1, "w", "line")
     await store.transact(lambda tx: tx.cosign(one), urgent=True)
     assert await store.read(lambda view: view.cosignatures(ORIGIN, "w")) == (one,)
+
+
+async def test_time_stamps_are_kept_for_ever(bench):
+    """The tightest one over an entry is found, and the newest; neither is replaced by another."""
+    store = await bench.open()
+    await grown(store, 1, 1)
+    at = datetime(2026, 3, 1, 3, 0, 0, 500, tzinfo=UTC)
+    first = TimeStamp(ORIGIN, 2, "note of 2", bytes(range(256)), at)
+    later = TimeStamp(ORIGIN, 9, "note of 9", b"\x30\x03", at + timedelta(hours=1))
+    other = msgspec.structs.replace(first, note="another note")
+    for one in (later, first, other):
+        await store.transact(lambda tx, one=one: tx.keep_timestamp(one), urgent=True)
+    await store.close()
+    reopened = await bench.open()
+
+    def check(view):
+        found = [view.timestamp(ORIGIN, over) for over in (0, 1, 2, 8, 9)]
+        assert found == [first, first, later, later, None]
+        assert view.newest_timestamp(ORIGIN) == later
+        assert view.newest_timestamp("another/log") is None
+
+    try:
+        await reopened.read(check)
+    finally:
+        await reopened.close()

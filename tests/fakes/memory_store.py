@@ -29,7 +29,15 @@ from callpoint.domain.event import AnyEvent
 from callpoint.domain.record import Record
 from callpoint.ports.clock import Clock
 from callpoint.ports.keys import LogSigner
-from callpoint.ports.stores import Cosignature, Entry, PersonalValue, Transaction, View, Where
+from callpoint.ports.stores import (
+    Cosignature,
+    Entry,
+    PersonalValue,
+    TimeStamp,
+    Transaction,
+    View,
+    Where,
+)
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -48,6 +56,7 @@ class State:
     note: str = ""
     notes: dict[tuple[str, int], str] = field(default_factory=dict)
     cosignatures: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    stamps: dict[tuple[str, int], TimeStamp] = field(default_factory=dict)
     high_water: datetime | None = None
 
     def clone(self) -> "State":
@@ -61,6 +70,7 @@ class State:
         made.personal = dict(self.personal)
         made.notes = dict(self.notes)
         made.cosignatures = dict(self.cosignatures)
+        made.stamps = dict(self.stamps)
         return made
 
 
@@ -190,6 +200,17 @@ class MemoryView:
 
     def remove(self, kind: type[R], key: str) -> None:
         self.state.records.pop((kind, key), None)
+
+    def timestamp(self, origin: str, over: int) -> TimeStamp | None:
+        held = sorted(key for key in self.state.stamps if key[0] == origin and key[1] > over)
+        return self.state.stamps[held[0]] if held else None
+
+    def newest_timestamp(self, origin: str) -> TimeStamp | None:
+        held = sorted(key for key in self.state.stamps if key[0] == origin)
+        return self.state.stamps[held[-1]] if held else None
+
+    def keep_timestamp(self, stamp: TimeStamp) -> None:
+        self.state.stamps.setdefault((stamp.origin, stamp.size), stamp)
 
     def cosign(self, cosignature: Cosignature) -> None:
         c = cosignature

@@ -37,6 +37,7 @@ from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.home_check import check_home
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.key_change import finish_rotations
+from callpoint.bootstrap.stamping import stamper
 from callpoint.bootstrap.witnessing import witness_desk
 from callpoint.config.settings import Settings, StoreKind
 from callpoint.config.soundness import check_bundle
@@ -103,6 +104,7 @@ class Process:
     """Everything that runs, not yet running. ``open_process`` makes and closes it.
 
     Attributes:
+        http: For witnesses and authorities outside.
         late: In the store's place until it answers.
         held: Why nothing at all is done here (I8); None where it is.
         since: Nonces that were spent before are not all known.
@@ -115,6 +117,7 @@ class Process:
     webhook: WebhookNotifier | None
     logger: structlog.typing.FilteringBoundLogger
     outside: Outside
+    http: httpx.AsyncClient
     witnesses: Witnesses
     late: LateStore | None = None
     held: HeldError | None = None
@@ -161,6 +164,7 @@ class Process:
             forget_nonces=self.nonces.sweep,
             follow=self.follow,
             ask_witnesses=partial(ask_witnesses, self.services, self.witnesses),
+            stamp=stamper(settings, self.services, self.http),
             rhythm=Rhythm(
                 sweep=settings.sweep_for,
                 reconcile=settings.reconcile_for,
@@ -203,6 +207,7 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
     installation = home.installation()
     logger = make_logger(outside.clock, outside.stream)
     async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient())
         notifier, webhook = await _notifier(stack, settings, outside, logger)
         pinned = home.pinned()
         store, late, held = await _store_or_none(settings, installation, outside, pinned)
@@ -237,7 +242,7 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
                 vault=FileVault(home.keys),
                 verifier=Ed25519Verifier(),
                 targets=connectors,
-                limits=Limits(claim_for=settings.claim_for),
+                limits=_limits(settings),
                 node=open_node(settings, installation, outside),
             ),
             connectors=connectors,
@@ -248,7 +253,8 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
             held=held,
             since=await _nonces_since(store, outside, is_there=late is None and held is None),
             outside=outside,
-            witnesses=HttpWitnesses(await stack.enter_async_context(httpx.AsyncClient())),
+            http=http,
+            witnesses=HttpWitnesses(http),
         )
 
 
@@ -284,6 +290,11 @@ async def _nonces_since(store: Store, outside: Outside, *, is_there: bool) -> da
         return outside.clock.now()
     epoch = await store.read(epoch_of)
     return epoch.began_at if epoch is not None and epoch.why is Began.RECOVERED else None
+
+
+def _limits(settings: Settings) -> Limits:
+    stamps = settings.stamp_for if settings.stamp_url else None
+    return Limits(claim_for=settings.claim_for, stamp_every=stamps)
 
 
 def open_node(settings: Settings, installation: Installation, outside: Outside) -> Node:

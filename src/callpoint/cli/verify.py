@@ -50,6 +50,7 @@ def verify() -> None:
 @click.option("--witness", "witnesses", multiple=True, metavar="VKEY", help="A witness's key.")
 @click.option("--need", type=int, metavar="N", help="So many of them signed.  [default: all]")
 @click.option("--expect-closed", is_flag=True, help="Fail while the activation is still open.")
+@click.option("--timestamp-authority", type=_FILE, metavar="PEM", help="Ask for its time stamp.")
 @click.option("--data-only", is_flag=True, help="Do not compare a page with its machine part.")
 def bundle_(
     run: Invocation,
@@ -62,6 +63,7 @@ def bundle_(
     witnesses: tuple[str, ...],
     need: int | None,
     expect_closed: bool,
+    timestamp_authority: Path | None,
     data_only: bool,
 ) -> int:
     """Check the evidence of one activation: a .json bundle, or an .html or .md page with it inside.
@@ -71,7 +73,10 @@ def bundle_(
     trusted = _trusted(log_key, installation, former, origin)
     content = _read(bundle, MAX_DOCUMENT_SIZE + 1)
     policy = _policy(witnesses, need)
-    report = _checked(content, trusted, expect_closed=expect_closed, data_only=data_only)
+    authority = _read(timestamp_authority, _MAX_SMALL_FILE) if timestamp_authority else None
+    report = _checked(
+        content, trusted, expect_closed=expect_closed, data_only=data_only, authority=authority
+    )
     return _say(run, require_witnesses(report, checkpoint_of(content), policy), "bundle")
 
 
@@ -163,7 +168,14 @@ def log(
     return _say(run, require_witnesses(whole, newest, policy), "log")
 
 
-def _checked(content: bytes, trusted: Known, *, expect_closed: bool, data_only: bool) -> Report:
+def _checked(
+    content: bytes,
+    trusted: Known,
+    *,
+    expect_closed: bool,
+    data_only: bool,
+    authority: bytes | None,
+) -> Report:
     try:
         return verify_document(
             content,
@@ -172,6 +184,7 @@ def _checked(content: bytes, trusted: Known, *, expect_closed: bool, data_only: 
             expect_closed=expect_closed,
             former=trusted.former_log_keys,
             data_only=data_only,
+            authority=authority,
         )
     except MalformedNoteError as error:
         raise _no_key(error) from error

@@ -111,11 +111,33 @@ WORKERS: Shape = (
         default=10 * SECOND,
     ),
 )
+TIMESTAMPS: Shape = (
+    Key(
+        "url",
+        ADDRESS,
+        "Time-stamping authority (RFC 3161) that the log's checkpoints are shown to; left out, "
+        "none is asked.",
+        default=None,
+    ),
+    Key(
+        "certificates",
+        PATH,
+        "PEM file with the authority's root, and intermediate certificates that it does not send.",
+        default=None,
+    ),
+    Key(
+        "every",
+        span(MINUTE, 24 * HOUR),
+        "How often a checkpoint is stamped, when the log has grown.",
+        default=HOUR,
+    ),
+)
 TABLES: dict[str, Shape] = {
     "store": STORE,
     "listen": LISTEN,
     "notify": NOTIFY,
     "workers": WORKERS,
+    "timestamps": TIMESTAMPS,
 }
 
 
@@ -137,6 +159,9 @@ class Settings:
         public: Addresses under which clients know it; empty for the loopback address.
         checkpoint: Where the last checkpoint is kept; empty for the home directory.
         notify_env: Environment variable with the address for notices; empty for none.
+        stamp_url: Time-stamping authority; empty for none.
+        stamp_certificates: Its certificates, PEM.
+        stamp_for: How often a checkpoint is stamped.
     """
 
     home: Path
@@ -152,6 +177,9 @@ class Settings:
     public: tuple[str, ...] = ()
     checkpoint: str = ""
     notify_env: str = ""
+    stamp_url: str = ""
+    stamp_certificates: str = ""
+    stamp_for: timedelta = HOUR
 
     @property
     def checkpoint_file(self) -> Path:
@@ -215,13 +243,15 @@ def read_settings(home: Path, document: Document) -> Settings:
         for name, shape in TABLES.items()
     }
     store, listen, workers = found["store"], found["listen"], found["workers"]
-    notify = found["notify"]
+    notify, stamps = found["notify"], found["timestamps"]
     if store is not None:
         _check_store(store, problems)
     if listen is not None:
         _check_listen(listen, problems)
+    if stamps is not None:
+        _check_stamps(stamps, problems)
     problems.raise_all()
-    if store is None or listen is None or notify is None or workers is None:
+    if store is None or listen is None or notify is None or workers is None or stamps is None:
         raise AssertionError("a table that cannot be read is a problem")
     return Settings(
         home=home,
@@ -231,7 +261,23 @@ def read_settings(home: Path, document: Document) -> Settings:
         **listen,
         **notify,
         **{f"{name}_for": value for name, value in workers.items()},
+        stamp_url=stamps.get("url", ""),
+        stamp_certificates=stamps.get("certificates", ""),
+        stamp_for=stamps["every"],
     )
+
+
+def _check_stamps(stamps: Values, problems: Problems) -> None:
+    """An authority whose certificates nobody named could be anybody."""
+    if ("url" in stamps) != ("certificates" in stamps):
+        lacking = "certificates" if "url" in stamps else "url"
+        problems.add(
+            ("timestamps", lacking),
+            "is missing: an authority is named by its address and its certificates",
+            'write certificates = "/etc/callpoint/tsa.pem", the root that it is trusted by'
+            if lacking == "certificates"
+            else 'write url = "http://tsa.example/tsr", or remove certificates',
+        )
 
 
 def _check_store(store: Values, problems: Problems) -> None:

@@ -7,6 +7,7 @@ import base64
 
 import msgspec
 
+from callpoint.audit.entry import format_time
 from callpoint.domain import canonical
 from callpoint.domain.canonical import Plain
 from callpoint.domain.errors import NotFoundError
@@ -32,7 +33,7 @@ def evidence_bundle(
         raise NotFoundError(f"the log holds no activation {activation}")
     governing = [e for e in view.entries(INSTALLATION_STREAM) if _type(e) in _GOVERNING]
     related = [*governing, *view.entries(incident_stream(incident))]
-    return {
+    found: dict[str, Plain] = {
         "format": FORMAT,
         "installation": installation,
         "activation": activation,
@@ -40,11 +41,35 @@ def evidence_bundle(
         "entries": [_proven_entry(view, entry) for entry in entries],
         "related": [_proven_entry(view, entry) for entry in related],
     }
+    stamp = _stamp(view, max(entry.index for entry in entries))
+    if stamp is not None:
+        found["timestamp"] = stamp
+    return found
 
 
 def encode(bundle: dict[str, Plain]) -> bytes:
     """The file's bytes."""
     return canonical.encode(bundle)
+
+
+def _stamp(view: View, last: int) -> dict[str, Plain] | None:
+    """The tightest time stamp over all of it, else the newest one; None without any.
+
+    It is the origin's of the newest checkpoint: only that extends it, provably.
+    """
+    origin, size, *_ = view.checkpoint().split("\n")
+    kept = view.timestamp(origin, last) or view.newest_timestamp(origin)
+    if kept is None or kept.size > int(size):
+        return None
+    proof: list[Plain] = [
+        base64.b64encode(node).decode() for node in view.consistency(kept.size, int(size))
+    ]
+    return {
+        "checkpoint": kept.note,
+        "consistency": proof,
+        "response": base64.b64encode(kept.response).decode(),
+        "at": format_time(kept.at),
+    }
 
 
 class _Typed(msgspec.Struct):

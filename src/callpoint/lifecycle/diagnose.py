@@ -170,7 +170,7 @@ async def observe(
                 for i in _select(view, Incident, Where(limit=_ALL), spoilt)
                 if i.source != DECLARED or i.state is not IncidentState.RESOLVED
             ),
-            log=LogSeen(works, waiting, _checkpoint_error(view, services)),
+            log=_log_of(view, services, works=works, waiting=waiting),
             spoilt=tuple(spoilt),
             targets=tuple(targets),
             unusable=dict(unusable),
@@ -203,14 +203,15 @@ def _select(view: View, kind: type[R], where: Where, spoilt: list[str]) -> tuple
         return view.select(kind, msgspec.structs.replace(where, skip_spoilt=True))
 
 
-def _checkpoint_error(view: View, services: Services) -> CallpointError | None:
+def _log_of(view: View, services: Services, *, works: bool, waiting: int) -> LogSeen:
     try:
-        newest_checkpoint(view, services.installation)
+        newest = newest_checkpoint(view, services.installation)
     except LogUnavailableError:
-        return None  # there is none yet
+        return LogSeen(works, waiting)  # there is no checkpoint yet
     except CallpointError as error:
-        return error
-    return None
+        return LogSeen(works, waiting, error)
+    stamp = view.newest_timestamp(newest.origin) if services.limits.stamp_every else None
+    return LogSeen(works, waiting, None, newest.size, stamp)
 
 
 def _memory_of(node: Node) -> NodeSeen:

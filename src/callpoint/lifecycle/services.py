@@ -40,6 +40,7 @@ class Limits:
         probe_kept_for: A secret for the control attempt is erased so long after ``not_after`` (I5).
         skew: A target or store clock off by more than this gets no issue (I4).
         shortest: Time is never shortened below it (I16).
+        stamp_every: How often a checkpoint is time-stamped; None where no authority is named.
         store_within: A kill does not wait longer for the store: then it goes on without (I13).
         strike_within: A target may hold up the answer to a kill without the store so long.
     """
@@ -54,6 +55,7 @@ class Limits:
     probe_kept_for: timedelta = timedelta(hours=24)
     skew: timedelta = timedelta(seconds=5)
     shortest: timedelta = timedelta(minutes=5)
+    stamp_every: timedelta | None = None
     store_within: timedelta = timedelta(seconds=5)
     strike_within: timedelta = timedelta(seconds=60)
 

@@ -85,6 +85,22 @@ class Cosignature(msgspec.Struct, frozen=True):
     line: str
 
 
+class TimeStamp(msgspec.Struct, frozen=True):
+    """A checkpoint that a time-stamping authority has seen (RFC 3161).
+
+    Attributes:
+        note: The checkpoint's exact text, which was stamped.
+        response: The authority's answer, DER; it proves the rest.
+        at: What the answer says.
+    """
+
+    origin: str
+    size: int
+    note: str
+    response: bytes
+    at: datetime
+
+
 class View(Protocol):
     """A consistent reading of the store."""
 
@@ -154,6 +170,14 @@ class View(Protocol):
         """What a witness cosigned, the largest checkpoint first; at most 200 of them."""
         ...
 
+    def timestamp(self, origin: str, over: int) -> TimeStamp | None:
+        """The smallest stamped checkpoint of the origin with more than ``over`` entries."""
+        ...
+
+    def newest_timestamp(self, origin: str) -> TimeStamp | None:
+        """The largest stamped checkpoint of the origin."""
+        ...
+
     def inclusion(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
         """Inclusion proof of an entry in the first ``size`` entries, or in the newest checkpoint.
 
@@ -198,6 +222,10 @@ class Transaction(View, Protocol):
 
     def cosign(self, cosignature: Cosignature) -> None:
         """Keep a witness's signature beside its checkpoint, in place of an older one of its."""
+        ...
+
+    def keep_timestamp(self, stamp: TimeStamp) -> None:
+        """Keep it for ever; a second one of the same checkpoint changes nothing."""
         ...
 
     def append(self, stream: str, event: AnyEvent) -> None:

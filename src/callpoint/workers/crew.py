@@ -54,6 +54,7 @@ class Crew:
     Args:
         forget_nonces: Forgets spent nonces that may be forgotten.
         follow: Brings this process up to the configuration in force (connectors follow it).
+        stamp: Has the newest checkpoint time-stamped; None where no authority is named.
         ask_witnesses: Sends the newest checkpoint to the witnesses that have not seen it.
     """
 
@@ -65,6 +66,7 @@ class Crew:
         forget_nonces: Callable[[], Awaitable[object]],
         follow: Callable[[], Awaitable[object]],
         ask_witnesses: Callable[[], Awaitable[Asked]] = _nobody,
+        stamp: Callable[[], Awaitable[object]] | None = None,
         rhythm: Rhythm | None = None,
     ) -> None:
         self._services = services
@@ -83,6 +85,8 @@ class Crew:
         self._nonces = Loop("nonces", forget_nonces, self._rhythm.nonces, around)
         self._ask_witnesses = ask_witnesses
         self._witnesses = Loop("witnesses", self._asked, WITNESSES_EVERY, around)
+        stamps = services.limits.stamp_every or self._rhythm.nonces
+        self._stamps = (Loop("timestamps", stamp, stamps, around),) if stamp else ()
         self._follow = Loop("follow", follow, self._rhythm.sweep, around)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -98,6 +102,7 @@ class Crew:
         loops = (
             *(self._sweep, self._reconcile, self._spool, self._nonces, self._follow),
             *(self._tombstones, self._overdue, self._picture, self._witnesses),
+            *self._stamps,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._lanes.run(stop, self._rhythm.grace), name="lanes")

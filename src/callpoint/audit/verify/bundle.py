@@ -12,6 +12,7 @@ from callpoint.audit.note import Verifier
 from callpoint.audit.verify.chain import Chains
 from callpoint.audit.verify.report import Code, Findings, Report
 from callpoint.audit.verify.signed_head import read_checkpoint
+from callpoint.audit.verify.stamped import BundleStamp, check_stamp
 from callpoint.audit.verify.vote import Known, check_votes
 
 MAX_BUNDLE_SIZE = 64 * 1024 * 1024
@@ -43,6 +44,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint: str
     entries: list[BundleEntry]
     related: list[BundleEntry] = []
+    timestamp: BundleStamp | None = None
 
 
 def verify_bundle(
@@ -52,6 +54,7 @@ def verify_bundle(
     *,
     expect_closed: bool = False,
     former: Sequence[str] = (),
+    authority: bytes | None = None,
 ) -> Report:
     """Check everything that one activation's evidence claims.
 
@@ -61,6 +64,7 @@ def verify_bundle(
         origin: The log's name; by default the name of its key.
         expect_closed: Count it as a failure that the activation's stream is still open.
         former: Verifier keys that the log had before; a bundle of then is signed by one of them.
+        authority: A time-stamping authority's certificates, PEM: the bundle must hold its stamp.
 
     Returns:
         The report; tampering is in it and is never raised.
@@ -78,7 +82,13 @@ def verify_bundle(
     name = verifier.name if origin is None else origin
     signed = bundle.checkpoint.encode("utf-8", "surrogatepass")
     before = tuple(Verifier.parse(key) for key in former)
-    head = read_checkpoint(signed, verifier, name, "the bundle's checkpoint", findings, before)
+
+    def read(note: bytes, what: str) -> Checkpoint | None:
+        return read_checkpoint(note, verifier, name, what, findings, before)
+
+    head = read(signed, "the bundle's checkpoint")
+    places = [item.index for item in bundle.entries]
+    check_stamp(bundle.timestamp, head, read, places, authority, findings)
     return _BundleCheck(bundle, head, findings).run(expect_closed=expect_closed)
 
 

@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         "--expect-closed", action="store_true", help="fail while the activation is still open"
     )
     bundle.add_argument(
+        "--timestamp-authority", type=Path, metavar="PEM", help="ask for this authority's stamp"
+    )
+    bundle.add_argument(
         "--data-only", action="store_true", help="do not compare the page with its machine part"
     )
     proof = commands.add_parser("proof", help="that one entry is in the log: a tlog-proof")
@@ -101,6 +104,7 @@ def _verify(arguments: argparse.Namespace) -> Report:
             expect_closed=arguments.expect_closed,
             former=former,
             data_only=arguments.data_only,
+            authority=_authority(arguments.timestamp_authority),
         )
         return require_witnesses(report, checkpoint_of(content), policy)
     earlier = None
@@ -118,6 +122,10 @@ def _verify(arguments: argparse.Namespace) -> Report:
     )
     whole = replace(report, findings=findings.report(0).findings + report.findings)
     return require_witnesses(whole, newest, policy)
+
+
+def _authority(path: Path | None) -> bytes | None:
+    return None if path is None else _read(path, _MAX_SMALL_FILE)
 
 
 def _read(path: Path, limit: int) -> bytes:

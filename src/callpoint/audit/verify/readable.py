@@ -21,6 +21,7 @@ def verify_document(
     expect_closed: bool = False,
     former: Sequence[str] = (),
     data_only: bool = False,
+    authority: bytes | None = None,
 ) -> Report:
     """Check a bundle as it is, or in a page: then the page is computed again and compared.
 
@@ -31,6 +32,7 @@ def verify_document(
         expect_closed: Count it as a failure that the activation's stream is still open.
         former: Verifier keys that the log had before.
         data_only: Judge the machine part alone, for instance of a page in older words.
+        authority: A time-stamping authority's certificates, PEM: there must be its stamp.
 
     Returns:
         The report; that a page was edited is in it and is never raised.
@@ -45,7 +47,14 @@ def verify_document(
         findings = Findings()
         findings.add(Code.MALFORMED_BUNDLE, str(error))
         return findings.report(0)
-    report = verify_bundle(found.bundle, vkey, origin, expect_closed=expect_closed, former=former)
+    report = verify_bundle(
+        found.bundle,
+        vkey,
+        origin,
+        expect_closed=expect_closed,
+        former=former,
+        authority=authority,
+    )
     if found.form is Form.JSON:
         return report
     return _compared(found, same_lines, report, data_only=data_only)

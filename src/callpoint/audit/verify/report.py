@@ -34,6 +34,8 @@ class Code(StrEnum):
     STORY_UNKNOWN = "story-unknown"
     STREAM_LENGTH_WRONG = "stream-length-wrong"
     STREAM_OPEN = "stream-open"
+    TIMESTAMP_INVALID = "timestamp-invalid"
+    TIMESTAMP_MISSING = "timestamp-missing"
     TOO_MANY_FINDINGS = "too-many-findings"
     VOTE_INVALID = "vote-invalid"
     VOTE_NOT_INDEPENDENT = "vote-not-independent"

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
-from callpoint.lifecycle.symptoms.observed import Observed
+from callpoint.lifecycle.symptoms.observed import Observed, clock
 from callpoint.lifecycle.symptoms.symptom import Code, Severity, Symptom, symptom
+
+_MISSED = 3
+"""Passes that may fail before it is told: authorities are away now and then."""
 
 
 def check_log(seen: Observed) -> Iterator[Symptom]:
@@ -28,6 +31,7 @@ def check_log(seen: Observed) -> Iterator[Symptom]:
             f"the log works, but {log.waiting} events of revocations still wait for a number",
             "look for `pass_failed` of the worker `spool` in the server's log",
         )
+    yield from _unstamped(seen)
     if log.error is not None:
         yield symptom(
             Severity.URGENT,
@@ -36,3 +40,22 @@ def check_log(seen: Observed) -> Iterator[Symptom]:
             log.error.message,
             log.error.way_out or "keep the database as it is and export it: `callpoint log export`",
         )
+
+
+def _unstamped(seen: Observed) -> Iterator[Symptom]:
+    """Where an authority is named, the log's growth is shown to it, and was not for too long."""
+    every, log = seen.limits.stamp_every, seen.log
+    if every is None or (log.stamp is not None and log.stamp.size >= log.size):
+        return
+    if log.stamp is not None and log.stamp.at + every * _MISSED > seen.now:
+        return
+    since = f"since {clock(log.stamp.at)}" if log.stamp else "yet"
+    count = log.size - (log.stamp.size if log.stamp else 0)
+    yield symptom(
+        Severity.WARNING,
+        Code.LOG_UNSTAMPED,
+        "log",
+        f"no time stamp {since}: {count} entries are without one, though an authority is named",
+        "the server's log says why (`pass_failed` of the worker `timestamps`); is the authority"
+        " reachable, and are its certificates those in [timestamps] of server.toml?",
+    )

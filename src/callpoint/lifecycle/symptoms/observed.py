@@ -16,6 +16,7 @@ from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Limits
+from callpoint.ports.stores import TimeStamp
 from callpoint.ports.targets import Residual, SelfTest
 
 
@@ -49,11 +50,15 @@ class LogSeen:
         works: It can be extended and signed.
         waiting: Events of revocations that have no number yet.
         error: Why the newest checkpoint cannot be believed; None when it can.
+        size: Entries under the newest checkpoint.
+        stamp: The newest time stamp, None without any.
     """
 
     works: bool
     waiting: int
     error: CallpointError | None = None
+    size: int = 0
+    stamp: TimeStamp | None = None
 
 
 @dataclass(frozen=True)

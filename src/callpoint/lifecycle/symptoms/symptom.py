@@ -44,6 +44,7 @@ class Code(StrEnum):
     LEASE_STUCK = "lease-stuck"
     LEASE_UNATTENDED = "lease-unattended"
     LOG_DOWN = "log-down"
+    LOG_UNSTAMPED = "log-unstamped"
     MACHINE_SKEW = "machine-skew"
     NODE_MEMORY = "node-memory"
     NODE_SKEW = "node-skew"

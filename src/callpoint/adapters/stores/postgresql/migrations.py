@@ -177,6 +177,23 @@ MIGRATIONS = (
             """,
         ),
     ),
+    Migration(
+        4,
+        "time stamps of checkpoints",
+        (
+            """
+            CREATE TABLE timestamps (
+                origin text COLLATE "C" NOT NULL,
+                size bigint NOT NULL,
+                note text NOT NULL,
+                response bytea NOT NULL,
+                at text NOT NULL,
+                PRIMARY KEY (origin, size)
+            )
+            """,
+            _refuse("UPDATE OR DELETE OR TRUNCATE", "timestamps"),
+        ),
+    ),
 )
 """All of them, oldest first."""
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.timestamps import newest_timestamp, timestamp_over
 from callpoint.audit.log import consistency, inclusion, tile_hashes
 from callpoint.audit.merkle import HASH_SIZE, ProofError
 from callpoint.audit.tiles import TILE_WIDTH
 from callpoint.domain.errors import NotFoundError, TamperError
-from callpoint.ports.stores import Cosignature
+from callpoint.ports.stores import Cosignature, TimeStamp
 
 _COSIGNATURES_AT_ONCE = 200
 _TILES_AT_ONCE = 256
@@ -65,6 +66,12 @@ class PublicLog:
     def cosignatures(self, origin: str, name: str) -> tuple[Cosignature, ...]:
         rows = self._connection.rows(_COSIGNED, (origin, name, _COSIGNATURES_AT_ONCE))
         return tuple(Cosignature(origin, size, name, line) for size, line in rows)
+
+    def timestamp(self, origin: str, over: int) -> TimeStamp | None:
+        return timestamp_over(self._connection, origin, over)
+
+    def newest_timestamp(self, origin: str) -> TimeStamp | None:
+        return newest_timestamp(self._connection, origin)
 
     def inclusion(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
         tree = self._size if size is None else size

@@ -6,13 +6,14 @@ from typing import TypeVar
 from callpoint.adapters.stores.sql.connection import Connection
 from callpoint.adapters.stores.sql.public_log import keep_cosignature
 from callpoint.adapters.stores.sql.rows import kind_name, row_of
+from callpoint.adapters.stores.sql.timestamps import keep_timestamp
 from callpoint.adapters.stores.sql.view import Moment, SqlView
 from callpoint.audit.entry import format_time
 from callpoint.audit.log import Draft, draft
 from callpoint.domain.errors import ConflictError
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.record import Record
-from callpoint.ports.stores import Cosignature, Entry
+from callpoint.ports.stores import Cosignature, Entry, TimeStamp
 
 R = TypeVar("R", bound=Record)
 
@@ -96,6 +97,9 @@ class SqlTransaction(SqlView):
 
     def cosign(self, cosignature: Cosignature) -> None:
         keep_cosignature(self._connection, cosignature)
+
+    def keep_timestamp(self, stamp: TimeStamp) -> None:
+        keep_timestamp(self._connection, stamp)
 
     def append(self, stream: str, event: AnyEvent) -> None:
         self._refuse_closed(stream)

@@ -136,6 +136,23 @@ MIGRATIONS = (
             """,
         ),
     ),
+    Migration(
+        4,
+        "time stamps of checkpoints",
+        (
+            """
+            CREATE TABLE timestamps (
+                origin TEXT NOT NULL,
+                size INTEGER NOT NULL,
+                note TEXT NOT NULL,
+                response BLOB NOT NULL,
+                at TEXT NOT NULL,
+                PRIMARY KEY (origin, size)
+            ) STRICT, WITHOUT ROWID
+            """,
+            *(_refuse(verb, "timestamps") for verb in ("UPDATE", "DELETE")),
+        ),
+    ),
 )
 """All of them, oldest first."""
 

@@ -42,7 +42,7 @@ def tell(bundle: Bundle) -> Tale:
         figures=tuple(fact for fact in _figures(marks) if fact.text),
         steps=tuple(_steps(timeline)),
         rules=tuple(_steps(rules)),
-        checkpoint=tuple(_checkpoint(bundle.checkpoint)),
+        checkpoint=tuple(_checkpoint(bundle)),
     )
 
 
@@ -152,9 +152,12 @@ def _asked(item: BundleEntry, entry: Entry) -> Iterator[Fact]:
     yield Fact("asked at", moment(entry.at))
 
 
-def _checkpoint(note: str) -> Iterator[Fact]:
+def _checkpoint(bundle: Bundle) -> Iterator[Fact]:
     """The head that all entries are proven to be under; its signature is for the verifier."""
-    lines = note.split("\n")
     names = ("log", "entries", "root hash")
-    for name, line in zip(names, lines, strict=False):
+    for name, line in zip(names, bundle.checkpoint.split("\n"), strict=False):
         yield Fact(name, clean(line))
+    if bundle.timestamp is not None:
+        size = bundle.timestamp.checkpoint.split("\n")[1:2]
+        seen = f"its first {clean(''.join(size))} entries at {moment(bundle.timestamp.at)}"
+        yield Fact("stamped by an outside authority (to be checked with its certificates)", seen)

@@ -1,0 +1,1 @@
+"""Time-stamping authorities."""
