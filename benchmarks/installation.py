@@ -58,7 +58,6 @@ from callpoint.ports.clock import Clock
 from callpoint.ports.decider import Decider
 from callpoint.ports.identity import Caller
 from callpoint.ports.notifiers import Notice
-from callpoint.ports.stores import Store
 from callpoint.ports.targets import Connector
 
 INSTALLATION = "bench0"
@@ -67,7 +66,6 @@ INCIDENT = "inc-1"
 PEOPLE = ("alice", "carol", "erin", "frank", "gina")
 _WORDS = "the primary is down and only a manual repair brings it back"
 _MANY = 10**9
-
 
 
 class Silence:
@@ -97,7 +95,7 @@ class Installed:
         await incidents.declare(self.services, self.caller("frank"), said)
         await incidents.confirm(self.services, self.caller("gina"), name)
 
-    async def ask(self, target: str, incident: str = INCIDENT) -> Activation:
+    async def ask(self, target: str = "all", incident: str = INCIDENT) -> Activation:
         """Request; the credential will be sealed to a key of the benchmark's."""
         ask = Ask(f"repair-{target}", incident, _WORDS, self.recipient)
         return await request(self.services, self.caller("alice"), ask)
@@ -111,7 +109,7 @@ class Installed:
             self.services, caller, activation, approve.Vote(shown.body(), signature)
         )
 
-    async def credential(self, target: str, incident: str = INCIDENT) -> Activation:
+    async def credential(self, target: str = "all", incident: str = INCIDENT) -> Activation:
         """From the request to the sealed credential in hand."""
         made = await self.ask(target, incident)
         await self.approve(made.id)
@@ -129,15 +127,16 @@ class Installed:
 
 
 def configuration(people: Mapping[str, str], targets: tuple[str, ...]) -> Configuration:
-    """One eligibility for each target; budget and review as generous as can be."""
+    """One eligibility for each target and one for all; budget and review as generous as can be."""
     day = timedelta(days=1)
+    opened = {target: (target,) for target in targets} | {"all": targets}
     eligibilities = [
         Eligibility(
-            id=f"repair-{target}",
+            id=f"repair-{name}",
             lane=Lane.BREAK_GLASS,
             mode=Mode.HUMAN,
             who=("group:oncall",),
-            opens=(Opening(target, "repair"),),
+            opens=tuple(Opening(target, "repair") for target in those),
             ttl=timedelta(hours=1),
             incident=IncidentRule((Severity.SEV1,)),
             approval=ApprovalRule(1, ("group:commanders",), timedelta(minutes=10)),
@@ -145,7 +144,7 @@ def configuration(people: Mapping[str, str], targets: tuple[str, ...]) -> Config
             review=ReviewRule(("group:security",), 300 * day, 600 * day),
             accept_residual=True,
         )
-        for target in targets
+        for name, those in opened.items()
     ]
     groups = {"oncall": ("alice",), "commanders": ("carol",), "security": ("erin",)}
     return Configuration(
@@ -198,7 +197,9 @@ async def installed(
         create_keys(keys, log_name=ORIGIN)
     store = await _open_store(folder, store_dsn, clock)
     made = connectors or {s.name: PostgresqlConnector(s, SystemClock(), random) for s in targets}
-    people = {name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32)) for name in PEOPLE}
+    people = {
+        name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32)) for name in PEOPLE
+    }
     public = {name: _public(key) for name, key in people.items()}
     rules = configuration(public, tuple(sorted(made)))
     bundle = Bundle(INSTALLATION, 1, "", rules, default_pack())

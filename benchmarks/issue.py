@@ -23,6 +23,7 @@ from benchmarks import openbao
 from benchmarks.bare_roles import bare_roles
 from benchmarks.installation import INSTALLATION, Installed, installed
 from benchmarks.load import Took, together, work_off
+from benchmarks.loop import run
 from benchmarks.report import Report, median_ratio, options
 from benchmarks.servers import Prepared, alive, make_database, postgres, prepare
 from callpoint.audit.checkpoint import parse_checkpoint
@@ -170,7 +171,7 @@ def main() -> None:
                 f"OpenBao {openbao.installed_version()} in dev mode stores nothing durably;"
                 " ours has every step on the disk and under a signed checkpoint"
             )
-        asyncio.run(measure(report, server, target, bao, Path(folder), chosen))
+        run(measure(report, server, target, bao, Path(folder), chosen))
     report.finish(as_json=chosen.json)
 
 

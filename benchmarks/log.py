@@ -7,12 +7,12 @@ signed and is kept outside the database too, and all of that is on the disk. Raw
 writes as many bytes durably, and nothing else. Both take 1, 16 and 64 writers at a time, in turns.
 """
 
-import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.load import Took, for_seconds, together
+from benchmarks.loop import run
 from benchmarks.raw_commits import PostgresSink, RawCommits, SqliteSink
 from benchmarks.report import Report, median_ratio, options
 from benchmarks.servers import make_database, postgres
@@ -124,7 +124,7 @@ def main() -> None:
     report = Report()
     seconds, rounds = (0.05, 1) if chosen.quick else (chosen.seconds, 3)
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(report, Path(folder), seconds=seconds, rounds=rounds))
+        run(measure(report, Path(folder), seconds=seconds, rounds=rounds))
     report.finish(as_json=chosen.json)
 
 

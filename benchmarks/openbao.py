@@ -23,7 +23,7 @@ from callpoint.cli.throwaway import ThrowawayPostgres
 
 _READY_WITHIN = 30.0
 _CREATE = (
-    'CREATE ROLE "{{name}}" LOGIN PASSWORD \'{{password}}\' VALID UNTIL \'{{expiration}}\''
+    "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
     f" IN ROLE {PARENT};"
 )
 

@@ -7,9 +7,9 @@ durable. No number, no tree, no signature, no file outside.
 import queue
 import sqlite3
 import threading
+from asyncio import wrap_future
 from collections.abc import Awaitable
 from concurrent.futures import Future
-from asyncio import wrap_future
 from pathlib import Path
 from typing import Protocol
 
@@ -71,7 +71,9 @@ class PostgresSink:
 class RawCommits:
     """The thread; use as a context manager, ``call`` from the event loop."""
 
-    def __init__(self, open_sink: "type[SqliteSink] | type[PostgresSink]", where: Path | str) -> None:
+    def __init__(
+        self, open_sink: "type[SqliteSink] | type[PostgresSink]", where: Path | str
+    ) -> None:
         self._queue: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._serve, args=(open_sink, where), name="raw", daemon=True

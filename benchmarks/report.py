@@ -16,14 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 _SYNCS = 200
 _BLOCK = b"x" * 4096
 
 
-def options(
-    description: str | None, *further: tuple[str, dict[str, object]]
-) -> argparse.Namespace:
+def options(description: str | None, *further: tuple[str, dict[str, object]]) -> argparse.Namespace:
     """Read the command line; every benchmark has ``--json`` and ``--quick``."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -119,7 +118,13 @@ def machine() -> dict[str, object]:
     }
 
 
-def fail(words: str) -> None:
+def must(holds: bool, words: str) -> None:  # noqa: FBT001 -- an assertion that -O does not remove
+    """A figure of something that did not happen is worth nothing: stop."""
+    if not holds:
+        raise AssertionError(words)
+
+
+def fail(words: str) -> NoReturn:
     """Say why nothing can be measured here, and stop."""
     print(f"cannot measure: {words}", file=sys.stderr)
     raise SystemExit(2)
