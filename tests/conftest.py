@@ -1,13 +1,13 @@
 """Fixtures for all tests: real servers, and Hypothesis without stopwatch failures."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import settings
 
 from callpoint.cli.throwaway import ThrowawayPostgres
 from tests.servers import FreshDatabase, fifteen, fresh_database, newest, running_server
-from tests.sshd_site import SshSite, alone_on_the_account, running_site
+from tests.sshd_site import SshSite, fresh, running_site
 
 # A shared machine stalls now and then; a property does not fail for being slow once.
 settings.register_profile("callpoint", deadline=None, print_blob=True)
@@ -64,11 +64,7 @@ def ssh_host() -> Iterator[SshSite]:
 
 
 @pytest.fixture
-def ssh_site(ssh_host: SshSite) -> Iterator[SshSite]:
+async def ssh_site(ssh_host: SshSite) -> AsyncIterator[SshSite]:
     """The same, with nobody enrolled; what the test changed in the account's home is undone."""
-    with alone_on_the_account():
-        ssh_host.clean()
-        try:
-            yield ssh_host
-        finally:
-            ssh_host.clean()
+    async with fresh(ssh_host) as site:
+        yield site

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -182,9 +182,6 @@ class SshSite:
 
     def clean(self) -> None:
         """No entry, session or file of an earlier test."""
-        for connection in self.opened:
-            connection.abort()
-        self.opened.clear()
         for path, content in self.changed.items():
             path.unlink(missing_ok=True)
             if content is not None:
@@ -235,9 +232,29 @@ def alone_on_the_account() -> Iterator[None]:
         yield
 
 
+@asynccontextmanager
+async def fresh(site: SshSite) -> AsyncIterator[SshSite]:
+    """Nobody enrolled; what the test opens and changes in the account's home is undone."""
+    with alone_on_the_account():
+        site.clean()
+        try:
+            yield site
+        finally:
+            for connection in site.opened:
+                connection.abort()
+                await connection.wait_closed()
+            site.opened.clear()
+            site.clean()
+
+
 @contextmanager
-def running_site(account: str = "") -> Iterator[SshSite]:
-    """Prepare a host as its owner would; it is gone afterwards."""
+def running_site(account: str = "", run_as: str = "") -> Iterator[SshSite]:
+    """Prepare a host as its owner would; it is gone afterwards.
+
+    Args:
+        account: The unix account that roles open.
+        run_as: Started by root: the account that sshd itself, and so all of it, runs as.
+    """
     binaries = need_sshd()
     account = account or open_account()
     # Not pytest's own folder, which other accounts cannot enter.
@@ -260,7 +277,7 @@ def running_site(account: str = "") -> Iterator[SshSite]:
         host_keys=(keys.public_line(asyncssh.import_private_key(ca)),),
         ca_key=ca,
         broker_key=broker_key,
-        broker=own_account(),
+        broker=run_as or own_account(),
         roles={
             "repair": SshRole(account, permit=("pty",)),
             "tunnel": SshRole(account, permit=("port-forwarding",)),
@@ -274,12 +291,12 @@ def running_site(account: str = "") -> Iterator[SshSite]:
         # Or Debian's bash runs ~/.bashrc before each command; root's may take longer than we do.
         "SetEnv SHLVL=1",
         # With PAM, an account whose password is locked is open to certificates, as on most hosts.
-        f"UsePAM {'yes' if os.geteuid() == 0 else 'no'}",
+        f"UsePAM {'yes' if os.geteuid() == 0 and not run_as else 'no'}",
         *owner_script.sshd_lines(settings, place).splitlines(),
     )
     try:
         _install(folder, settings, place)
-        with ThrowawaySshd(binaries, lines) as server:
+        with ThrowawaySshd(binaries, lines, run_as=run_as) as server:
             place = msgspec.structs.replace(
                 place,
                 port=server.port,
@@ -292,9 +309,9 @@ def running_site(account: str = "") -> Iterator[SshSite]:
             Path(place.config).write_text(owner_script.host_json(settings, place))
             site = SshSite(server, folder, place, settings, account, connector_for(settings))
             site.clean()
+            if run_as:
+                _give(folder, pwd.getpwnam(run_as))
             yield site
-            for connection in site.opened:
-                connection.abort()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -313,6 +330,11 @@ def _install(folder: Path, settings: SshSettings, place: Place) -> None:
     direct = f"{place.program} serve --config {place.config}"
     line = owner_script.broker_line(settings, place).replace(f"sudo -n {direct}", direct)
     (Path(place.etc) / "keys" / settings.broker).write_text(line)
+
+
+def _give(folder: Path, user: pwd.struct_passwd) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user.pw_uid, user.pw_gid)
 
 
 def _python() -> str:

@@ -18,6 +18,7 @@ from callpoint.ports.targets import Attempt, Connector, Credential, MintRequest
 from tests.fakes.simulated_target import SimulatedTarget
 from tests.postgresql_site import open_site
 from tests.servers import fresh_database
+from tests.sshd_site import fresh
 
 REAL = pytest.mark.server("postgresql")
 
@@ -81,7 +82,8 @@ async def stage(request):
         yield _simulated()
         return
     if request.param == "ssh":
-        yield _on_ssh(request.getfixturevalue("ssh_site"))
+        async with fresh(request.getfixturevalue("ssh_host")) as site:
+            yield _on_ssh(site)
         return
     name, mode = request.param
     server = request.getfixturevalue(name)

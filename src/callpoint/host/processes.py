@@ -58,8 +58,8 @@ class Process(NamedTuple):
 
     @property
     def is_listener(self) -> bool:
-        """The server itself, from which all connections come."""
-        return self.is_sshd and "[listener]" in self.title
+        """The server itself, from which all connections come; an actor cannot show such a one."""
+        return self.is_sshd and self.uid == os.geteuid() and "[listener]" in self.title
 
     @property
     def logged_in(self) -> str:

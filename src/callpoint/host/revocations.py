@@ -14,10 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from callpoint.host import files
-from callpoint.host.registry import GONE, LIVE, Entry
+from callpoint.host.registry import LIVE, Entry
 from callpoint.host.settings import HostSettings
 
 _SECONDS = 10
+_MAGIC = b"SSHKRL\n\0"
 _MODE = 0o644
 _LIMIT = 64 * 1024 * 1024
 
@@ -36,14 +37,18 @@ def specification(entries: Iterable[Entry]) -> str:
     return "".join(lines)
 
 
-def pending(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """Those that must stay in the list."""
-    return tuple(entry for entry in entries if entry.state in {"disabled", GONE})
-
-
 def is_sound(settings: HostSettings, path: Path) -> bool:
-    """Whether sshd's own reader takes it: the CA's key is looked up in it, and is not revoked."""
-    return path.is_file() and _query(settings, path, settings.ca) == 0
+    """Whether sshd's own reader takes it: the CA's key is looked up in it, and is not revoked.
+
+    A file that does not begin like a list is taken for one in plain text: an empty one is then good
+    and revokes nobody.
+    """
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+    return begins and _query(settings, path, settings.ca) == 0
 
 
 def names(settings: HostSettings, certificate: str) -> bool:
@@ -68,7 +73,7 @@ def install(settings: HostSettings, entries: Iterable[Entry], revision: int) -> 
     said = wanted + "".join(f"# {path.name} {path.stat().st_mtime_ns}\n" for path in extra)
     spec = settings.state / "revoked.spec"
     sound = is_sound(settings, settings.revocations)
-    if sound and files.read_regular(spec, _LIMIT) == said.encode():
+    if sound and _is_ours(settings) and files.read_regular(spec, _LIMIT) == said.encode():
         return
     try:
         made = _make(settings, wanted, extra, revision)
@@ -79,6 +84,12 @@ def install(settings: HostSettings, entries: Iterable[Entry], revision: int) -> 
         if not sound:
             _restore(settings)
         raise
+
+
+def _is_ours(settings: HostSettings) -> bool:
+    """Whether it is the one that was put in place last: an older one is as good to sshd."""
+    there = files.read_regular(settings.revocations, _LIMIT)
+    return there is not None and there == files.read_regular(_last_good(settings), _LIMIT)
 
 
 def _last_good(settings: HostSettings) -> Path:

@@ -69,7 +69,7 @@ def _hello(settings: HostSettings, asked: Answer) -> Answer:  # noqa: ARG001 - o
 
 
 def _enrol(settings: HostSettings, asked: Answer) -> Answer:
-    baseline = snapshot.take(asked["account"])
+    baseline = _taken(settings, asked["account"])
     now = time.time()
     if asked["serial"] != wire.serial_of(asked["handle"]):
         raise WireError("request", "the serial is not the handle's")
@@ -134,8 +134,13 @@ def _shown(entry: Entry) -> Answer:
     }
 
 
-def _snapshot(settings: HostSettings, asked: Answer) -> Answer:  # noqa: ARG001 - one form for all
-    return {"snapshot": snapshot.take(asked["account"])}
+def _snapshot(settings: HostSettings, asked: Answer) -> Answer:
+    return {"snapshot": _taken(settings, asked["account"])}
+
+
+def _taken(settings: HostSettings, account: str) -> snapshot.Snapshot:
+    live = (entry for entry in admission.looked_at(settings).there() if entry.state == LIVE)
+    return snapshot.take(account, {entry.name for entry in live})
 
 
 def _status(settings: HostSettings, asked: Answer) -> Answer:  # noqa: ARG001 - one form for all

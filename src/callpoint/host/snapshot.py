@@ -53,15 +53,20 @@ _SYSTEM = (
 _SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - looked at, not written to
 
 
-def take(account: str) -> Snapshot:
-    """What is there now, by kind; names are at most 300 characters, kinds at most 5,000 names."""
+def take(account: str, enrolled: set[str]) -> Snapshot:
+    """What is there now, by kind; names are at most 300 characters, kinds at most 5,000 names.
+
+    Args:
+        account: The unix account.
+        enrolled: Names of certificates whose processes will be ended with them.
+    """
     try:
         user = pwd.getpwnam(account)
     except KeyError:
         return {NOT_EXAMINED: [f"{account} is no account of this host"]}
     found: dict[str, set[str]] = {}
     home = Path(user.pw_dir)
-    for kind, name in _all(user, home):
+    for kind, name in _all(user, home, enrolled):
         found.setdefault(kind, set()).add(name[:_NAME_LIMIT])
     return {kind: _bounded(names) for kind, names in sorted(found.items())}
 
@@ -71,7 +76,7 @@ def _bounded(names: set[str]) -> list[str]:
     return [*listed, f"and {len(names) - _MOST_NAMES} more"] if len(names) > len(listed) else listed
 
 
-def _all(user: pwd.struct_passwd, home: Path) -> Iterator[tuple[str, str]]:
+def _all(user: pwd.struct_passwd, home: Path, enrolled: set[str]) -> Iterator[tuple[str, str]]:
     for name in _KEY_FILES:
         yield from _keys(user.pw_name, home / name)
     for name in _LOGIN_FILES:
@@ -86,7 +91,7 @@ def _all(user: pwd.struct_passwd, home: Path) -> Iterator[tuple[str, str]]:
         yield from _tree("system file", Path(name))
     yield from _accounts()
     yield from _privileged_files(user, home)
-    yield from _loose_processes(user)
+    yield from _loose_processes(user, enrolled)
 
 
 def _keys(account: str, path: Path) -> Iterator[tuple[str, str]]:
@@ -118,7 +123,7 @@ def _digest(kind: str, path: Path) -> Iterator[tuple[str, str]]:
     if not os.path.lexists(path):
         return
     raw = files.read_regular(path, _FILE_LIMIT)
-    if raw is None and path.is_dir():
+    if raw is None and os.path.isdir(path):  # noqa: PTH112 - false, too, where we may not look
         return
     if raw is None:
         yield NOT_EXAMINED, str(path)
@@ -127,7 +132,7 @@ def _digest(kind: str, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _tree(kind: str, root: Path) -> Iterator[tuple[str, str]]:
-    if not root.is_dir() or root.is_symlink():
+    if not os.path.isdir(root) or os.path.islink(root):  # noqa: PTH112, PTH114 - likewise
         yield from _digest(kind, root)
         return
     for number, path in enumerate(_walk(root)):
@@ -143,7 +148,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _owned(kind: str, folder: Path, uid: int) -> Iterator[tuple[str, str]]:
-    for path in folder.glob("*") if folder.is_dir() else ():
+    for path in sorted(folder.glob("*")) if os.path.isdir(folder) else ():  # noqa: PTH112 - likewise
         try:
             if path.lstat().st_uid == uid:
                 yield from _digest(kind, path)
@@ -185,8 +190,8 @@ def _privileged(path: Path) -> Iterator[tuple[str, str]]:
         yield "setuid file", f"{path} uid {seen.st_uid} mode {stat.S_IMODE(seen.st_mode):o}"
 
 
-def _loose_processes(user: pwd.struct_passwd) -> Iterator[tuple[str, str]]:
-    """Of the account, and of no session: what cleaned its environment is seen here.
+def _loose_processes(user: pwd.struct_passwd, enrolled: set[str]) -> Iterator[tuple[str, str]]:
+    """Of the account, and of no session: what cleaned or forged its environment is seen here.
 
     Not for root, whose processes are the whole system's.
     """
@@ -198,7 +203,8 @@ def _loose_processes(user: pwd.struct_passwd) -> Iterator[tuple[str, str]]:
     for process in table.values():
         if process.uid != user.pw_uid or process.is_sshd or process.pid in own:
             continue
-        if process.pid not in carried:
+        served = any(p.is_sshd and p.logged_in for p in processes.above(process.pid, table))
+        if not served and not carried.get(process.pid, set()) & enrolled:
             began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(processes.started_at(process)))
             yield "process", f"{user.pw_name}: {process.name} pid {process.pid} since {began}"
 
