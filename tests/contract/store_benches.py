@@ -164,7 +164,7 @@ class SqliteBench:
         self._copy = folder / "backup.db"
         self.clock = SimulatedClock()
 
-    async def open(self) -> SqliteStore:
+    async def open(self, *, allow_moved: bool = False) -> SqliteStore:
         return await SqliteStore.open(
             self.path,
             signer=self.signer,
@@ -172,6 +172,7 @@ class SqliteBench:
             checkpoint_file=self.checkpoint_file,
             origin=ORIGIN,
             installation=INSTALLATION,
+            allow_moved=allow_moved,
         )
 
     def jump(self, span: timedelta) -> None:
@@ -206,7 +207,11 @@ class PostgresBench:
         self._offset = timedelta(0)
 
     async def open(
-        self, *, has_key: bool = True, checkpoint_file: Path | None = None
+        self,
+        *,
+        has_key: bool = True,
+        checkpoint_file: Path | None = None,
+        allow_moved: bool = False,
     ) -> PostgresStore:
         return await PostgresStore.open(
             self.database.owner_url,
@@ -215,6 +220,7 @@ class PostgresBench:
             origin=ORIGIN,
             installation=INSTALLATION,
             schema=self.schema,
+            allow_moved=allow_moved,
             number_within=timedelta(seconds=2),
             clock_offset=lambda: self._offset,
         )

@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from callpoint.adapters.stores.sqlite.migrations import MIGRATIONS
 from callpoint.audit.checkpoint import parse_checkpoint
 from callpoint.audit.entry import parse_entry
 from callpoint.audit.merkle import Frontier, leaf_hash, verify_inclusion
 from callpoint.audit.note import parse_note
 from callpoint.domain.errors import (
     ConflictError,
+    HeldError,
     LogUnavailableError,
     StoreUnavailableError,
     TamperError,
@@ -339,12 +341,31 @@ async def test_another_installations_database_is_refused(disk_bench):
         await disk_bench.open()
 
 
+async def test_a_database_that_is_elsewhere_is_held(disk_bench):
+    """A copy is told from the original and left as it is, until somebody says that it was moved."""
+    async with opened(disk_bench) as store:
+        here = store.place
+    disk_bench.execute("UPDATE head SET place = 'elsewhere'")
+    before = disk_bench.execute("SELECT * FROM head")
+    with pytest.raises(HeldError, match=f"was at elsewhere, and is at {here}"):
+        await disk_bench.open()
+    assert disk_bench.execute("SELECT * FROM head") == before
+    moved = await disk_bench.open(allow_moved=True)
+    await moved.settle()
+    await moved.close()
+    async with opened(disk_bench) as store:
+        assert store.place == here
+    assert disk_bench.execute("SELECT place FROM head") == [(here,)]
+
+
 async def test_migrations_are_applied_once(disk_bench):
     """Opening again applies nothing again."""
     for _ in range(2):
         async with opened(disk_bench):
             pass
-    assert disk_bench.execute("SELECT count(*), max(number) FROM migrations") == [(3, 3)]
+    count = len(MIGRATIONS)
+    told = disk_bench.execute("SELECT count(*), max(number) FROM migrations")
+    assert told == [(count, count)]
 
 
 def drop_triggers(bench):

@@ -41,7 +41,6 @@ from callpoint.bootstrap.stamping import stamper
 from callpoint.bootstrap.witnessing import witness_desk
 from callpoint.config.settings import Settings, StoreKind
 from callpoint.config.soundness import check_bundle
-from callpoint.domain.epoch import Began
 from callpoint.domain.errors import (
     CallpointError,
     HeldError,
@@ -214,8 +213,7 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
         stack.push_async_callback(store.close)
         connectors = _connectors(installation, outside, logger, held)
         if pinned is not None and held is None:
-            # What takes away works from here on, whatever the database says.
-            connectors.follow(pinned.configuration)
+            connectors.follow(pinned.configuration)  # from here on what takes away works
 
         def on_load(bundle: Bundle) -> None:
             home.pin(bundle)
@@ -289,7 +287,7 @@ async def _nonces_since(store: Store, outside: Outside, *, is_there: bool) -> da
     if not is_there:
         return outside.clock.now()
     epoch = await store.read(epoch_of)
-    return epoch.began_at if epoch is not None and epoch.why is Began.RECOVERED else None
+    return epoch.lost_at if epoch is not None else None
 
 
 def _limits(settings: Settings) -> Limits:

@@ -29,12 +29,14 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         number: 2 for the first that began after genesis.
         began_at: By the store's clock.
+        lost_at: When a part of the past was lost last; None when none ever was.
         compared: Targets that were compared with the leases since.
     """
 
     number: int
     why: Began
     began_at: datetime
+    lost_at: datetime | None = None
     compared: tuple[str, ...] = ()
     version: int = 0
 

@@ -11,6 +11,7 @@ from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import Quorum
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Eligibility
+from callpoint.domain.epoch import CURRENT, Epoch
 from callpoint.domain.errors import ConflictError
 from callpoint.domain.principal import Principal
 from callpoint.domain.request import Request
@@ -18,6 +19,7 @@ from callpoint.domain.span import format_span
 from callpoint.ports.stores import View, Where
 
 _ALL = 1_000_000
+_LOST = "(lost with a part of the log)"
 _USED = (ActivationState.ACTIVE, ActivationState.ENDED, ActivationState.REVIEWED)
 
 
@@ -85,7 +87,11 @@ def must_not_be_spent(view: View, eligibility: Eligibility, request: Request) ->
 def _served(view: View, eligibility: Eligibility) -> dict[str, int]:
     """Incidents that the eligibility served within its window, and how often each of them."""
     since = view.now() - eligibility.budget.per
-    return view.count_subjects(Activation, eligibility.id, _USED, since)
+    served = view.count_subjects(Activation, eligibility.id, _USED, since)
+    epoch = view.find(Epoch, CURRENT)
+    if epoch is not None and epoch.lost_at is not None and epoch.lost_at > since:
+        served = {**served, _LOST: 1}  # what was lost with the log may have been one
+    return served
 
 
 def _count(served: dict[str, int], *, but: str = "") -> int:

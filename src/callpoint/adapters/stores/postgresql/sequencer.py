@@ -67,6 +67,9 @@ class RemoteLog:
     def prove(self, *_: object) -> None:
         raise LogUnavailableError("this process has no log key")
 
+    def abandon(self) -> None:
+        """Nothing was prepared."""
+
     def publish(self, *_: object) -> None:
         raise LogUnavailableError("this process has no log key")
 

@@ -105,6 +105,9 @@ class Batch:
             moment = self._prepare()
             later = [job for job in jobs if not self._serve(job, moment)]
             self._finish(moment)
+        except BaseException:
+            self._ledger.abandon()
+            raise
         finally:
             self._connection.rollback()  # does nothing after a commit
         self._publish(jobs)

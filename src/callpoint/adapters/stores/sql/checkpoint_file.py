@@ -6,6 +6,7 @@ database extends; the other order would make every such death look like a rollba
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from callpoint.domain.errors import LogUnavailableError
@@ -49,6 +50,11 @@ class CheckpointFile:
             self._sync_folder()
         except OSError as error:
             raise self._failed("replaced", error) from error
+
+    def discard(self) -> None:
+        """Forget what was prepared: a signature over a tree that never was helps nobody."""
+        with suppress(OSError):
+            self._draft.unlink(missing_ok=True)
 
     def set_aside(self, suffix: str) -> None:
         """Keep a copy of the checkpoint beside it, as evidence. Raises LogUnavailableError."""

@@ -53,6 +53,10 @@ class LogAccess(Protocol):
         """Show that the log could be signed now. Raises LogUnavailableError."""
         ...
 
+    def abandon(self) -> None:
+        """Forget what ``seal`` prepared: the transaction is not known to be committed."""
+        ...
+
     def publish(self, after: Head) -> None:
         """Keep a committed transaction's checkpoint outside too. Raises LogUnavailableError."""
         ...
@@ -139,13 +143,13 @@ class Ledger:
     ) -> None:
         """Write new entries, their tiles and one checkpoint; bring the checkpoint to the disk.
 
-        ``publish`` follows once the transaction is committed.
+        ``publish`` follows once the transaction is committed, else ``abandon``. The key signs last:
+        a process that was paused and lost its turn meets the database's refusal first (ADR 0006).
 
         Raises:
             LogUnavailableError: It could not be signed or kept; the transaction must not commit.
         """
         checkpoint = after.checkpoint()
-        signed = self._sign(checkpoint)
         connection.run_many(_INSERT_ENTRY, [_entry_row(entry) for entry in entries])
         personal = [
             (entry.index, name, value.salt, value.value.encode())
@@ -156,12 +160,17 @@ class Ledger:
             connection.run_many(_INSERT_PERSONAL, personal)
         for tile in complete_tiles(before.size, after.size, StoredRows(connection)):
             connection.run(_INSERT_TILE, (tile.level, tile.n, tile.root, tile.hashes))
+        signed = self._sign(checkpoint)
         connection.run(_INSERT_CHECKPOINT, (checkpoint.origin, checkpoint.size, signed))
         connection.run(
             "UPDATE head SET origin = ?, size = ?, peaks = ?",
             (after.origin, after.size, b"".join(after.frontier.hashes)),
         )
         self.file.prepare(signed)
+
+    def abandon(self) -> None:
+        """The transaction did not commit, or nobody knows: what was signed for it is forgotten."""
+        self.file.discard()
 
     def publish(self, after: Head) -> None:
         """Put a committed transaction's checkpoint in its place. Raises LogUnavailableError."""
