@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 
 from callpoint.config.default_policies import default_pack
-from callpoint.domain.configuration import Configuration, TargetRole
+from callpoint.domain.configuration import Configuration, KnownAccount, TargetRole
 from callpoint.domain.eligibility import Opening
 from callpoint.domain.governance import Bundle
 from callpoint.domain.static_secret import StaticSecret, static_secret_key
@@ -29,16 +29,24 @@ TARGET, ROLE, ACCOUNT = "orders-db", "legacy", "legacy_admin"
 DECIDERS = Deciders()
 
 
-def rules() -> Configuration:
+def rules(accounts: dict[str, KnownAccount] | None = None) -> Configuration:
     """The usual eligibility opens the static account, and nothing else."""
     made = configuration(eligibility(opens=(Opening(TARGET, ROLE),), idle=None))
     target = made.targets[TARGET]
     role = TargetRole(ROLE, {"account": ACCOUNT, "kind": "checked_out", "between": "locked"})
-    target = msgspec.structs.replace(target, roles=(*target.roles, role))
+    target = msgspec.structs.replace(
+        target, roles=(*target.roles, role), accounts=accounts or msgspec.UNSET
+    )
     return msgspec.structs.replace(made, targets={**made.targets, TARGET: target})
 
 
-async def make_place(*, asks_old: bool = False, locks: bool = True, fences: bool = True) -> Stage:
+async def make_place(
+    *,
+    asks_old: bool = False,
+    locks: bool = True,
+    fences: bool = True,
+    accounts: dict[str, KnownAccount] | None = None,
+) -> Stage:
     """Found it, with an open incident."""
     clock, random, fuse = SimulatedClock(auto=True), SeededRandom(1), Fuse()
     store = MortalStore(
@@ -50,7 +58,7 @@ async def make_place(*, asks_old: bool = False, locks: bool = True, fences: bool
     )
     target = MortalTarget(fuse, TARGET, clock, random, INSTALLATION, checked_out={ROLE: ACCOUNT})
     target.static.asks_old, target.static.locks, target.static.fences = asks_old, locks, fences
-    bundle = Bundle(INSTALLATION, 1, "", rules(), default_pack())
+    bundle = Bundle(INSTALLATION, 1, "", rules(accounts), default_pack())
     stage = Stage(clock, fuse, random, store, {TARGET: target}, bundle, MemoryVault(), Notices())
     stage = replace(stage, deciders=DECIDERS)
     await found_world(stage.node())

@@ -102,7 +102,7 @@ async def test_each_call_that_fails_is_made_good(call, how):
 
 
 @pytest.mark.parametrize("fences", [True, False], ids=["fences", "does not fence"])
-async def test_a_call_that_takes_effect_after_the_account_was_given_back(fences):
+async def test_a_call_that_takes_effect_after_the_account_was_given_back(fences, monkeypatch):
     """A late check-out call is refused by a fence; without one its secret is still a stored one."""
     stage = await make_place(fences=fences)
     world, static = stage.node(), static_of(stage)
@@ -111,10 +111,10 @@ async def test_a_call_that_takes_effect_after_the_account_was_given_back(fences)
 
     def keep(plan, rotation):
         late.append((plan, rotation))
-        static.take_effect = original
+        monkeypatch.setattr(static, "take_effect", original)
         raise TimeoutError("nobody knows")
 
-    static.take_effect = keep
+    monkeypatch.setattr(static, "take_effect", keep)
     made = await world.approved()
     with suppress(CallpointError, TimeoutError):
         await issue.issue(world.services, world.caller("alice"), made.id)

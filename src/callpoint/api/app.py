@@ -22,6 +22,7 @@ from callpoint.api.log import LogController
 from callpoint.api.log_proofs import ProofController
 from callpoint.api.log_status import LogStatusController
 from callpoint.api.messages import MAX_BODY
+from callpoint.api.posture import PostureController
 from callpoint.api.status import StatusController
 from callpoint.api.surface import Surface
 from callpoint.api.tlog import TlogController
@@ -43,6 +44,7 @@ CONTROLLERS = (
     WitnessController,
     StatusController,
     DiagnosisController,
+    PostureController,
 )
 
 _DESCRIPTION = """\

@@ -26,6 +26,7 @@ from callpoint.lifecycle.approve import Vote
 from callpoint.lifecycle.diagnose import Diagnosis
 from callpoint.lifecycle.incidents import Declaration
 from callpoint.lifecycle.kill import Killed
+from callpoint.lifecycle.posture import Posture
 from callpoint.lifecycle.publish import Published
 from callpoint.lifecycle.request import Ask
 from callpoint.lifecycle.review import Judgement
@@ -90,6 +91,10 @@ class Client:
 
     def diagnosis(self) -> Diagnosis:
         return self._get("/v1/diagnosis", Diagnosis)
+
+    def posture(self, target: str = "") -> Posture:
+        query = {"target": target} if target else {}
+        return self._get("/v1/posture/targets", Posture, query)
 
     # -- incidents ----------------------------------------------------------------------------
 

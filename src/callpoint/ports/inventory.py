@@ -38,6 +38,7 @@ class Account(msgspec.Struct, frozen=True):
         expires: When the target itself refuses it; ``NEVER`` when it has no end.
         last_used: When a session last began.
         sessions: Sessions that live now; None when the broker cannot see that.
+        is_broker: It is the account that Callpoint itself works with there.
     """
 
     name: str
@@ -48,3 +49,4 @@ class Account(msgspec.Struct, frozen=True):
     expires: Moment = UNKNOWN
     last_used: Moment = UNKNOWN
     sessions: int | None = None
+    is_broker: bool = False

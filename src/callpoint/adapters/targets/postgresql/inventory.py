@@ -17,6 +17,7 @@ SELECT r.rolname::text AS name, r.rolcanlogin AS can_log_in,
   r.rolvaliduntil IS NOT NULL AND r.rolvaliduntil <> 'infinity' AS ends,
   CASE WHEN isfinite(r.rolvaliduntil) THEN r.rolvaliduntil END AS valid_until,
   shobj_description(r.oid, 'pg_authid') AS mark,
+  r.rolname = current_user AS is_broker,
   (SELECT count(*) FROM pg_stat_activity s WHERE s.usesysid = r.oid) AS sessions,
   array_remove(ARRAY[
     CASE WHEN r.rolsuper THEN 'superuser' END, CASE WHEN r.rolcreaterole THEN 'createrole' END,
@@ -73,6 +74,7 @@ def account_of(row: Row, account_prefix: str) -> Account:
         expires=_end(ends=row["ends"], valid_until=row["valid_until"]),
         last_used=UNKNOWN,
         sessions=int(row["sessions"]),
+        is_broker=row["is_broker"],
     )
 
 
