@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tests.stories.town import Town
+from tests.timestamp_site import Authority, stamping
 
 
 def told(town: Town, who: str, *more: object, code: int) -> tuple[list[str], dict[str, Any]]:
@@ -17,6 +18,16 @@ def told(town: Town, who: str, *more: object, code: int) -> tuple[list[str], dic
 def test_a_bad_night_in_the_words_of_the_doctor(town: Town):
     """Over-privileged broker, a target that refuses while somebody is in, no server at all."""
     town.build()
+    authority = Authority(town.root / "tsa")
+    authority.found()
+    with stamping(authority):
+        _a_bad_night(town, authority)
+
+
+def _a_bad_night(town: Town, authority: Authority) -> None:
+    (town.home / "server.toml").write_text(
+        f'[timestamps]\nurl = "{authority.url}"\ncertificates = "{authority.root}"\n'
+    )
     quiet = ["feed-silent", "reaper-missing"]  # accepted, and no alert ever fired: notices
     broker = f"broker_{town.database.name}"
     with town.serving():
@@ -41,6 +52,12 @@ def test_a_bad_night_in_the_words_of_the_doctor(town: Town):
         town.execute(f"ALTER ROLE {broker} LOGIN")
         town.await_no_account()
         assert told(town, "erin", code=0)[0] == quiet
+        page = town.root / "incident.html"
+        town("erin", "evidence", living, "--file", page)
+    trusts = ("--installation", town.installation, "--timestamp-authority", authority.root)
+    said = town("bob", "verify", "bundle", page, *trusts)
+    assert "CN=tsa.example has seen" in said
+    assert "the page says what the machine part says" in said
     checkpoint = town.home / "checkpoint"
     kept = checkpoint.read_bytes()
     checkpoint.write_bytes(kept.replace(b"\n", b"\nx", 1))
