@@ -1,14 +1,16 @@
 """Dies by SIGKILL at every file that `callpoint key rotate` opens, renames or removes.
 
-``python -m tests.fault.key_deaths FOLDER USE``: the folder holds a founded home with a staged key
-and ``*.signature`` files. It prints one JSON line: how many deaths there were, and what was wrong
-after them. A module of its own, so that what forks has no threads.
+``python -m tests.fault.key_deaths FOLDER USE [full]``: the folder holds a founded home with a
+staged key and ``*.signature`` files. With ``full`` it does not die there, but the disk is full from
+then on. It prints one JSON line: how many deaths there were, and what was wrong after them. A
+module of its own, so that what forks has no threads.
 """
 
 import asyncio
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -29,6 +31,7 @@ from callpoint.bootstrap.process import Outside, open_process
 from callpoint.bootstrap.rotation import rotate_key
 from callpoint.cli.signature_file import read_signatures
 from callpoint.config.settings import load_settings
+from callpoint.domain.errors import CallpointError
 from callpoint.domain.event import BundleRefused
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.lifecycle.proof import newest_checkpoint, proven
@@ -38,7 +41,10 @@ _AT = {"os.rename", "os.remove", "open"}
 _MOST = 200
 
 
-def main(folder: Path, use: str) -> int:
+_DONE, _FAILED, _CRASHED, _DONE_ALL_THE_SAME = range(4)
+
+
+def main(folder: Path, use: str, how: str = "") -> int:
     """Deaths at the first event, the second, … until a run ends by itself."""
     wrong: list[str] = []
     expected = staged_key(Home(folder / "home").keys, KeyUse(use))
@@ -49,8 +55,10 @@ def main(folder: Path, use: str) -> int:
             shutil.rmtree(home, ignore_errors=True)
             shutil.copytree(folder / "home", home)
             _settle(home)
-            died = _forked(partial(_rotate, folder, home, use, length))
-            if died == 0:
+            died = _forked(partial(_rotate, folder, home, use, length, how))
+            if died == _CRASHED:
+                wrong.append(f"point {length}: not an error of ours")
+            if died == _DONE:
                 sys.stdout.write(json.dumps({"deaths": length - 1, "wrong": wrong}))
                 return 0
             if goes_on and _forked(partial(_serve_a_little, home)) != 0:
@@ -68,20 +76,29 @@ def _settle(home: Path) -> None:
         database.execute("UPDATE head SET place = ''")
 
 
-def _rotate(folder: Path, home: Path, use: str, fuse: int) -> None:
+def _rotate(folder: Path, home: Path, use: str, fuse: int, how: str = "") -> None:
     records = read_signatures(sorted(folder.glob("*.signature")))
+    left = [fuse]
     if fuse:
-        left = [fuse]
 
         def burn(event: str, arguments: tuple[Any, ...]) -> None:
             if event not in _AT or str(home) not in str(arguments[0]):
                 return
             left[0] -= 1
-            if left[0] == 0:
+            if left[0] == 0 and how == "full":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+            elif left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(burn)
-    asyncio.run(rotate_key(home, use, records, _outside()))
+    try:
+        asyncio.run(rotate_key(home, use, records, _outside()))
+    except CallpointError:
+        if how != "full":
+            raise
+        os._exit(_FAILED)
+    if fuse and left[0] <= 0:
+        os._exit(_DONE_ALL_THE_SAME)
 
 
 def _serve_a_little(home: Path) -> None:
@@ -129,18 +146,18 @@ def _outside() -> Outside:
 
 
 def _forked(work: Callable[[], None]) -> int:
-    """The exit status of a child that did it; a death counts as 1."""
+    """The exit status of a child that did it; a death counts as ``_FAILED``."""
     child = os.fork()
     if child == 0:
         try:
             work()
         except BaseException:  # noqa: BLE001 -- a child reports by its status, whatever it met
             traceback.print_exc()
-            os._exit(2)
-        os._exit(0)
+            os._exit(_CRASHED)
+        os._exit(_DONE)
     _, status = os.waitpid(child, 0)
-    return 0 if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0 else 1
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else _FAILED
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))

@@ -34,9 +34,18 @@ def staged(homestead: Homestead, use: str) -> list[Path]:
 @pytest.mark.parametrize("use", ["log", "token", "seal"])
 def test_a_rotation_is_finished_after_any_death(homestead: Homestead, use: str):
     """Killed at each file that it touches, whether a server ran since or not, it ends whole."""
+    must_end_whole(homestead, use)
+
+
+def test_a_rotation_is_finished_after_any_full_disk(homestead: Homestead):
+    """Full from any file on, it fails with an error of ours; with room again it ends whole."""
+    must_end_whole(homestead, "log", "full")
+
+
+def must_end_whole(homestead: Homestead, use: str, *how: str) -> None:
     staged(homestead, use)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fault.key_deaths", homestead.root, use],
+        [sys.executable, "-m", "tests.fault.key_deaths", homestead.root, use, *how],
         env=homestead.environment(),
         cwd=ROOT,
         capture_output=True,
