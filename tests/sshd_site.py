@@ -268,23 +268,7 @@ def running_site(account: str = "", run_as: str = "") -> Iterator[SshSite]:
         python=_python(),
         sshd=str(binaries.sshd),
     )
-    ca, broker_key = new_key(), new_key()
-    settings = SshSettings(
-        name="web-1",
-        installation=INSTALLATION,
-        host=_LOOPBACK,
-        # Until sshd has made its own.
-        host_keys=(keys.public_line(asyncssh.import_private_key(ca)),),
-        ca_key=ca,
-        broker_key=broker_key,
-        broker=run_as or own_account(),
-        roles={
-            "repair": SshRole(account, permit=("pty",)),
-            "tunnel": SshRole(account, permit=("port-forwarding",)),
-            "restart": SshRole(account, command="/bin/echo restarted --now"),
-        },
-        program=str(place.program),
-    )
+    settings = _settings(account, run_as or own_account(), place)
     lines = (
         f"AuthorizedKeysFile {place.etc}/keys/%u",
         "MaxStartups 100",
@@ -314,6 +298,26 @@ def running_site(account: str = "", run_as: str = "") -> Iterator[SshSite]:
             yield site
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settings(account: str, broker: str, place: Place) -> SshSettings:
+    ca = new_key()
+    return SshSettings(
+        name="web-1",
+        installation=INSTALLATION,
+        host=_LOOPBACK,
+        # Until sshd has made its own.
+        host_keys=(keys.public_line(asyncssh.import_private_key(ca)),),
+        ca_key=ca,
+        broker_key=new_key(),
+        broker=broker,
+        roles={
+            "repair": SshRole(account, permit=("pty",)),
+            "tunnel": SshRole(account, permit=("port-forwarding",)),
+            "restart": SshRole(account, command="/bin/echo restarted --now"),
+        },
+        program=str(place.program),
+    )
 
 
 def _install(folder: Path, settings: SshSettings, place: Place) -> None:
