@@ -42,7 +42,10 @@ ALLOWED_IMPORTS = {
     "audit/verify": PURE_STANDARD
     # Time stamps are checked by a library that is loaded only for who asks for it.
     | {"msgspec", "cryptography", "rfc3161_client", "argparse", "pathlib", "sys"}
-    | {f"callpoint.audit.{name}" for name in ("merkle", "note", "checkpoint", "entry", "verify")},
+    | {
+        f"callpoint.audit.{name}"
+        for name in ("merkle", "note", "checkpoint", "entry", "cosignature", "proof_file", "verify")
+    },
 }
 
 
