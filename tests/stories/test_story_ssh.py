@@ -100,7 +100,6 @@ def test_a_host_is_repaired_and_every_way_in_dies(town: Town, host: RepairedHost
         town("gina", "incident", "confirm", "inc-7")
         returned(town, host)
         killed(town, host)
-        assert "verify: ok" in town.verify_log("log")
     town.said.append(host.sshd.log())
     keys = {name: line for name, key in host.secrets().items() for line in key.splitlines()[3:4]}
     assert found(town, b"", **keys) == []
@@ -120,7 +119,6 @@ def returned(town: Town, host: RepairedHost) -> None:
     (lease,) = town.json("alice", "status", activation)["leases"]
     assert lease["evidence"] == "absent, refused"
     assert f"ID {lease['account']} (serial" in host.sshd.log()
-    town("alice", "connect", activation, code=4)
 
 
 def killed(town: Town, host: RepairedHost) -> None:
@@ -144,4 +142,3 @@ def killed(town: Town, host: RepairedHost) -> None:
         assert session.wait(CUT_WITHIN) == 255
         assert time.monotonic() - since < CUT_WITHIN
     assert is_refused(town, file)
-    assert "killed" in town("alice", "status", activation)
