@@ -73,6 +73,7 @@ _SECTIONS: dict[str, dict[str, _Verb]] = {
         "clock": _Verb("clock", "Which time counts, after the clock had jumped ahead."),
         "installation": _Verb("installation", "Where the installation lives, after a move."),
         "target": _Verb("target", "Prepare and test what can be opened."),
+        "host": _Verb("host", "The host side of an SSH target, on that host."),
         "posture": _Verb("posture", "Which accounts exist on targets, and what is wrong."),
         "demo": _Verb("demo", "Play a whole emergency on a throwaway database."),
     },
