@@ -57,7 +57,7 @@ def test_a_night_as_a_person_reads_it(tmp_path: Path, running: tuple[World, Runn
     shell = Shell(tmp_path, "erin", app, world.clock)
     healthy = shell.run("doctor")
     assert (healthy.exit_code, healthy.stdout.splitlines()[-1]) == (0, "doctor: nothing is wrong")
-    assert "looked at: leases, targets, requests" in healthy.stdout
+    assert "looked at: leases, targets, epoch, requests" in healthy.stdout
 
     async def trouble() -> None:
         await world.incident()

@@ -31,13 +31,20 @@ _MOST_SKEW = timedelta(seconds=4)
 """A signature from further ahead is refused; the answer was under way for a moment, too."""
 
 _TAMPERED = frozenset(
-    {Code.CHECKPOINT_DIFFERS, Code.CHECKPOINT_INVALID, Code.ROW_SPOILT, Code.TOMBSTONE_REFUSED}
+    {
+        Code.CHECKPOINT_DIFFERS,
+        Code.CHECKPOINT_INVALID,
+        Code.ROW_SPOILT,
+        Code.TOMBSTONE_REFUSED,
+        Code.WITNESS_CONTRADICTS,
+    }
 )
 _TARGETS = frozenset(
     {
         Code.BROKER_POWERS,
         Code.LEASE_STUCK,
         Code.REAPER_MISSING,
+        Code.TARGET_NOT_COMPARED,
         Code.TARGET_REFUSES,
         Code.TARGET_SELFTEST,
         Code.TARGET_SILENT,
@@ -112,7 +119,8 @@ def _ask(run: Invocation, home: Path | None) -> tuple[Diagnosis | None, list[Sym
 
 def _unanswered(run: Invocation, error: CallpointError, home: Path | None) -> Symptom:
     """Why the server said nothing: nobody is there, it does not know us, or it is broken."""
-    start = f"`callpoint serve --home {home}`" if home else "`callpoint serve`"
+    serve = f"`callpoint serve --home {home}`" if home else "`callpoint serve`"
+    start = f"if it does not run, start it ({serve}, or its unit) and read what it says"
     match error:
         case ConfigError():  # there is no key to ask with
             step = error.way_out or "name your key: `callpoint doctor --key FILE`"
@@ -132,7 +140,7 @@ def _unanswered(run: Invocation, error: CallpointError, home: Path | None) -> Sy
                 run.server,
                 f"{error.message}; while no server works, nothing is given or revoked, and only"
                 " the targets themselves end what expires",
-                f"start it ({start}, or its unit) and read what it says; {error.way_out}",
+                f"{error.way_out}; {start}" if error.way_out else start,
             )
         case _:
             return symptom(

@@ -27,10 +27,13 @@ from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.record import Record
+from callpoint.domain.witnessing import Watch, Witnessing
+from callpoint.lifecycle.epoch import epoch_of
 from callpoint.lifecycle.gate import may_view
 from callpoint.lifecycle.node import Node
 from callpoint.lifecycle.proof import newest_checkpoint
 from callpoint.lifecycle.rules import Rules
+from callpoint.lifecycle.seen_by import sightings
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.symptoms.checks import CHECKS, Check
 from callpoint.lifecycle.symptoms.observed import LogSeen, NodeSeen, Observed, TargetSeen
@@ -151,6 +154,7 @@ async def observe(
         spoilt: list[str] = []
         states = (*UNFINISHED, ActivationState.ENDED)
         pointer = view.find(InForce, "bundle")
+        configuration = rules.configuration if rules else _last_proven(services)
         return Observed(
             installation=services.installation,
             limits=services.limits,
@@ -158,7 +162,7 @@ async def observe(
             behind=view.skew(),
             # The clock itself, not the high-water mark above it.
             node=services.clock.now() - (view.now() - view.skew()),
-            configuration=rules.configuration if rules else _last_proven(services),
+            configuration=configuration,
             rules=rules,
             rules_error=error,
             published=pointer.number if pointer else 0,
@@ -170,11 +174,12 @@ async def observe(
                 for i in _select(view, Incident, Where(limit=_ALL), spoilt)
                 if i.source != DECLARED or i.state is not IncidentState.RESOLVED
             ),
-            log=_log_of(view, services, works=works, waiting=waiting),
+            log=_log_of(view, services, configuration, works=works, waiting=waiting),
             spoilt=tuple(spoilt),
             targets=tuple(targets),
             unusable=dict(unusable),
             node_memory=memory,
+            epoch=epoch_of(view),
         )
 
     return await services.store.read(read)
@@ -203,15 +208,30 @@ def _select(view: View, kind: type[R], where: Where, spoilt: list[str]) -> tuple
         return view.select(kind, msgspec.structs.replace(where, skip_spoilt=True))
 
 
-def _log_of(view: View, services: Services, *, works: bool, waiting: int) -> LogSeen:
+def _log_of(
+    view: View,
+    services: Services,
+    configuration: Configuration | None,
+    *,
+    works: bool,
+    waiting: int,
+) -> LogSeen:
     try:
         newest = newest_checkpoint(view, services.installation)
     except LogUnavailableError:
         return LogSeen(works, waiting)  # there is no checkpoint yet
     except CallpointError as error:
         return LogSeen(works, waiting, error)
-    stamp = view.newest_timestamp(newest.origin) if services.limits.stamp_every else None
-    return LogSeen(works, waiting, None, newest.size, stamp)
+    watching = configuration.watched if configuration else Witnessing()
+    asked = {name: view.find(Watch, w.key_name) for name, w in watching.witnesses.items()}
+    return LogSeen(
+        works=works,
+        waiting=waiting,
+        size=newest.size,
+        stamp=view.newest_timestamp(newest.origin) if services.limits.stamp_every else None,
+        sightings=sightings(view, services.installation, watching),
+        watches={name: watch for name, watch in asked.items() if watch is not None},
+    )
 
 
 def _memory_of(node: Node) -> NodeSeen:

@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 
 from callpoint.domain.activation import Activation
 from callpoint.domain.configuration import Configuration, Target
+from callpoint.domain.epoch import Epoch
 from callpoint.domain.errors import CallpointError
 from callpoint.domain.governance import Installation
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
+from callpoint.domain.witnessing import Watch
 from callpoint.lifecycle.rules import Rules
+from callpoint.lifecycle.seen_by import Sighting
 from callpoint.lifecycle.services import Limits
 from callpoint.ports.stores import TimeStamp
 from callpoint.ports.targets import Residual, SelfTest
@@ -52,6 +55,8 @@ class LogSeen:
         error: Why the newest checkpoint cannot be believed; None when it can.
         size: Entries under the newest checkpoint.
         stamp: The newest time stamp, None without any.
+        sightings: What each configured witness has seen.
+        watches: Witness's name to what it said last; one that was never asked is not in it.
     """
 
     works: bool
@@ -59,6 +64,8 @@ class LogSeen:
     error: CallpointError | None = None
     size: int = 0
     stamp: TimeStamp | None = None
+    sightings: tuple[Sighting, ...] = ()
+    watches: Mapping[str, Watch] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Observed:
         spoilt: Kinds of rows of which at least one does not parse.
         targets: What each connector said.
         unusable: Configured targets without a connector here, and why.
+        epoch: The one that goes on; None while it is the first.
         node_memory: What this node remembers for the time without the store.
     """
 
@@ -116,6 +124,7 @@ class Observed:
     targets: tuple[TargetSeen, ...] = ()
     unusable: Mapping[str, str] = field(default_factory=dict)
     node_memory: NodeSeen = field(default_factory=NodeSeen)
+    epoch: Epoch | None = None
 
     def activation(self, name: str) -> Activation | None:
         """The activation of that id, None when it is over or not known."""

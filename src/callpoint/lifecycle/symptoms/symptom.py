@@ -45,6 +45,7 @@ class Code(StrEnum):
     LEASE_UNATTENDED = "lease-unattended"
     LOG_DOWN = "log-down"
     LOG_UNSTAMPED = "log-unstamped"
+    LOG_UNWITNESSED = "log-unwitnessed"
     MACHINE_SKEW = "machine-skew"
     NODE_MEMORY = "node-memory"
     NODE_SKEW = "node-skew"
@@ -63,6 +64,7 @@ class Code(StrEnum):
     SERVER_REFUSES = "server-refuses"
     SPOOL_WAITING = "spool-waiting"
     STORE_CLOCK = "store-clock"
+    TARGET_NOT_COMPARED = "target-not-compared"
     TARGET_REFUSES = "target-refuses"
     TARGET_SELFTEST = "target-selftest"
     TARGET_SILENT = "target-silent"
@@ -71,6 +73,8 @@ class Code(StrEnum):
     TOMBSTONE_REFUSED = "tombstone-refused"
     TOMBSTONE_WAITING = "tombstone-waiting"
     TRIAL = "trial"
+    WITNESS_AWAY = "witness-away"
+    WITNESS_CONTRADICTS = "witness-contradicts"
 
 
 class Symptom(msgspec.Struct, frozen=True):
