@@ -26,6 +26,8 @@ from callpoint.evidence.bundle import encode, evidence_bundle
 from callpoint.lifecycle import approve, facts, give_back, issue, request, review, use
 from callpoint.lifecycle.approve import Vote
 from callpoint.lifecycle.gate import enforce_on, may_view
+from callpoint.lifecycle.proof import newest_checkpoint
+from callpoint.lifecycle.published import newest_shown, published, watched
 from callpoint.lifecycle.request import Ask
 from callpoint.lifecycle.review import Judgement
 from callpoint.lifecycle.services import Services
@@ -226,9 +228,16 @@ class ActivationController(Controller):
         services = surface.services
         found = await _enforce_evidence(services, caller, activation)
 
+        watching = watched(services)
+
         def read(view: View) -> bytes:
+            origin = newest_checkpoint(view, services.installation).origin
+            # Cosigned where witnesses have seen all of it already.
+            best = [show(view, origin, watching).note for show in (published, newest_shown)]
             incident = found.request.incident
-            return encode(evidence_bundle(view, services.installation.id, activation, incident))
+            return encode(
+                evidence_bundle(view, services.installation.id, activation, incident, best)
+            )
 
         return Response(await services.store.read(read), media_type=MediaType.JSON)
 

@@ -4,6 +4,7 @@
 """
 
 import base64
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,11 +20,23 @@ _GOVERNING = ("installation:created", "bundle:published", "key:rotated", "log:re
 
 
 def evidence_bundle(
-    view: View, installation: str, activation: str, incident: str
+    view: View,
+    installation: str,
+    activation: str,
+    incident: str,
+    checkpoints: Sequence[str] = (),
 ) -> dict[str, Plain]:
     """Gather it from a view, so that every proof is in the same checkpoint.
 
     The entries of the incident, and of governance, are cited as related.
+
+    Args:
+        view: Of this log.
+        installation: Its id.
+        activation: Whose evidence.
+        incident: That it was for.
+        checkpoints: Signed notes of this log, the best first: the first one that covers everything
+            is taken, for the cosignatures on it; else the newest.
 
     Raises:
         NotFoundError: The log holds no such activation.
@@ -33,15 +46,18 @@ def evidence_bundle(
         raise NotFoundError(f"the log holds no activation {activation}")
     governing = [e for e in view.entries(INSTALLATION_STREAM) if _type(e) in _GOVERNING]
     related = [*governing, *view.entries(incident_stream(incident))]
+    last = max(entry.index for entry in (*entries, *related))
+    note = next((n for n in checkpoints if _size(n) > last), view.checkpoint())
+    size = _size(note)
     found: dict[str, Plain] = {
         "format": FORMAT,
         "installation": installation,
         "activation": activation,
-        "checkpoint": view.checkpoint(),
-        "entries": [_proven_entry(view, entry) for entry in entries],
-        "related": [_proven_entry(view, entry) for entry in related],
+        "checkpoint": note,
+        "entries": [_proven_entry(view, entry, size) for entry in entries],
+        "related": [_proven_entry(view, entry, size) for entry in related],
     }
-    stamp = _stamp(view, max(entry.index for entry in entries))
+    stamp = _stamp(view, note, max(entry.index for entry in entries))
     if stamp is not None:
         found["timestamp"] = stamp
     return found
@@ -52,12 +68,17 @@ def encode(bundle: dict[str, Plain]) -> bytes:
     return canonical.encode(bundle)
 
 
-def _stamp(view: View, last: int) -> dict[str, Plain] | None:
+def _size(note: str) -> int:
+    """How many entries a checkpoint is of."""
+    return int(note.split("\n", 2)[1])
+
+
+def _stamp(view: View, note: str, last: int) -> dict[str, Plain] | None:
     """The tightest time stamp over all of it, else the newest one; None without any.
 
-    It is the origin's of the newest checkpoint: only that extends it, provably.
+    It is the origin's of the bundle's checkpoint: only that extends it, provably.
     """
-    origin, size, *_ = view.checkpoint().split("\n")
+    origin, size, *_ = note.split("\n")
     kept = view.timestamp(origin, last) or view.newest_timestamp(origin)
     if kept is None or kept.size > int(size):
         return None
@@ -80,8 +101,9 @@ def _type(entry: Entry) -> str:
     return msgspec.json.decode(entry.leaf, type=_Typed).type
 
 
-def _proven_entry(view: View, entry: Entry) -> Plain:
-    proof: list[Plain] = [base64.b64encode(node).decode() for node in view.inclusion(entry.index)]
+def _proven_entry(view: View, entry: Entry, size: int) -> Plain:
+    hashes = view.inclusion(entry.index, size)
+    proof: list[Plain] = [base64.b64encode(node).decode() for node in hashes]
     found: dict[str, Plain] = {
         "index": entry.index,
         "leaf": base64.b64encode(entry.leaf).decode(),
