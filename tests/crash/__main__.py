@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ import pyrage
 
 from callpoint.cli.postgres_server import choose_server, find_servers
 from callpoint.cli.throwaway import ThrowawayPostgres
+from tests.crash.companion import companion
 from tests.crash.scenario import Order, Scenario, play
 from tests.crash.site import BROKER, PASSWORD, Site, StoreKind, found_site, prepare_target
 from tests.crash.verdict import Verdict, judge
@@ -31,11 +33,14 @@ _RANDOM_WITHIN_SECONDS = 0.4
 _DRY_RUN = 0
 
 
-def crash(kind: StoreKind, deaths: int, executed: int, seed: int) -> tuple[int, Verdict]:
+def crash(kind: StoreKind, deaths: int, executed: int, seed: int) -> tuple[int, Verdict, int]:
     """Die so often on a fresh site, ``executed`` of the deaths in processes of their own.
 
+    On PostgreSQL a second node lives through all of it and takes over what the dead ones began.
+
     Returns:
-        How many processes really died, and what is left.
+        How many processes really died, what is left, and how many leases the second node proved
+        dead.
     """
     chance = random.Random(seed)  # noqa: S311 -- which death comes next is no secret
     with (
@@ -45,15 +50,22 @@ def crash(kind: StoreKind, deaths: int, executed: int, seed: int) -> tuple[int, 
         site = _site(kind, home, server)
         asyncio.run(prepare_target(site.owner_dsn, site.broker_dsn))
         asyncio.run(found_site(site))
-        died = 0
-        for number, (scenario, fuse) in enumerate(_fuses(site, chance)):
-            if died >= deaths:
-                break
-            order = Order(site=site, scenario=scenario, fuse=fuse)
-            at_random = chance.random() * _RANDOM_WITHIN_SECONDS if fuse == 0 else None
-            run = _executed if number % max(deaths // max(executed, 1), 1) == 0 else _forked
-            died += run(order, at_random)
-        return died, asyncio.run(judge(site))
+        two = kind is StoreKind.POSTGRESQL
+        with companion(site) if two else nullcontext([]) as done:
+            died = _die(site, chance, deaths, executed)
+        return died, asyncio.run(judge(site)), sum(one.dead for one in done)
+
+
+def _die(site: Site, chance: random.Random, deaths: int, executed: int) -> int:
+    died = 0
+    for number, (scenario, fuse) in enumerate(_fuses(site, chance)):
+        if died >= deaths:
+            break
+        order = Order(site=site, scenario=scenario, fuse=fuse)
+        at_random = chance.random() * _RANDOM_WITHIN_SECONDS if fuse == 0 else None
+        run = _executed if number % max(deaths // max(executed, 1), 1) == 0 else _forked
+        died += run(order, at_random)
+    return died
 
 
 def _site(kind: StoreKind, home: str, server: ThrowawayPostgres) -> Site:
@@ -161,12 +173,13 @@ def main() -> int:
     ok = True
     for kind in kinds:
         began = time.monotonic()
-        died, verdict = crash(
+        died, verdict, taken_over = crash(
             kind, said.deaths // len(kinds), said.executed // len(kinds), said.seed
         )
         say(
             f"{kind}: deaths {died}, leases {verdict.leases}, live {verdict.live},"
             f" orphans {verdict.orphans}, missing {verdict.missing},"
+            f" proven dead by a second node {taken_over},"
             f" log {'consistent' if not verdict.findings else verdict.findings}"
             f" ({time.monotonic() - began:.0f} s)"
         )
