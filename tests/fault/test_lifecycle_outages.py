@@ -1,6 +1,8 @@
 """Long outages, wrong clocks, old backups, cancelled callers, late and broken targets."""
 
 import asyncio
+import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +18,7 @@ from callpoint.domain.errors import (
 )
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import give_back, issue, kill, reconcile, review, sweep, use
+from tests.fakes.clock import SimulatedClock
 from tests.fakes.faults import Fault
 from tests.fakes.invariants import check_always, check_settled, history, told
 from tests.fakes.simulated_target import Session
@@ -209,6 +212,22 @@ async def test_a_target_with_another_time_gets_no_issue(seconds: int):
     assert not any(target.accounts for target in stage.targets.values())
     stage.targets["orders-db"].offset = timedelta(seconds=4)
     await issue.issue(world.services, world.caller("alice"), made.id)
+
+
+@pytest.mark.parametrize("seconds", [-6, 6])
+async def test_a_node_whose_clock_is_not_the_stores_issues_nothing(seconds: int):
+    """Expiry is fixed by the store's clock, and targets are compared with the node's."""
+    stage, world = await staged()
+    made, living = await world.approved(), await world.active()
+    ours = SimulatedClock(stage.clock.now() + timedelta(seconds=seconds), auto=True)
+    services = replace(world.services, clock=ours)
+    with pytest.raises(ClockError, match=re.escape(f"differ by {-seconds:+d}")):
+        await issue.issue(services, world.caller("alice"), made.id)
+    await give_back.give_back(services, world.caller("alice"), living.id)
+    assert not any(target.accounts for target in stage.targets.values())
+    ours.jump(timedelta(seconds=-seconds * 2 / 3))
+    await issue.issue(services, world.caller("alice"), made.id)
+    check_settled(stage.state, stage.targets)
 
 
 async def test_a_restored_backup_knows_nothing_of_later_accounts_and_removes_them():

@@ -38,7 +38,7 @@ from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.residual import connector, must_be_accepted
 from callpoint.lifecycle.rules import Rules, must_be_in_force
 from callpoint.lifecycle.seen_by import must_be_witnessed
-from callpoint.lifecycle.services import Services, must_keep_time
+from callpoint.lifecycle.services import Services, must_keep_time, must_share_time
 from callpoint.lifecycle.votes import verify_vote
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
@@ -135,6 +135,7 @@ def _must_be_due(services: Services, caller: Caller, case: _Case, rules: Rules) 
 
 async def _check_targets(services: Services, rules: Rules, found: Activation) -> None:
     """Step 3: each target answers, keeps our time (I4), and bounds what we cannot (I3)."""
+    await must_share_time(services)
     eligibility = rules.configuration.eligibility(found.request.eligibility)
     for target in sorted({parse_opening(text).target for text in found.request.opens}):
         port = connector(services, target)

@@ -122,3 +122,24 @@ def must_keep_time(view: View, services: Services) -> None:
             way_out="repair the clock; if it had been ahead and is right now, stop the server and"
             " run `callpoint clock accept`; revocation goes on meanwhile",
         )
+
+
+async def must_share_time(services: Services) -> None:
+    """Expiry is fixed by the store's clock and kept by the target's; this node's is between them.
+
+    With ``skew`` allowed on both sides an account ends at its target at most twice that away from
+    ``not_after`` (I4).
+
+    Raises:
+        ClockError: The store's clock and this node's differ by more.
+    """
+    before = services.clock.now()
+    there = await services.store.read(lambda view: view.now() - view.skew())
+    after = services.clock.now()
+    off = max(there - after, timedelta(0)) or min(there - before, timedelta(0))
+    if abs(off) > services.limits.skew:
+        raise ClockError(
+            f"the store's clock and this server's differ by {off.total_seconds():+.1f} s",
+            way_out="set both clocks (NTP); nothing is issued while nobody knows which is right,"
+            " and revocation goes on",
+        )
