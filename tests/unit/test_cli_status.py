@@ -80,7 +80,7 @@ def test_a_target_that_stays_silent_has_a_way_out(
     stuck = lease("ending", attempts=3, last_error="no answer", **changes)
     told = shell_with(tmp_path, overview(stuck=(stuck,))).run("status").stdout
     (line,) = [x for x in told.splitlines() if "no answer" in x]
-    assert line.endswith(ends.format(stuck.account))
+    assert line.endswith(ends.format(stuck.id))
 
 
 def test_an_overview_of_a_bad_night(tmp_path: Path):

@@ -124,7 +124,7 @@ async def test_a_target_that_was_silent_for_minutes_has_a_way_out():
     assert lease.attempts == LEAST_ATTEMPTS
     assert lease_view(lease).is_lost
     assert (await said(world, made.id)).endswith(
-        f"if orders-db is gone for good, two governors run `callpoint attest {lease.plan.account}`"
+        f"if orders-db is gone for good, two governors run `callpoint attest {lease.id}`"
     )
 
 

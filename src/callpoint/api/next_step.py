@@ -93,7 +93,7 @@ def _lost(alive: Sequence[Lease]) -> str:
     more = f", and so for {len(lost) - 1} more" if len(lost) > 1 else ""
     return (
         f"; if {lost[0].target} is gone for good, two governors run"
-        f" `callpoint attest {lost[0].account}`{more}"
+        f" `callpoint attest {lost[0].handle}`{more}"
     )
 
 

@@ -209,7 +209,7 @@ def _lost(lease: LeaseView) -> str:
     said = f", as {listed(lease.attested_by)} did" if lease.attested_by else ""
     return (
         f"; if {lease.target} is gone for good, two governors run `callpoint attest"
-        f" {lease.account}`{said}"
+        f" {lease.id}`{said}"
     )
 
 

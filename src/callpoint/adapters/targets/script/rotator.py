@@ -30,7 +30,13 @@ class ScriptRotator:
         endpoint = {"host": self._settings.host}
         if self._settings.port:
             endpoint["port"] = str(self._settings.port)
-        return Credential(username=plan.account, secret=secret, endpoint=endpoint)
+        where = ":".join(endpoint.values())
+        return Credential(
+            username=plan.account,
+            secret=secret,
+            endpoint=endpoint,
+            hint=f"log in to {where} as {plan.account}, with your own client",
+        )
 
     async def rotate(self, plan: UndoPlan, rotation: Rotation) -> None:
         role = self.listed(plan)
