@@ -225,7 +225,7 @@ def machine(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Machine]
                 town.remove_roles()
 
 
-@pytest.mark.parametrize("name", ["running", "keys", "recovery", "doctor", "store-down"])
+@pytest.mark.parametrize("name", ["running", "keys", "recovery", "doctor", "store-down", "witness"])
 def test_operations_can_be_followed(machine: Machine, name: str):
     """The shell blocks of a page, typed in order, do what the page says."""
     if name == "recovery":
@@ -240,7 +240,15 @@ def test_operations_can_be_followed(machine: Machine, name: str):
     for line in lines:
         machine.type(line)
     if name == "store-down":
-        assert machine.town.accounts() == []
+        _must_be_merged(machine.town)
+
+
+def _must_be_merged(town: Town) -> None:
+    """What was killed with no server is over in the store of the next one, too."""
+    assert town.accounts() == []
+    (entry,) = town.json("alice", "status")["activations"]
+    assert (entry["state"], entry["end_reason"]) == ("ended", "killed")
+    assert list((town.home / "tombstones").iterdir()) == []
 
 
 def _lose_the_server(machine: Machine) -> None:
