@@ -13,8 +13,8 @@ from callpoint.domain.lease import LeaseState
 def attest(run: Invocation, lease: str, because: str, *, yes: bool) -> None:
     """Say that the target of LEASE no longer exists, so that nothing can prove it dead.
 
-    LEASE is its id, as `callpoint status` tells it when it comes to that. The target is tried once more first. It
-    takes two governors; what they close so is a finding of the review.
+    LEASE is its id, as `callpoint status` tells it when it comes to that. The target is tried once
+    more first. It takes two governors; what they close so is a finding of the review.
     """
     name = lease.removeprefix("cp_")
     run.confirm(f"Attest that the target of {name} no longer exists?", yes=yes)
