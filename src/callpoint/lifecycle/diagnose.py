@@ -22,7 +22,7 @@ from callpoint.domain.errors import (
     UnavailableError,
 )
 from callpoint.domain.governance import InForce
-from callpoint.domain.incident import DECLARED, Incident
+from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
@@ -55,6 +55,7 @@ LOOK_LIMIT = CALL_LIMIT + timedelta(seconds=5)
 """A selftest is several short calls; whoever asks what is wrong is not left waiting."""
 
 _ALL = 1_000_000
+_OPEN_INCIDENT = (IncidentState.DECLARED, IncidentState.OPEN)
 _ALIVE = (LeaseState.PLANNED, LeaseState.LIVE, LeaseState.ENDING)
 
 
@@ -169,11 +170,8 @@ async def observe(
             followed=services.rules.number if rules else followed,
             activations=_select(view, Activation, Where(states=states, limit=_ALL), spoilt),
             leases=_select(view, Lease, Where(states=_ALIVE, limit=_ALL), spoilt),
-            incidents=tuple(
-                i
-                for i in _select(view, Incident, Where(limit=_ALL), spoilt)
-                if i.source != DECLARED or i.state is not IncidentState.RESOLVED
-            ),
+            incidents=_select(view, Incident, Where(states=_OPEN_INCIDENT, limit=_ALL), spoilt),
+            heard=_heard(view, configuration),
             log=_log_of(view, services, configuration, works=works, waiting=waiting),
             spoilt=tuple(spoilt),
             targets=tuple(targets),
@@ -206,6 +204,20 @@ def _select(view: View, kind: type[R], where: Where, spoilt: list[str]) -> tuple
     except TamperError:
         spoilt.append(kind.__name__.lower())
         return view.select(kind, msgspec.structs.replace(where, skip_spoilt=True))
+
+
+def _heard(view: View, configuration: Configuration | None) -> dict[str, int]:
+    """How many incidents each source reported lately; old ones are not read, however many."""
+    states = (*_OPEN_INCIDENT, IncidentState.RESOLVED)
+    sources = configuration.sources.values() if configuration else ()
+    return {
+        source.id: sum(
+            view.count_subjects(
+                Incident, source.id, states, view.now() - source.stale_after
+            ).values()
+        )
+        for source in sources
+    }
 
 
 def _log_of(

@@ -1,11 +1,11 @@
 """Incident sources that fell silent, and incidents that nobody confirmed."""
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from callpoint.domain.configuration import IncidentSource
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.span import format_span
 from callpoint.lifecycle.symptoms.observed import Observed, ago, clock
 from callpoint.lifecycle.symptoms.symptom import Code, Severity, Symptom, symptom
 
@@ -16,22 +16,14 @@ def check_sources(seen: Observed) -> Iterator[Symptom]:
     for source in sources:
         own = [i for i in seen.incidents if i.source == source.id]
         stale = [i for i in own if i.state_at(seen.now) is IncidentState.UNKNOWN]
-        heard = max((_heard(i, source) for i in own), default=None)
         if stale:
             yield _stale(seen, source, stale)
-        elif heard is None or heard + source.stale_after < seen.now:
-            yield _silent(seen, source, heard)
-
-
-def _heard(incident: Incident, source: IncidentSource) -> datetime:
-    """When the source spoke of it last."""
-    fresh = incident.fresh_until
-    reported = fresh - source.stale_after if fresh else incident.opened_at
-    return max(reported, incident.resolved_at or reported)
+        elif not own and not seen.heard.get(source.id):
+            yield _silent(source)
 
 
 def _stale(seen: Observed, source: IncidentSource, stale: list[Incident]) -> Symptom:
-    since = max(_heard(incident, source) for incident in stale)
+    since = max(i.fresh_until or i.opened_at for i in stale) - source.stale_after
     names = ", ".join(sorted(incident.id for incident in stale))
     return symptom(
         Severity.WARNING,
@@ -44,14 +36,14 @@ def _stale(seen: Observed, source: IncidentSource, stale: list[Incident]) -> Sym
     )
 
 
-def _silent(seen: Observed, source: IncidentSource, heard: datetime | None) -> Symptom:
+def _silent(source: IncidentSource) -> Symptom:
     """No alert fires, or none arrives: from here the two look the same."""
-    when = f"since {clock(heard)} ({ago(heard, seen.now)})" if heard else "ever"
     return symptom(
         Severity.NOTICE,
         Code.FEED_SILENT,
         source.id,
-        f"nothing was heard of {source.id} {when}: no alert fires, or the way is broken",
+        f"no incident of {source.id} is open, and none was reported within"
+        f" {format_span(source.stale_after)}: no alert fires, or the way is broken",
         f"send a test alert through {source.id}; an alert that always fires (a watchdog) shows"
         " that the way works",
     )

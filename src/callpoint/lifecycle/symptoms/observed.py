@@ -7,6 +7,7 @@ default, and one more line in ``lifecycle.diagnose``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from callpoint.domain.activation import Activation
 from callpoint.domain.configuration import Configuration, Target
@@ -98,7 +99,8 @@ class Observed:
         followed: Number of the one that this process works by; 0 without one.
         activations: All that are not over: requested, approved, active, or not reviewed.
         leases: All that are not proven dead.
-        incidents: All of sources, and those that are not resolved.
+        incidents: All that are not resolved.
+        heard: Source to how many incidents it reported first within its ``stale_after``.
         spoilt: Kinds of rows of which at least one does not parse.
         targets: What each connector said.
         unusable: Configured targets without a connector here, and why.
@@ -120,19 +122,28 @@ class Observed:
     leases: tuple[Lease, ...]
     incidents: tuple[Incident, ...]
     log: LogSeen
+    heard: Mapping[str, int] = field(default_factory=dict)
     spoilt: tuple[str, ...] = ()
     targets: tuple[TargetSeen, ...] = ()
     unusable: Mapping[str, str] = field(default_factory=dict)
     node_memory: NodeSeen = field(default_factory=NodeSeen)
     epoch: Epoch | None = None
 
+    @cached_property
+    def _activations(self) -> Mapping[str, Activation]:
+        return {found.id: found for found in self.activations}
+
+    @cached_property
+    def _incidents(self) -> Mapping[str, Incident]:
+        return {found.id: found for found in self.incidents}
+
     def activation(self, name: str) -> Activation | None:
         """The activation of that id, None when it is over or not known."""
-        return next((a for a in self.activations if a.id == name), None)
+        return self._activations.get(name)
 
     def incident(self, name: str) -> Incident | None:
-        """The incident of that id, None when it is not among what was seen."""
-        return next((i for i in self.incidents if i.id == name), None)
+        """The incident of that id, None when it is over or not known."""
+        return self._incidents.get(name)
 
     def open_on(self, target: str) -> tuple[Lease, ...]:
         """Credentials on a target that are not proven dead."""
