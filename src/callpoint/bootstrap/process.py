@@ -117,7 +117,6 @@ class Process:
     logger: structlog.typing.FilteringBoundLogger
     outside: Outside
     http: httpx.AsyncClient
-    witnesses: Witnesses
     late: LateStore | None = None
     held: HeldError | None = None
     since: datetime | None = None
@@ -153,6 +152,11 @@ class Process:
             witness=witness_desk(self.settings.home, services),
             ask_witnesses=partial(ask_witnesses, services, self.witnesses, all_of_them=True),
         )
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """The way to the log's witnesses."""
+        return HttpWitnesses(self.http)
 
     def crew(self) -> Crew:
         """The background loops."""
@@ -197,8 +201,7 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
 
     Raises:
         ConfigError: The home folder holds no installation, or a key cannot be used.
-        StoreUnavailableError: The store cannot be opened. When it is only silent, and this home
-            knows its rules, the process begins without it.
+        StoreUnavailableError: The store refuses; a silent one may come later, if rules are known.
         TamperError: What is pinned in the home folder was changed by hand.
     """
     home = Home(settings.home)
@@ -252,7 +255,6 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
             since=await _nonces_since(store, outside, is_there=late is None and held is None),
             outside=outside,
             http=http,
-            witnesses=HttpWitnesses(http),
         )
 
 
