@@ -6,12 +6,17 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from callpoint.adapters.clock.system import SystemRandom
+from callpoint.adapters.clock.system import SystemClock, SystemRandom
 from callpoint.adapters.targets.postgresql import owner_script
 from callpoint.adapters.targets.postgresql.settings import Between, RoleSettings
-from callpoint.domain.errors import TargetRefusedError
+from callpoint.domain.errors import ConflictError, TargetRefusedError
+from callpoint.domain.lease import LeaseState
+from callpoint.lifecycle import give_back, issue
 from callpoint.ports.credential import Attempt
 from callpoint.ports.rotation import Rotation
+from tests.fakes.keys import MemoryLogSigner
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.world import INSTALLATION, ORIGIN, assemble, eligibility, found_world
 from tests.postgresql_site import login, open_site
 from tests.servers import fresh_database
 
@@ -244,3 +249,47 @@ async def test_the_inventory_names_powers_and_the_account(one):
     assert (found[plan.account].powers, found[plan.account].handle) == ((), "")
     assert not found[plan.account].secret_changed.known
     assert not any(name.startswith("pg_") for name in found)
+
+
+async def test_a_whole_activation_hands_it_out_and_takes_it_back(one):
+    """Asked, approved, issued, used, abused and returned: proven dead, free for the next."""
+    site, plan = one
+    roles = {"repair": site.settings.roles["legacy"]}
+    site = site.with_settings(installation=INSTALLATION, roles=roles)
+    await site.owner.execute(owner_script.render_home(site.settings))
+    clock = SystemClock()
+    store = MemoryStore(
+        signer=MemoryLogSigner(ORIGIN), clock=clock, origin=ORIGIN, installation=INSTALLATION
+    )
+    world = assemble(
+        eligibility(accept_residual=True),
+        store=store,
+        clock=clock,
+        random=SystemRandom(),
+        targets={"orders-db": site.connector},
+    )
+    await found_world(world)
+    await world.incident()
+    made = await world.active()
+    given = (await world.credential(made.id)).credential
+    assert given.username == plan.account
+    session = await login(given, options=False)
+    await session.execute(f"ALTER ROLE {plan.account} PASSWORD 'kept-for-later'")
+    waiting = await world.approved("bob")
+    with pytest.raises(ConflictError, match="checked out"):
+        await issue.issue(world.services, world.caller("bob"), waiting.id)
+    await give_back.give_back(world.services, world.caller("alice"), made.id)
+    (lease,) = await world.leases(made.id)
+    assert (lease.state, lease.evidence) == (LeaseState.ENDED, "rotated, old refused")
+    assert lease.probed == Attempt.REFUSED
+    (finding,) = (await world.get(made.id)).findings
+    assert finding.text == f"orders-db: changed password {plan.account} concerns the account"
+    for word in (given.secret, "kept-for-later"):
+        assert await tried(site, site.plan(), word) is Attempt.REFUSED
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await session.fetchval("SELECT 1")
+    again = await issue.issue(world.services, world.caller("bob"), waiting.id)
+    fresh = (await world.credential(again.id, "bob")).credential
+    assert await tried(site, site.plan(), fresh.secret) is Attempt.ACCEPTED
+    await give_back.give_back(world.services, world.caller("bob"), again.id)
+    assert await site.connector.list_managed() == ()
