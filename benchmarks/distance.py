@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 _CHUNK = 65536
 
@@ -20,13 +21,12 @@ class Distance:
     """One running proxy."""
 
     port: int
-    process: "subprocess.Popen[str]"
+    orders: IO[str]
 
     def say(self, order: str) -> None:
         """Give an order; it holds for bytes that arrive from now on."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(order + "\n")
-        self.process.stdin.flush()
+        self.orders.write(order + "\n")
+        self.orders.flush()
 
 
 @contextmanager
@@ -39,8 +39,9 @@ def distance(port: int) -> Iterator[Distance]:
         text=True,
     )
     try:
-        assert process.stdout is not None
-        yield Distance(int(process.stdout.readline()), process)
+        if process.stdout is None or process.stdin is None:
+            raise RuntimeError("no pipes")
+        yield Distance(int(process.stdout.readline()), process.stdin)
     finally:
         process.communicate()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.history import TARGET, build, play
 from benchmarks.installation import ORIGIN, Installed, installed
-from benchmarks.instant_target import InstantTarget
+from benchmarks.instant_target import instant
 from benchmarks.loop import run
 from benchmarks.report import Report, fail, must, options
 from callpoint.adapters.keys.files import FileLogSigner
@@ -44,7 +44,7 @@ async def measure(report: Report, folder: Path, sizes: tuple[int, ...], rounds: 
     async with AsyncExitStack() as stack:
         stores: dict[int, Installed] = {}
         for size in sizes:
-            opened = installed(folder / str(size), (), connectors={TARGET: InstantTarget(TARGET)})
+            opened = installed(folder / str(size), (), connectors=instant(TARGET))
             stores[size] = here = await stack.enter_async_context(opened)
             begun = time.perf_counter()
             await here.services.rules.current()

@@ -6,6 +6,7 @@ identifiers, with digests and votes made anew, by the library's own numbering, t
 checkpoints and row form. One in ten was used. All are a year old, which is beyond every budget.
 """
 
+import asyncio
 import base64
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.installation import INSTALLATION, ORIGIN, Installed, installed
-from benchmarks.instant_target import InstantTarget
+from benchmarks.instant_target import instant
 from benchmarks.moved_clock import MovedClock
 from callpoint.adapters.clock.system import SystemClock
 from callpoint.adapters.keys.files import FileLogSigner
@@ -71,7 +72,7 @@ class Past:
 async def play(folder: Path) -> Past:
     """Play both lives in a store of their own."""
     clock = MovedClock()
-    connectors = {TARGET: InstantTarget(TARGET)}
+    connectors = instant(TARGET)
     async with installed(folder, (), clock=clock, connectors=connectors) as here:
         await here.open_incident(_INCIDENT)
         used = await here.credential(TARGET, _INCIDENT)
@@ -131,9 +132,8 @@ def _draft(view: View, index: int, leaf: bytes) -> Draft:
 
 async def build(past: Past, folder: Path, activations: int) -> None:
     """An installation in ``folder`` with so many activations behind it."""
-    folder.mkdir()
-    shutil.copytree(past.folder / "keys", folder / "keys")
-    async with installed(folder, (), connectors={TARGET: InstantTarget(TARGET)}):
+    await asyncio.to_thread(shutil.copytree, past.folder / "keys", folder / "keys")
+    async with installed(folder, (), connectors=instant(TARGET)):
         pass  # genesis and the first configuration
     connection = SqliteConnection(folder / "state.db", SystemClock(), is_writer=True)
     connection.run("PRAGMA synchronous = OFF")

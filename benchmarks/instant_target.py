@@ -4,11 +4,13 @@ Not a connector: it keeps accounts in a set and proves nothing about any real ta
 """
 
 from datetime import timedelta
+from typing import cast
 
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.targets import (
     Absence,
     Attempt,
+    Connector,
     Credential,
     Issued,
     MintRequest,
@@ -16,6 +18,11 @@ from callpoint.ports.targets import (
     ProbeResult,
     Residual,
 )
+
+
+def instant(target: str) -> dict[str, Connector]:
+    """As the services take their connectors."""
+    return {target: cast("Connector", InstantTarget(target))}
 
 
 class InstantTarget:
@@ -40,7 +47,7 @@ class InstantTarget:
 
     async def issue(self, plan: UndoPlan) -> Issued:
         self._accounts.add(plan.account)
-        credential = Credential(username=plan.account, secret="x" * 32, endpoint={}, hint="")  # noqa: S106 -- of no real account
+        credential = Credential(username=plan.account, secret="x" * 32, endpoint={}, hint="")
         return Issued(credential=credential, baseline={})
 
     async def probe(self, plan: UndoPlan, credential: Credential) -> ProbeResult:

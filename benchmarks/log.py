@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.load import Took, for_seconds, together
 from benchmarks.loop import run
 from benchmarks.raw_commits import PostgresSink, RawCommits, SqliteSink
-from benchmarks.report import Report, median_ratio, options
+from benchmarks.report import Report, median_ratio, must, options
 from benchmarks.servers import make_database, postgres
 from callpoint.adapters.clock.system import SystemClock
 from callpoint.adapters.keys.files import FileLogSigner, create_keys
@@ -71,12 +71,15 @@ def must_be_whole(view: View, verifier_key: str, least: int) -> None:
     verify_note(signed, [Verifier.parse(verifier_key)])
     checkpoint = parse_checkpoint(signed.text)
     entries = view.log_slice(0, _CHECKED)
-    assert checkpoint.size == len(entries) >= least, "an append is not under the checkpoint"
-    assert checkpoint.root == root_of(leaf_hash(entry.leaf) for entry in entries)
+    must(checkpoint.size == len(entries) >= least, "an append is not under the checkpoint")
+    root = root_of(leaf_hash(entry.leaf) for entry in entries)
+    must(checkpoint.root == root, "the entries do not give the signed root")
     parse_entry(entries[-1].leaf)
 
 
-async def measure(report: Report, folder: Path, *, seconds: float, rounds: int) -> None:
+async def measure(
+    report: Report, folder: Path, *, seconds: float, rounds: int, is_durable: bool
+) -> None:
     create_keys(folder / "keys", log_name=ORIGIN)
     signer = FileLogSigner(folder / "keys")
     sqlite = await SqliteStore.open(
@@ -95,7 +98,7 @@ async def measure(report: Report, folder: Path, *, seconds: float, rounds: int) 
         await sqlite.read(lambda view: must_be_whole(view, signer.verifier_key, int(made)))
     finally:
         await sqlite.close()
-    with postgres() as server:
+    with postgres(is_durable=is_durable) as server:
         make_database(server, "store")
         dsn = server.superuser_url("store")
         store = await PostgresStore.open(
@@ -124,7 +127,15 @@ def main() -> None:
     report = Report()
     seconds, rounds = (0.05, 1) if chosen.quick else (chosen.seconds, 3)
     with tempfile.TemporaryDirectory() as folder:
-        run(measure(report, Path(folder), seconds=seconds, rounds=rounds))
+        run(
+            measure(
+                report,
+                Path(folder),
+                seconds=seconds,
+                rounds=rounds,
+                is_durable=not chosen.quick,
+            )
+        )
     report.finish(as_json=chosen.json)
 
 

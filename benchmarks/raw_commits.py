@@ -8,10 +8,10 @@ import queue
 import sqlite3
 import threading
 from asyncio import wrap_future
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import psycopg
 
@@ -59,10 +59,10 @@ class PostgresSink:
         )
 
     def write(self, count: int) -> None:
-        with self._session.cursor() as cursor:
-            with cursor.copy("COPY raw (leaf) FROM STDIN (FORMAT BINARY)") as copy:
-                for _ in range(count):
-                    copy.write_row((LEAF,))
+        statement = "COPY raw (leaf) FROM STDIN (FORMAT BINARY)"
+        with self._session.cursor() as cursor, cursor.copy(statement) as copy:
+            for _ in range(count):
+                copy.write_row((LEAF,))
 
     def close(self) -> None:
         self._session.close()
@@ -71,15 +71,13 @@ class PostgresSink:
 class RawCommits:
     """The thread; use as a context manager, ``call`` from the event loop."""
 
-    def __init__(
-        self, open_sink: "type[SqliteSink] | type[PostgresSink]", where: Path | str
-    ) -> None:
+    def __init__(self, open_sink: type[SqliteSink | PostgresSink], where: Path | str) -> None:
         self._queue: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._serve, args=(open_sink, where), name="raw", daemon=True
         )
 
-    def __enter__(self) -> "RawCommits":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -93,7 +91,7 @@ class RawCommits:
         self._queue.put(future)
         return wrap_future(future)
 
-    def _serve(self, open_sink: type, where: Path | str) -> None:
+    def _serve(self, open_sink: Callable[[Any], "_Sink"], where: Path | str) -> None:
         sink: _Sink = open_sink(where)
         while (first := self._queue.get()) is not None:
             batch = [first]

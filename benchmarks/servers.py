@@ -1,4 +1,4 @@
-"""A throwaway PostgreSQL, with everything durable, and targets on it as their owners prepare them."""
+"""A throwaway PostgreSQL, everything durable, and targets on it as owners prepare them."""
 
 import secrets
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ _SETTINGS = {"max_connections": "200", "shared_buffers": "256MB"}
 
 
 @contextmanager
-def postgres() -> Iterator[ThrowawayPostgres]:
-    """A server with ``fsync`` on; the first that is found, PostgreSQL 15 or later."""
+def postgres(*, is_durable: bool = True) -> Iterator[ThrowawayPostgres]:
+    """The first server that is found; with ``fsync``, unless nothing is measured."""
     found = find_servers()
     if not found:
         fail("no PostgreSQL server is on this machine (Debian: postgresql)")
-    with ThrowawayPostgres(found[0], settings=_SETTINGS) as server:
+    with ThrowawayPostgres(found[0], fsync=is_durable, settings=_SETTINGS) as server:
         yield server
 
 
@@ -61,11 +61,12 @@ def prepare(server: ThrowawayPostgres, name: str, installation: str) -> Prepared
     )
     with psycopg.connect(server.superuser_url(database), autocommit=True) as owner:
         owner.execute(
-            f"CREATE ROLE {broker} LOGIN NOINHERIT PASSWORD '{password}';"  # type: ignore[arg-type]  # names of our own
-            f"DO $$ BEGIN CREATE ROLE {PARENT} NOLOGIN; EXCEPTION WHEN duplicate_object THEN END $$;"
+            f"CREATE ROLE {broker} LOGIN NOINHERIT PASSWORD '{password}';"
+            f"DO $$ BEGIN CREATE ROLE {PARENT} NOLOGIN;"
+            "EXCEPTION WHEN duplicate_object THEN END $$;"
             f"CREATE TABLE orders (id int); ALTER TABLE orders OWNER TO {PARENT};"
         )
-        owner.execute(owner_script.render_home(settings))  # type: ignore[arg-type]  # the owner's script
+        owner.execute(owner_script.render_home(settings))
     return Prepared(server.superuser_url(database), settings)
 
 
