@@ -49,9 +49,7 @@ def signed_order(
     return SignedOrder("POST", f"{origin}/v1/kill", signed, body, (origin,))
 
 
-def tombstone(
-    world: World, who: str, scope: Scope, about: str = "", **changes: object
-) -> Tombstone:
+def tombstone(world: World, who: str, scope: str, about: str = "", **changes: object) -> Tombstone:
     """What a node would keep of such an order."""
     order = signed_order(world, who, scope, about)
     now = world.services.clock.now()

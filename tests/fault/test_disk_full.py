@@ -9,9 +9,11 @@ signature, each call of a target, and each file that is brought to the disk.
 import os
 import resource
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -172,6 +174,22 @@ async def test_a_disk_that_fills_up_at_any_point_gives_nothing_and_keeps_nothing
             assert length > 60, "fewer points than an emergency has"
             return
     raise AssertionError("it never came to an end")
+
+
+async def test_a_database_that_somebody_else_has_locked_holds_up_no_kill(tmp_path):
+    """The kill waits for it only so long; what it began in the store is merged all the same."""
+    home = tmp_path / "home"
+    await prepare(home)
+    async with on_disk(home, 0) as scene:
+        made = await play(scene)
+        limits = replace(scene.world.services.limits, store_within=timedelta(milliseconds=100))
+        services = replace(scene.world.services, limits=limits)
+        scene.world = replace(scene.world, services=services)
+        with closing(sqlite3.connect(home / "callpoint.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            assert await kill_everything(scene) == (True, True)
+            other.execute("ROLLBACK")
+        await settle(scene, made)
 
 
 @contextmanager

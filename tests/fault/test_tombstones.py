@@ -30,7 +30,7 @@ S = kill.Scope
         ({"origins": ("http://localhost:1",)}, "does not verify"),
         ({"url": "http://x/v1/configuration"}, "does not verify"),
         ({"body": b"{}"}, "SHA-256"),
-        ({"headers": {"signature": "x"}}, "not signed"),
+        ({"headers": {"signature": "x"}}, "its fields"),
     ],
 )
 async def test_a_forged_tombstone_is_refused_aloud_and_blocks_nothing_afterwards(
@@ -75,6 +75,35 @@ async def test_what_is_no_tombstone_is_set_aside_and_an_order_by_nobody_is_not_s
     assert set((await tend(world.services)).refused) == {"torn", made.id}
     world.services.node.tombstones.must_be_merged()
     assert (folder / "refused" / "torn.json").exists()
+
+
+async def test_a_true_order_counts_after_a_forged_copy_of_it_was_refused(tmp_path):
+    """Whoever spoils the file cannot have its order forgotten: brought again it is merged."""
+    stage, world, _ = await held_by(tmp_path)
+    made = tombstone(world, "carol", S.EVERYTHING)
+    tombstones = world.services.node.tombstones
+    for _ in range(2):
+        tombstones.hold(msgspec.structs.replace(made, principal="erin"))
+        assert (await tend(world.services)).refused == (made.id,)
+    assert len(told(stage.state, ev.TombstoneRefused)) == 1
+    tombstones.hold(made)
+    assert (await tend(world.services)).merged == (made.id,)
+    assert len(told(stage.state, ev.KillOrdered)) == 1
+
+
+async def test_what_is_no_scope_and_what_a_machine_may_not_is_refused(tmp_path):
+    """Signed as it should be, it is still no order; a tombstone gives nobody more rights."""
+    stage, world, ids = await held_by(tmp_path)
+    for who, scope in (("carol", "galaxy"), ("fixer", S.EVERYTHING)):
+        world.services.node.tombstones.hold(tombstone(world, who, scope))
+        stage.store.dead = who == "carol"
+        await tend(world.services)
+        stage.store.dead = False
+        await tend(world.services)
+    first, second = told(stage.state, ev.TombstoneRefused)
+    assert "nothing like a galaxy" in first.reason
+    assert "can only end its own" in second.reason
+    assert alive(stage) == set(ids.values())
 
 
 async def test_one_order_is_merged_once_whoever_brings_it_again(tmp_path):

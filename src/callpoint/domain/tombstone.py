@@ -56,7 +56,10 @@ class Tombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MergedTombstone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The record that a tombstone was merged or refused: a second time it does nothing."""
+    """The record that a tombstone was merged, or (``refused:`` and its id) that it was refused.
+
+    A second time it does nothing: neither an order nor its refusal is repeated.
+    """
 
     id: str
     at: datetime

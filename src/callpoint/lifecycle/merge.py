@@ -89,8 +89,9 @@ async def _merge(services: Services, waiting: Waiting) -> bool:
     configuration = await services.answered(services.rules.refresh())
     try:
         caller = judge.judge(tombstone, configuration)
+        order = _order(tombstone)
         ended = await services.answered(
-            services.store.transact(lambda tx: _work(tx, caller, tombstone), urgent=True)
+            services.store.transact(lambda tx: _work(tx, caller, tombstone, order), urgent=True)
         )
     except (AuthenticationError, DeniedError) as error:
         await _refuse(services, tombstone.id, error.message)
@@ -101,7 +102,17 @@ async def _merge(services: Services, waiting: Waiting) -> bool:
     return True
 
 
-def _work(tx: Transaction, caller: Caller, tombstone: Tombstone) -> tuple[str, ...] | None:
+def _order(tombstone: Tombstone) -> Order:
+    """What is to be killed. Raises DeniedError: a person may sign what is no scope."""
+    try:
+        return Order(Scope(tombstone.scope), tombstone.about)
+    except ValueError as error:
+        raise DeniedError(f"there is nothing like a {printable(tombstone.scope)}") from error
+
+
+def _work(
+    tx: Transaction, caller: Caller, tombstone: Tombstone, what: Order
+) -> tuple[str, ...] | None:
     """The kill, and that it is merged; None when a pass before this one did it and died."""
     if tx.find(MergedTombstone, tombstone.id) is not None:
         return None
@@ -122,7 +133,7 @@ def _work(tx: Transaction, caller: Caller, tombstone: Tombstone) -> tuple[str, .
         body=base64.b64encode(order.body).decode(),
     )
     tx.append(INSTALLATION_STREAM, event)
-    ended = end_covered(tx, caller, Scope(tombstone.scope), tombstone.about)
+    ended = end_covered(tx, caller, what.scope, what.about)
     tx.put(MergedTombstone(tombstone.id, tx.now()))
     return ended
 
@@ -132,7 +143,8 @@ async def _refuse(services: Services, key: str, why: str) -> None:
     event = ev.TombstoneRefused(tombstone=printable(key), reason=printable(why, _REASON_LIMIT))
 
     def work(tx: Transaction) -> bool:
-        record = MergedTombstone(event.tombstone, tx.now())
+        # Not the id alone: a damaged or forged copy must not stand for the true order.
+        record = MergedTombstone(f"refused:{event.tombstone}", tx.now())
         if tx.find(MergedTombstone, record.id) is not None:
             return False
         tx.append(REFUSALS_STREAM, event)
@@ -153,12 +165,13 @@ async def _refuse(services: Services, key: str, why: str) -> None:
 async def _strike_again(services: Services, tombstone: Tombstone) -> None:
     """The store is still down: what was not proven dead at the targets is tried again."""
     tombstones, judge = services.node.tombstones, services.node.judge
+    if judge is None:
+        return
     try:
-        if judge is not None:
-            judge.judge(tombstone, services.rules.last_proven)
+        judge.judge(tombstone, services.rules.last_proven)
+        order = _order(tombstone)
     except CallpointError:
         return  # nobody may give this order; the store will hear of it
-    order = Order(Scope(tombstone.scope), tombstone.about)
     seen = await strike(services, order, tombstones.settled(tombstone.id))
     tombstones.settle(tombstone.id, (one.target for one in seen if one.is_settled))
 

@@ -164,7 +164,8 @@ class Tombstones:
         """
         kept = self._shelf.waiting() if self._shelf is not None else ()
         held = {one.id: one for one in kept}
-        for tombstone in self._unwritten.values():
+        # A copy: the store's thread asks while the loop's thread holds another one.
+        for tombstone in tuple(self._unwritten.values()):
             held.setdefault(tombstone.id, Waiting(tombstone.id, tombstone))
         return tuple(held[key] for key in sorted(held))
 

@@ -8,7 +8,13 @@ import msgspec
 from callpoint.adapters.identity.signatures.authenticator import SignatureAuthenticator
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.errors import AuthenticationError, ConfigError
-from callpoint.domain.tombstone import MAX_ORDER, Tombstone, offline_origin, tombstone_id
+from callpoint.domain.tombstone import (
+    MAX_ORDER,
+    SIGNED_FIELDS,
+    Tombstone,
+    offline_origin,
+    tombstone_id,
+)
 from callpoint.ports.clock import Clock
 from callpoint.ports.identity import Caller, SignedRequest
 
@@ -45,6 +51,8 @@ class SignedOrderJudge:
         order = tombstone.order
         if not order.origins or not all(map(self._is_ours, order.origins)):
             raise AuthenticationError("it was signed for an address that is not ours")
+        if set(order.headers) != set(SIGNED_FIELDS):
+            raise AuthenticationError("its fields are not those that are signed")
         if len(order.body) > MAX_ORDER:
             raise AuthenticationError("it is too long for an order")
         authenticator = self._authenticator(lambda: configuration, order.origins)

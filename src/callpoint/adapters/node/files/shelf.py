@@ -25,7 +25,7 @@ class FileShelf:
     def put(self, tombstone: Tombstone) -> None:
         path = self._path(tombstone.id)
         try:
-            if path.exists() or (self._refused / path.name).exists():
+            if path.exists():
                 return
             self._folder.mkdir(mode=0o700, exist_ok=True)
             sync_folder(self._folder.parent)
