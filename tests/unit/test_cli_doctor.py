@@ -94,6 +94,20 @@ def test_the_exit_status_says_whose_turn_it_is(
     assert (told.exit_code, codes(told)) == (status, {code})
 
 
+def test_a_storm_is_told_in_a_page(tmp_path: Path):
+    """Of a thousand alike the first are shown and the rest counted; JSON has them all."""
+    many = tuple(
+        Symptom(Severity.URGENT, Code.LEASE_STUCK, f"cp_{n}", f"cp_{n} is alive", "repair it")
+        for n in range(1000)
+    )
+    shell = shell_with(tmp_path, diagnosed(*many))
+    lines = shell.run("doctor").stdout.splitlines()
+    assert len(lines) < 50
+    assert "and 980 more of lease-stuck: `callpoint doctor -o json`" in lines
+    assert lines[-1] == "doctor: 1000 urgent"
+    assert len(json.loads(shell.run("doctor", "-o", "json").stdout)["symptoms"]) == 1000
+
+
 def test_what_may_not_be_viewed_still_counts(tmp_path: Path):
     """A hidden symptom is counted in words and in the exit status."""
     told = shell_with(tmp_path, diagnosed(ok=False, hidden=1)).run("doctor")

@@ -1,5 +1,6 @@
 """`callpoint doctor`: what is wrong now, in plain words, each with the next command."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,6 +52,8 @@ _TARGETS = frozenset(
         Code.TARGET_SKEW,
     }
 )
+_MOST_OF_A_KIND = 20
+_MARKS = {Severity.URGENT: "!!", Severity.WARNING: "! ", Severity.NOTICE: "- "}
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -192,12 +195,22 @@ def _of_log(run: Invocation, home: Path) -> Iterator[Symptom]:
         )
 
 
+def _symptoms(symptoms: tuple[Symptom, ...]) -> Iterator[str]:
+    """A storm has a thousand of one kind: the first of them say what is wrong."""
+    told: Counter[Code] = Counter()
+    for found in symptoms:
+        told[found.code] += 1
+        if told[found.code] <= _MOST_OF_A_KIND:
+            yield f"{_MARKS[found.severity]} {found.text}  [{found.code}]"
+            yield f"       next: {found.next_step}"
+    for code, count in told.items():
+        if count > _MOST_OF_A_KIND:
+            yield f"and {count - _MOST_OF_A_KIND} more of {code}: `callpoint doctor -o json`"
+
+
 def _lines(examined: Examined, server: str) -> Iterator[str]:
     told = examined.server
-    for found in examined.symptoms:
-        mark = {Severity.URGENT: "!!", Severity.WARNING: "! ", Severity.NOTICE: "- "}
-        yield f"{mark[found.severity]} {found.text}  [{found.code}]"
-        yield f"       next: {found.next_step}"
+    yield from _symptoms(examined.symptoms)
     if told is not None and told.hidden:
         yield f"{plural(told.hidden, 'symptom')} about activations that you may not view"
     if told is not None:
