@@ -1,6 +1,8 @@
 """The verb: sets the stage, plays, and says ``demo: ok``, or what failed."""
 
+import signal
 import sys
+from typing import NoReturn
 
 import click
 
@@ -21,6 +23,8 @@ def demo(*, keep: bool) -> None:
     from callpoint.domain.errors import CallpointError
 
     narrator = Narrator()
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
     try:
         play(narrator, keep=keep)
     except CallpointError as error:
@@ -30,3 +34,8 @@ def demo(*, keep: bool) -> None:
         click.echo("\ndemo: interrupted" + ("" if keep else "; nothing is left behind"), err=True)
         sys.exit(ExitCode.INTERRUPTED)
     narrator.line("demo: ok", bold=True)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """What ends the demo ends it by the way of all that it has to stop and to delete."""
+    raise KeyboardInterrupt
