@@ -175,3 +175,39 @@ async def test_no_secret_is_in_the_log_or_the_store():
     secrets = [secret for _, secret, _ in static_of(stage).log]
     assert len(secrets) == 2
     assert not any(secret in text for secret in secrets)
+
+
+async def test_a_secret_changed_by_hand_at_rest_is_an_alarm_once():
+    """Looked at every hour, not every minute; told once; the next check-out makes it good."""
+    stage = await make_place()
+    world, static = stage.node(), static_of(stage)
+    made = await world.active()
+    await returned(world, made.id)
+    stage.clock.advance(timedelta(minutes=61))
+    assert (await reconcile.reconcile(world.services)).changed == ()
+    static.change_own(ACCOUNT, "of-somebody-else")
+    assert (await reconcile.reconcile(world.services)).changed == ()
+    for _ in range(2):
+        stage.clock.advance(timedelta(minutes=61))
+        assert (await reconcile.reconcile(world.services)).changed == (ACCOUNT,)
+    assert [e.account for e in told(stage.state, ev.StaticSecretChanged)] == [ACCOUNT]
+    assert [n.kind for n in stage.notices.said].count("secret:changed") == 1
+    again = await world.active()
+    await returned(world, again.id)
+    stage.clock.advance(timedelta(minutes=61))
+    assert (await reconcile.reconcile(world.services)).changed == ()
+    assert in_force(stage) in stored_secrets(world, stage)
+
+
+async def test_a_silent_target_or_an_account_that_is_out_is_no_alarm():
+    """Silence says nothing about a secret, and a holder may change it: check-in sees to that."""
+    stage = await make_place()
+    world = stage.node()
+    made = await world.active()
+    static_of(stage).change_own(ACCOUNT, "of-the-holder")
+    assert (await reconcile.reconcile(world.services)).changed == ()
+    await returned(world, made.id)
+    stage.clock.advance(timedelta(minutes=61))
+    stage.targets[TARGET].fail("probe", "not done", times=5)
+    assert (await reconcile.reconcile(world.services)).changed == ()
+    assert told(stage.state, ev.StaticSecretChanged) == []

@@ -49,6 +49,7 @@ def test_names_are_unique_and_stable():
         "log:recovered",
         "request:refused",
         "review:triaged",
+        "secret:changed",
         "secret:prepared",
         "secret:promoted",
         "tombstone:merged",

@@ -12,6 +12,7 @@ from callpoint.lifecycle.posture import Fault, Kind, Posture, Seen, TargetPostur
 from callpoint.ports.inventory import Moment
 
 _WORDS = {
+    Fault.CHANGED: "its secret was changed by somebody else; the next check-out replaces it",
     Fault.LEFTOVER: "left over: no lease explains it; reconciliation removes it",
     Fault.PRIVILEGED: "powerful, and nobody is named who answers for it",
     Fault.UNOWNED: "nobody answers for it",

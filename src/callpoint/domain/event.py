@@ -51,6 +51,7 @@ from callpoint.domain.event_lease import (
     LeaseStuck,
     SecretPrepared,
     SecretPromoted,
+    StaticSecretChanged,
     UnknownAccountFound,
 )
 from callpoint.domain.event_refusal import (
@@ -104,6 +105,7 @@ __all__ = [
     "SecretPrepared",
     "SecretPromoted",
     "SignatureRecord",
+    "StaticSecretChanged",
     "TombstoneMerged",
     "TombstoneRefused",
     "UnknownAccountFound",
@@ -145,6 +147,7 @@ AnyEvent = (
     | LeaseAttested
     | SecretPrepared
     | SecretPromoted
+    | StaticSecretChanged
     | FindingRaised
     | ReviewTriaged
     | ActivationReviewed

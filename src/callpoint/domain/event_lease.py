@@ -58,6 +58,13 @@ class SecretPromoted(Event, frozen=True, kw_only=True, tag="secret:promoted"):
     generation: int
 
 
+class StaticSecretChanged(Event, frozen=True, kw_only=True, tag="secret:changed"):
+    """The target accepts no stored secret of an account that nobody has checked out (I8)."""
+
+    target: str
+    account: str
+
+
 class LeaseEnding(Event, frozen=True, kw_only=True, tag="lease:ending"):
     """Revocation has begun."""
 

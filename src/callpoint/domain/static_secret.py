@@ -53,6 +53,8 @@ class StaticSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         candidates: Oldest first. The last one is pending until ``is_settled``.
         is_settled: The last candidate was seen in force.
         changed_at: When that was, last.
+        looked_at: When it was tried last while nobody had the account.
+        is_changed: Then no stored secret was right: somebody else changed it.
     """
 
     target: str
@@ -61,6 +63,8 @@ class StaticSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     candidates: tuple[Candidate, ...] = ()
     is_settled: bool = True
     changed_at: datetime | None = None
+    looked_at: datetime | None = None
+    is_changed: bool = False
     version: int = 0
 
     def key(self) -> str:
@@ -129,7 +133,12 @@ class StaticSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         late = tuple(c for c in self.candidates[:-1] if now - c.at < LATE)
         return msgspec.structs.replace(
-            self, candidates=(*late, newest), is_settled=True, changed_at=now
+            self,
+            candidates=(*late, newest),
+            is_settled=True,
+            changed_at=now,
+            looked_at=now,
+            is_changed=False,
         )
 
     def released(self) -> "StaticSecret":

@@ -48,6 +48,7 @@ class Kind(StrEnum):
 class Fault(StrEnum):
     """What is wrong with an account. What is unknown is no fault: it is told as unknown."""
 
+    CHANGED = "changed"
     LEFTOVER = "leftover"
     PRIVILEGED = "privileged"
     UNOWNED = "unowned"
@@ -212,10 +213,13 @@ def _seen(account: Account, book: _Book) -> Seen:
     named = book.known.get(account.name)
     kind = _kind(account, book)
     owner = named.owner if named else ""
+    found = set(_faults(account, kind, book.now, is_out=bool(lease), owner=owner))
+    if kept is not None and kept.is_changed:
+        found.add(Fault.CHANGED)
     return Seen(
         account=account,
         kind=kind,
-        faults=tuple(sorted(_faults(account, kind, book.now, is_out=bool(lease), owner=owner))),
+        faults=tuple(sorted(found)),
         lease=lease,
         owner=owner,
         purpose=named.purpose if named else "",

@@ -2,7 +2,8 @@
 
 * An account that no open lease explains: an event, an alarm, and it is removed.
 * A live lease whose account is not there: its revocation begins, and proves it.
-Checked-out accounts carry no handle: they are neither unknown nor missing here.
+Checked-out accounts carry no handle: they are neither unknown nor missing here; ``at_rest`` looks
+after them.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.lease_kind import LeaseKind
 from callpoint.domain.review import Finding
 from callpoint.lifecycle.announce import watchers
+from callpoint.lifecycle.at_rest import look_at_rest
 from callpoint.lifecycle.ending import end
 from callpoint.lifecycle.epoch import note_compared
 from callpoint.lifecycle.removal import remove
@@ -37,12 +39,14 @@ class Reconciled(msgspec.Struct, frozen=True):
         unknown: Accounts that no open lease explains.
         removed: Those of them that are proven gone.
         missing: Live leases without an account.
+        changed: Checked-out accounts at rest whose secret somebody else changed.
         unreachable: Targets that did not answer: nothing is known of them.
     """
 
     unknown: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
     unreachable: tuple[str, ...] = ()
 
 
@@ -88,6 +92,7 @@ async def _one(services: Services, name: str, port: Connector) -> Reconciled:
         unknown=tuple(account.account for account in unknown),
         removed=tuple(removed),
         missing=tuple(missing),
+        changed=await look_at_rest(services, port),
     )
 
 

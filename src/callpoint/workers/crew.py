@@ -162,9 +162,13 @@ class Crew:
 
     async def _reconciled(self) -> Reconciled:
         seen = await reconcile(self._services)
-        if seen.unknown or seen.missing:
+        if seen.unknown or seen.missing or seen.changed:
             self._logger.warning(
-                "targets_differ", unknown=seen.unknown, removed=seen.removed, missing=seen.missing
+                "targets_differ",
+                unknown=seen.unknown,
+                removed=seen.removed,
+                missing=seen.missing,
+                changed=seen.changed,
             )
         if seen.unreachable:
             self._logger.warning("targets_unreachable", targets=seen.unreachable)
