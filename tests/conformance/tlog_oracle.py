@@ -21,7 +21,7 @@ def examine(question: dict[str, Any]) -> dict[str, Any]:
     Returns:
         What was found; each member is true, a number or a text when all is well.
     """
-    import aics_tlog as tlog
+    import aics_tlog as tlog  # type: ignore[import-not-found, import-untyped, unused-ignore]  # from Python 3.12 on
 
     log = tlog.HttpTileReader(question["prefix"], proxies={})
     both = tlog.HttpTileReader([question["prefix"], question["folder"]], proxies={})

@@ -135,3 +135,35 @@ async def test_time_stamps_are_kept_for_ever(bench):
         await reopened.read(check)
     finally:
         await reopened.close()
+
+
+async def test_after_a_recovery_each_origin_is_a_log_of_its_own(disk_bench):
+    """The former origin ends with what is left of it; the new one has the same leaves, and more."""
+    store = await disk_bench.open()
+    await grown(store, 3)
+    await store.close()
+    disk_bench.back_up()
+    store = await disk_bench.open()
+    await grown(store, 5)
+    lost = await store.read(lambda view: view.newest_of(ORIGIN))
+    await store.close()
+    disk_bench.restore()
+    store = await disk_bench.open()
+    try:
+        await store.recover("the disk was lost")
+        await grown(store, 1)
+
+        def check(view):
+            assert lost.startswith(f"{ORIGIN}\n8\n")
+            assert view.newest_of(ORIGIN).startswith(f"{ORIGIN}\n3\n")
+            assert view.newest_of(f"{ORIGIN}/2") == view.checkpoint()
+            assert view.checkpoint().startswith(f"{ORIGIN}/2\n5\n")
+            assert view.newest_of(f"{ORIGIN}/3") == ""
+            root = signed(view, disk_bench.signer, f"{ORIGIN}/2").root
+            leaves = view.tile(0, 0, 5)
+            assert root_of(leaves) == root
+            verify_consistency(3, 5, view.consistency(3, 5), root_of(leaves[:3]), root)
+
+        await store.read(check)
+    finally:
+        await store.close()

@@ -6,12 +6,21 @@ import httpx
 import pytest
 
 from callpoint.audit.checkpoint import Checkpoint, open_checkpoint
-from callpoint.audit.merkle import leaf_hash, root_from, root_of, verify_consistency, verify_inclusion
+from callpoint.audit.merkle import (
+    leaf_hash,
+    root_from,
+    root_of,
+    verify_consistency,
+    verify_inclusion,
+)
 from callpoint.audit.note import Verifier
 from callpoint.audit.tiles import Tile, TileNodes
 from callpoint.domain.event import LeaseIssued
+from tests.fakes.clock import SimulatedClock
 from tests.fakes.face import Face, kind_of
-from tests.fakes.world import INSTALLATION, ORIGIN
+from tests.fakes.keys import MemoryLogSigner
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.world import INSTALLATION, ORIGIN, make_world
 
 LOG = f"/tlog/{ORIGIN}"
 
@@ -170,3 +179,22 @@ async def test_what_cannot_be_proven_is_refused(grown: Face):
     """A question without an answer gets a problem, never an empty proof."""
     for path, status in UNPROVEN:
         assert kind_of(await grown.client.get(path))[0] == status, path
+
+
+async def test_a_recovered_log_answers_under_its_new_origin():
+    """After a recovery the generation stands in the address, and the former one is another log."""
+    clock, origin = SimulatedClock(auto=True), f"{ORIGIN}/2"
+    store = MemoryStore(
+        signer=MemoryLogSigner(ORIGIN), clock=clock, origin=origin, installation=INSTALLATION
+    )
+    async with Face(await make_world(store=store, clock=clock)) as face:
+        answer = await face.client.get(f"/tlog/{origin}/checkpoint")
+        assert answer.text.startswith(f"{origin}\n")
+        size = int(answer.text.split("\n")[1])
+        tile = await face.client.get(f"/tlog/{origin}/tile/0/000.p/{size}")
+        assert len(tile.content) == 32 * size
+        assert (await face.client.get(f"/tlog/{ORIGIN}/checkpoint")).status_code == 404
+        for other in ("1", "02", "3", "2/2"):
+            assert (await face.client.get(f"{LOG}/{other}/checkpoint")).status_code == 404
+        entries = await face.call("erin", "GET", f"/tlog/{origin}/tile/entries/000.p/{size}")
+        assert entries.status_code == 200

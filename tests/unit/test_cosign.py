@@ -1,5 +1,6 @@
 """Being a witness: one history a log, remembered before it is signed."""
 
+import asyncio
 import base64
 import hashlib
 from datetime import timedelta
@@ -14,7 +15,7 @@ from callpoint.audit.submission import OutdatedError, Submission, SubmissionErro
 from callpoint.domain.errors import NotFoundError, TamperError, UnavailableError
 from callpoint.domain.witnessing import Cosigned, WitnessedLog
 from callpoint.lifecycle.cosign import WitnessDesk
-from tests.fakes.witnesses import LOG_KEY, THIS_LOG, make_desk, make_watched, watched_by
+from tests.fakes.witnesses import LOG_KEY, THIS_LOG, Notebook, make_desk, make_watched, watched_by
 from tests.fakes.world import ORIGIN
 
 LEAVES = [leaf_hash(bytes([n])) for n in range(20)]
@@ -211,3 +212,25 @@ async def test_without_configuration_no_log_is_known():
     _, _, key, memory = await make_desk()
     alone = WitnessDesk(world.services, key, memory)
     assert await status(alone, body(0, 5)) == 404
+
+
+async def test_two_nodes_sign_one_history():
+    """Nodes with one key and one store, each with a file of its own, never sign two trees."""
+    first, world, key, _ = await make_desk()
+    await first.add_checkpoint(body(0, 5))
+    second = WitnessDesk(world.services, key, Notebook())
+    answers = await asyncio.gather(
+        *(
+            desk.add_checkpoint(body(5, 9, leaves))
+            for desk, leaves in (
+                (first, LEAVES),
+                (second, OTHERS),
+                (first, OTHERS),
+                (second, LEAVES),
+            )
+        ),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers].count(str) == 1
+    roots = {text.split("\n")[2] for text in key.signed if text.split("\n")[1] == "9"}
+    assert len(roots) == 1

@@ -36,7 +36,9 @@ class WitnessController(Controller):
         try:
             line = await desk.add_checkpoint(await request.body())
         except OutdatedError as error:
-            return Response(f"{error.size}\n".encode(), status_code=409, media_type=SIZE_TYPE)
+            # As a header: to a media type below text/ the framework would add a charset.
+            headers = {"content-type": SIZE_TYPE}
+            return Response(f"{error.size}\n".encode(), status_code=409, headers=headers)
         except SubmissionError as error:
             return Response(
                 f"{error}\n".encode(), status_code=error.status, media_type=MediaType.TEXT
