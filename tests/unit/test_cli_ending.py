@@ -106,3 +106,38 @@ def test_killing_everything_is_asked_once(tmp_path: Path):
     assert shell.run("kill", "everything", input="y\n").exit_code == 0
     shell.machine.interactive = False
     assert shell.run("kill", "everything", "--yes").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "found, code, words",
+    [
+        (
+            {"tombstone": "t1", "dead": ("cp_a on x",)},
+            0,
+            ("dead: cp_a on x", "tombstone t1: nothing"),
+        ),
+        ({"tombstone": "t1", "alive": ("lease1",)}, 5, ("! lease1 is not", "run the same command")),
+        ({"tombstone": "t1", "unreachable": ("x",)}, 5, ("! x did not say which", "1 target not")),
+        ({"tombstone": "t1", "unattributed": ("cp_b on x",)}, 5, ("nobody can say whose",)),
+        ({"trouble": ("no tombstone could be written",)}, 6, ("! no tombstone could be",)),
+    ],
+)
+def test_a_kill_without_the_store_says_what_is_known_and_what_is_not(
+    tmp_path: Path, found: dict[str, object], code: int, words: tuple[str, ...]
+):
+    """What may still live is 5, as ever; an order that a restart would forget is 6."""
+    answer = msgspec.structs.replace(Killed((ID,), (), without_store=True), **found)
+    shell, _ = shell_with(tmp_path, KILL, answer)
+    told = shell.run("kill", "principal", "alice")
+    assert told.exit_code == code
+    assert told.stdout.startswith("the store was not asked")
+    assert all(word in told.stdout for word in words), told.stdout
+
+
+def test_a_home_is_named_for_an_offline_kill_alone(tmp_path: Path):
+    """A folder that would be ignored is refused; one that holds no installation kills nothing."""
+    shell, _ = shell_with(tmp_path, KILL, Killed((), ()))
+    told = shell.run("kill", "everything", "--yes", "--home", str(tmp_path))
+    assert (told.exit_code, "--offline" in told.stderr) == (2, True)
+    told = shell.run("kill", "everything", "--yes", "--offline", "--home", str(tmp_path))
+    assert (told.exit_code, "callpoint init" in told.stderr) == (2, True)
