@@ -4,24 +4,35 @@ import base64
 import json
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.stories.town import WORDS, Town
+from tests.stories.town import DIES_WITHIN, WORDS, Town
 
 ASKS = ("request", "orders-repair", "--incident", "inc-7", "--because", WORDS)
 
 
-def test_keys_are_replaced_under_a_living_credential(town: Town):
-    """What was sealed to the former key still opens; old checkpoints count with the former key."""
+@pytest.mark.timeout(240)
+def test_keys_are_replaced_under_load(town: Town):
+    """What lives, what waits to be revoked and what is approved go on under the new keys.
+
+    What was sealed to the former key still opens; old checkpoints count with the former key.
+    """
     town.build()
     signed: dict[str, list[object]] = {}
     with town.serving():
         town.incident()
-        activation = town.active()
+        activation, queued = town.active(), town.active()
+        approved = town.asked()
+        for who in ("carol", "dave"):
+            town(who, "approve", approved, "--yes")
+        town.execute(f"ALTER ROLE broker_{town.database.name} NOLOGIN")
+        told = town("bob", "kill", "activation", queued, code=5)
+        assert "1 credential not proven dead" in told
         kept = town.root / "kept"
         town("erin", "log", "checkpoint", "--out", kept)
         for use in ("log", "seal"):
@@ -34,7 +45,13 @@ def test_keys_are_replaced_under_a_living_credential(town: Town):
         _rotate(town, use, signed)
     now = json.loads(town.installation.read_text())
     assert now["former_log_keys"] == [before["log_key"]] != [now["log_key"]]
+    assert len(town.accounts()) == 2
+    town.execute(f"ALTER ROLE broker_{town.database.name} LOGIN")
     with town.serving():
+        town("alice", "request", "--resume", approved, "--wait")
+        _await_accounts(town, 2)  # the queued one is gone, two live
+        (lease,) = town.json("alice", "status", queued)["leases"]
+        assert lease["evidence"] == "absent, refused"
         town("alice", "return", activation, "--used")
         # The control attempt needs the probe's secret, which was sealed to the former key.
         (lease,) = town.json("alice", "status", activation)["leases"]
@@ -48,6 +65,13 @@ def test_keys_are_replaced_under_a_living_credential(town: Town):
         assert "verify: ok" in town.verify_log("log", "--earlier", kept)
         _verify_by_keys(town, now["log_key"], before["log_key"], kept)
         town("bob", "kill", "everything", "--yes")
+
+
+def _await_accounts(town: Town, count: int) -> None:
+    deadline = time.monotonic() + DIES_WITHIN
+    while len(town.accounts()) != count:
+        assert time.monotonic() < deadline, town.accounts()
+        time.sleep(0.1)
 
 
 def _rotate(town: Town, use: str, signed: dict[str, list[object]], code: int = 0) -> str:
