@@ -5,6 +5,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,6 +68,13 @@ def host(tmp_path: Path) -> Iterator[Host]:
         yield Host(server, authority, key, tmp_path)
 
 
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A private folder with an awkward name, short enough for a socket's path."""
+    with tempfile.TemporaryDirectory(prefix="run time 100%") as path:
+        yield Path(path)
+
+
 class Here(ThisMachine):
     """This machine with another environment."""
 
@@ -96,10 +104,8 @@ def test_it_logs_in_with_the_certificate_and_lends_it_to_nobody(host: Host, tmp_
     assert connect(sealed, "exit 7") == 7
 
 
-def test_the_key_is_in_no_file_and_on_no_command_line(host: Host, tmp_path: Path):
+def test_the_key_is_in_no_file_and_on_no_command_line(host: Host, tmp_path: Path, runtime: Path):
     """While ssh runs, its folder holds only what is public; afterwards there is no folder."""
-    runtime = tmp_path / "run time"
-    runtime.mkdir(mode=0o700)
     listing = tmp_path / "listing"
     sealed = host.credential()
     looks = f"cat {str(runtime)!r}/*/*.pub {str(runtime)!r}/*/known_hosts > {listing}"
@@ -132,10 +138,8 @@ def test_a_dead_certificate_asks_for_nothing(host: Host, capfd: pytest.CaptureFi
     assert "Permission denied" in capfd.readouterr().err
 
 
-def test_being_ended_ends_the_session(host: Host, tmp_path: Path):
+def test_being_ended_ends_the_session(host: Host, tmp_path: Path, runtime: Path):
     """SIGTERM to callpoint ends ssh and the session, and leaves no folder."""
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
     file = tmp_path / "credential"
     file.write_bytes(msgspec.json.encode(host.credential()))
     began = tmp_path / "began"

@@ -56,7 +56,7 @@ def alice(tmp_path: Path, server: Server) -> Shell:
     server.lay(READ, server.shown("active", connectors={"orders-db": "ssh"}))
     give(server, Credential("deploy", private(), PLACE, "ssh …"))
     runtime = tmp_path / "run time 100%"
-    runtime.mkdir()
+    runtime.mkdir(mode=0o700)
     shell.machine.environment = {**shell.machine.environment, "XDG_RUNTIME_DIR": str(runtime)}
     return shell
 
@@ -69,6 +69,7 @@ class Seen:
     """What ssh finds while it runs."""
 
     def __init__(self) -> None:
+        self.folder = Path()
         self.files: dict[str, str] = {}
         self.modes: set[int] = set()
         self.identities = b""
@@ -76,8 +77,9 @@ class Seen:
     def look(self, arguments: list[str]) -> None:
         (option,) = [a for a in arguments if a.startswith("IdentityAgent=")]
         path = Path(option.partition("=")[2].strip('"').replace("%%", "%"))
-        self.files = {f.name: f.read_text() for f in path.parent.iterdir() if f.is_file()}
-        self.modes = {stat.S_IMODE(path.parent.stat().st_mode)}
+        self.folder = path.parent
+        self.files = {f.name: f.read_text() for f in self.folder.iterdir() if f.is_file()}
+        self.modes = {stat.S_IMODE(self.folder.stat().st_mode)}
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             client.sendall(struct.pack(">IB", 1, 11))
@@ -106,6 +108,17 @@ def test_ssh_gets_certificate_pinned_host_and_an_agent(alice: Shell, tmp_path: P
     assert list((tmp_path / "run time 100%").iterdir()) == []
     inside = private().splitlines()[1]
     assert inside not in told.output + json.dumps([arguments, around])
+
+
+def test_a_folder_of_somebody_else_is_not_used(alice: Shell, tmp_path: Path):
+    """Whoever may write beside our files could put another host key in their place."""
+    runtime = tmp_path / "run time 100%"
+    runtime.chmod(0o777)
+    seen = Seen()
+    alice.machine.on_run = seen.look
+    assert alice.run("connect", ID).exit_code == 0
+    assert seen.folder.parent != runtime
+    assert seen.modes == {0o700}
 
 
 def test_the_users_own_configuration_sends_it_nowhere_else(alice: Shell):

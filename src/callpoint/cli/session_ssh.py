@@ -5,6 +5,7 @@ key, which are no secrets, lie in a folder of this session alone.
 """
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -143,12 +144,22 @@ def _place(sealed: SealedCredential) -> _Place:
     )
 
 
+def _is_ones_own(folder: str) -> bool:
+    """Whether nobody else can replace what lies in it: under sudo it may be another user's."""
+    try:
+        seen = Path(folder).stat()
+    except OSError:
+        return False
+    return bool(folder) and seen.st_uid == os.geteuid() and not seen.st_mode & 0o077
+
+
 @contextlib.contextmanager
 def _folder(environment: Mapping[str, str]) -> Iterator[Path]:
     """A folder of this session that only its owner enters; in memory where the system has that."""
     runtime = environment.get("XDG_RUNTIME_DIR", "")
-    base = runtime if runtime and Path(runtime).is_dir() else None
-    path = Path(tempfile.mkdtemp(prefix="callpoint-", dir=base))
+    path = Path(
+        tempfile.mkdtemp(prefix="callpoint-", dir=runtime if _is_ones_own(runtime) else None)
+    )
     if len(str(path)) > _LONGEST_FOLDER:
         path.rmdir()
         path = Path(tempfile.mkdtemp(prefix="callpoint-", dir="/tmp"))
