@@ -1,6 +1,7 @@
 """The readable page of an evidence bundle: what it says, and that an edited one is found."""
 
 import base64
+import hashlib
 import json
 import re
 from datetime import timedelta
@@ -232,6 +233,16 @@ def test_hostile_words_are_text_in_html():
     assert page.count("<pre") == 1
     assert "default-src 'none'" in page
     assert "http://" not in page.replace("http://evil.example", "")
+
+
+def test_the_style_is_the_only_one_that_a_browser_takes():
+    """The policy names the hash of the style; a style that somebody adds is not applied."""
+    page = golden(Form.HTML).decode()
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in page
+    assert "url(" not in style
+    assert "@import" not in style
 
 
 def test_hostile_words_are_text_in_markdown():
