@@ -1,5 +1,6 @@
 """The throwaway sshd: started for real, as root and as an ordinary user, and surely stopped."""
 
+import dataclasses
 import os
 import pwd
 import signal
@@ -129,6 +130,15 @@ def test_a_wrong_line_is_told_in_sshds_words(binaries: SshServer):
         server.start()
     with pytest.raises(UnavailableError, match="not been started"):
         _ = server.home
+
+
+@pytest.mark.parametrize("version,known", [((9, 7), False), ((9, 8), True), ((10, 0), True)])
+def test_refused_logins_do_not_close_the_door(
+    binaries: SshServer, version: tuple[int, int], known: bool
+):
+    """Newer servers shut out an address after refusals: that is switched off where it exists."""
+    server = ThrowawaySshd(dataclasses.replace(binaries, version=version))
+    assert (("PerSourcePenalties", "no") in server._defaults()) == known
 
 
 def test_an_ordinary_users_server(

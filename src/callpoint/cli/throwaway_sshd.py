@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,8 @@ _DEFAULTS = {
     "UseDNS": "no",
 }
 """Each is left out when the caller's lines set it."""
+
+_PENALTIES_SINCE = (9, 8)
 
 _START_ATTEMPTS = 3
 _READY_WITHIN_SECONDS = 30.0
@@ -186,11 +189,17 @@ class ThrowawaySshd:
             f"Port {self.port}",
             f"ListenAddress {LOOPBACK}",
             f"HostKey {self.home / 'host_key'}",
-            *(f"{key} {value}" for key, value in _DEFAULTS.items() if key.lower() not in said),
+            *(f"{key} {value}" for key, value in self._defaults() if key.lower() not in said),
             *self.settings,  # last: they may end with a Match block
         ]
         self._configuration.write_text("\n".join(lines) + "\n")
         self._check()
+
+    def _defaults(self) -> Iterator[tuple[str, str]]:
+        yield from _DEFAULTS.items()
+        if self.binaries.version >= _PENALTIES_SINCE:
+            # All clients are at one address: refused logins, which are shown here, would close it.
+            yield "PerSourcePenalties", "no"
 
     @property
     def _configuration(self) -> Path:
