@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ import pyrage
 
 from callpoint.cli.postgres_server import choose_server, find_servers
 from callpoint.cli.throwaway import ThrowawayPostgres
-from tests.crash.companion import companion
+from tests.crash.companion import Done, companion
 from tests.crash.scenario import Order, Scenario, play
 from tests.crash.site import BROKER, PASSWORD, Site, StoreKind, found_site, prepare_target
 from tests.crash.verdict import Verdict, judge
@@ -50,8 +50,8 @@ def crash(kind: StoreKind, deaths: int, executed: int, seed: int) -> tuple[int, 
         site = _site(kind, home, server)
         asyncio.run(prepare_target(site.owner_dsn, site.broker_dsn))
         asyncio.run(found_site(site))
-        two = kind is StoreKind.POSTGRESQL
-        with companion(site) if two else nullcontext([]) as done:
+        alone: AbstractContextManager[list[Done]] = nullcontext([])
+        with companion(site) if kind is StoreKind.POSTGRESQL else alone as done:
             died = _die(site, chance, deaths, executed)
         return died, asyncio.run(judge(site)), sum(one.dead for one in done)
 

@@ -11,6 +11,8 @@ from callpoint.domain.configuration import Configuration, TargetRole
 from callpoint.domain.errors import StoreUnavailableError
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.privilege import Privilege
+from callpoint.domain.undo_plan import UndoPlan
+from callpoint.lifecycle import kill
 from callpoint.lifecycle.drain import Drained, drain, due_targets
 from callpoint.lifecycle.sweep import pass_time
 from callpoint.ports.stores import Transaction
@@ -109,6 +111,26 @@ async def test_a_store_that_is_away_ends_the_drain_with_a_word():
     assert str(StoreUnavailableError("the store does not answer")) in done.errors[0]
     world.store.dead = False
     assert (await drain(world.services, "orders-db")).dead == 1
+
+
+async def test_who_waits_is_answered_without_what_had_no_turn():
+    """A kill tells what is not proven dead, and the sweep takes it from there."""
+    world, accounts = await ending((Privilege.LOW, Privilege.TOTAL, Privilege.HIGH))
+    limits, target = world.services.limits, world.target
+    revoke = target.revoke
+
+    async def slowly(plan: UndoPlan) -> None:
+        world.clock.advance(timedelta(seconds=1))
+        await revoke(plan)
+
+    target.revoke = slowly  # type: ignore[method-assign]
+    hurried = replace(limits, begin_within=timedelta(milliseconds=500))
+    services = replace(world.services, limits=hurried)
+    done = await kill.kill(services, world.caller("bob"), kill.Scope.EVERYTHING)
+    low, total, high = accounts
+    assert order(world) == [total]
+    assert {f"cp_{lease}" for lease in done.alive} == {low, high}
+    assert (await drain(world.services, "orders-db")).dead == 2
 
 
 async def test_the_configured_word_is_frozen_in_the_plan():

@@ -52,15 +52,18 @@ _ERROR_LENGTH = 500
 async def revoke_now(services: Services, leases: Iterable[Lease]) -> None:
     """Try every lease once, now and together; what fails stays due and the sweep goes on.
 
-    As many at a time as a target's lane takes, the most privileged first (I7).
+    As many at a time as a target's lane takes, the most privileged first (I7). What a target that
+    does not answer keeps from its turn for ``begin_within`` is left to the sweep as well: somebody
+    waits for this answer.
     """
+    until = services.clock.monotonic() + services.limits.begin_within.total_seconds()
     queues: dict[str, deque[str]] = defaultdict(deque)
     for lease in sorted(leases, key=lambda x: (-x.plan.privilege.priority, x.plan.not_after)):
         queues[lease.plan.target].append(lease.id)
     errors: list[CallpointError] = []
 
     async def work(queue: deque[str]) -> None:
-        while queue:
+        while queue and services.clock.monotonic() < until:
             try:
                 await revoke(services, queue.popleft())
             except CallpointError as error:  # of one; it must not leave the others alone

@@ -42,6 +42,7 @@ class Limits:
         shortest: Time is never shortened below it (I16).
         stamp_every: How often a checkpoint is time-stamped; None where no authority is named.
         store_within: A kill does not wait longer for the store: then it goes on without (I13).
+        begin_within: Whoever waits for revocations is answered without those not begun by then.
         strike_within: A target may hold up the answer to a kill without the store so long.
     """
 
@@ -58,6 +59,7 @@ class Limits:
     stamp_every: timedelta | None = None
     store_within: timedelta = timedelta(seconds=5)
     strike_within: timedelta = timedelta(seconds=60)
+    begin_within: timedelta = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)

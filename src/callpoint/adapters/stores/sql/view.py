@@ -32,6 +32,9 @@ SELECT DISTINCT subject FROM records
 WHERE kind = ? AND state IN ({states}) AND due_at <= ?
 ORDER BY subject
 """
+_DUE_IN_A_QUEUE = "due_at IS NOT NULL AND coalesce(due_at, '') <= ?"
+"""As a plain comparison it draws SQLite to an index by time, which it then sorts as a whole; so it
+follows ``records_next``, which is in order already (30 000 due: 0.02 ms instead of 10)."""
 _COUNT = """
 SELECT parent, count(*) FROM records
 WHERE kind = ? AND subject = ? AND first_at > ? AND state IN ({states})
@@ -114,7 +117,8 @@ class SqlView(PublicLog):
             conditions.append("subject = ?")
             values.append(where.subject)
         if (due := due_text(where.due_before)) is not None:
-            conditions.append("due_at <= ?")
+            queue = where.by_priority and where.subject is not None
+            conditions.append(_DUE_IN_A_QUEUE if queue else "due_at <= ?")
             values.append(due)
         # There is one writer at a time, so `skip_claimed` finds nothing to pass over.
         order = "key" if due is None else "due_at, key"
