@@ -59,7 +59,8 @@ async def ask_witnesses(services: Services, way: Witnesses, *, all_of_them: bool
         way: How witnesses are reached.
         all_of_them: Also those that cosigned the newest checkpoint just now.
     """
-    watching = (await services.rules.current()).configuration.watched
+    # Also when the rules in force cannot be proven: then it matters most who has seen the log.
+    watching = (await services.rules.refresh()).watched
     if not watching.witnesses:
         return Asked()
     head, due = await services.store.read(

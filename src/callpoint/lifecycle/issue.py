@@ -2,7 +2,7 @@
 
 1. Prove request, votes and incident from the log; the rows must agree with it.
 2. Count the quorum again, under the configuration in force.
-3. Ask the PDP; check clocks and residual access.
+3. Ask the PDP; check clocks, residual access, and that enough witnesses have seen the log.
 4. Write the intent: ``not_after``, handles, frozen undo plans, under a checkpoint (I1).
 5., 6. Make it, and write ``live``: ``mint``.
 """
