@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,10 @@ from callpoint.audit.verify.story.document import (
     document,
     open_document,
 )
+from callpoint.audit.verify.story.telling import _TOLD
 from callpoint.audit.verify.story.words import MAX_TEXT, clean, duration, moment, plain, seconds
+from callpoint.domain.event import AnyEvent
+from callpoint.evidence.bundle import _GOVERNING
 from tests.fakes.keys import MemoryLogSigner
 from tests.fakes.world import ORIGIN
 
@@ -292,6 +295,32 @@ def test_what_is_still_alive_is_said_first():
     text = document(told(cut), Form.MARKDOWN).decode()
     assert "1 of its credentials are not proven dead" in text
     assert "time to revoke" not in text
+
+
+def test_what_governors_attested_is_not_called_proven():
+    """A target that no longer exists proves nothing: the page says on whose word it is closed."""
+    words = "attested by gina, hugo"
+    lost = told(lambda b: with_data(b, "lease:ended", evidence=words, code="", control="unknown"))
+    text = document(lost, Form.MARKDOWN).decode()
+    assert "1 of its credentials were closed on governors' word, without proof" in text
+    assert "is closed without proof" in text
+    assert f"on whose word: {words}" in text
+    assert "credentials proven dead: 0" in text
+    assert "every credential of it is proven dead" not in text
+    assert "time to revoke" not in text
+
+
+def test_every_event_that_a_bundle_can_hold_has_words():
+    """Whoever adds an event that goes into evidence adds its words; others are not in bundles."""
+    tags = {str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
+    of_an_activation = {
+        tag
+        for tag in tags
+        if tag.split(":")[0] in ("activation", "approval", "credential", "finding", "review")
+        or tag.split(":")[0] in ("incident", "lease")
+    }
+    assert of_an_activation <= _TOLD.keys() <= tags
+    assert set(_GOVERNING) <= _TOLD.keys()
 
 
 _JSON = st.recursive(

@@ -77,5 +77,6 @@ class Marks:
     reviewed: datetime | None = None
     begun: int = 0
     buried: int = 0
+    attested: int = 0
     reveals: int = 0
     last: str = ""

@@ -19,7 +19,7 @@ _MAX_STATEMENT = 100_000
 
 def step(item: BundleEntry, entry: Entry, after: str) -> Step:
     """The step of an entry; of a type that is not known here, with everything that it says."""
-    title, facts, loud = _TOLD.get(entry.type, _UNKNOWN)
+    title, facts, loud = _TOLD.get(entry.type, (entry.type, _everything, False))
     return Step(
         index=item.index,
         at=moment(entry.at),
@@ -27,7 +27,7 @@ def step(item: BundleEntry, entry: Entry, after: str) -> Step:
         title=clean(title(entry.data) if callable(title) else title),
         kind=clean(entry.type),
         facts=tuple(fact for fact in (*_words(item, entry), *facts(entry.data)) if fact.text),
-        is_loud=loud or _has_findings(entry.data),
+        is_loud=loud or _has_findings(entry.data) or is_attested(entry.data),
     )
 
 
@@ -155,7 +155,7 @@ def _ended(data: Data) -> Facts:
 
 def _buried(data: Data) -> Facts:
     code = text_of(data, "code")
-    yield _fact("proof", text_of(data, "evidence"))
+    yield _fact("on whose word" if is_attested(data) else "proof", text_of(data, "evidence"))
     yield _fact("the old credential was refused with", code)
     yield _fact("control attempt before it was disabled", text_of(data, "control"))
     for finding in _listed(data, "residue"):
@@ -204,9 +204,17 @@ def _vote_title(data: Data) -> str:
     return f"{named} signed: {text_of(data, 'verdict')}"
 
 
-Title = str | Callable[[Data], str]
+def _end_title(data: Data) -> str:
+    which = f"{text_of(data, 'lease')} on {text_of(data, 'target')}"
+    return f"{which} is closed without proof" if is_attested(data) else f"{which} is dead"
 
-_UNKNOWN: tuple[Title, Callable[[Data], Facts], bool] = ("An event", _everything, False)
+
+def is_attested(data: Data) -> bool:
+    """Whether nobody saw it dead: governors said that the target no longer exists."""
+    return text_of(data, "evidence").startswith("attested")
+
+
+Title = str | Callable[[Data], str]
 
 _TOLD: Mapping[str, tuple[Title, Callable[[Data], Facts], bool]] = {
     "activation:requested": (_ask_title, _requested, False),
@@ -241,7 +249,7 @@ _TOLD: Mapping[str, tuple[Title, Callable[[Data], Facts], bool]] = {
         False,
     ),
     "lease:stuck": (_by("{} on {} does not die yet: {}", "lease", "target", "rung"), _stuck, True),
-    "lease:ended": (_by("{} on {} is dead", "lease", "target"), _buried, False),
+    "lease:ended": (_end_title, _buried, False),
     "lease:attested": (
         _by("{1} says that {0} no longer exists", "target", "person"),
         _plain_facts("lease"),
@@ -275,5 +283,11 @@ _TOLD: Mapping[str, tuple[Title, Callable[[Data], Facts], bool]] = {
         _by("Configuration {} came into force, brought by {}", "number", "actor"),
         _plain_facts("digest", "configuration_digest", "policy_digest", "widens"),
         False,
+    ),
+    "key:rotated": (_by("The {} key was replaced", "use"), _plain_facts("old", "new"), False),
+    "log:recovered": (
+        "The log goes on after a loss",
+        _plain_facts("reason", "old_checkpoint", "kept_size", "lost_size"),
+        True,
     ),
 }

@@ -6,7 +6,14 @@ from datetime import datetime
 from callpoint.audit.entry import Entry, EntryError, parse_entry, parse_time
 from callpoint.audit.verify.bundle import Bundle, BundleEntry
 from callpoint.audit.verify.story.tale import Fact, Marks, Step, Tale
-from callpoint.audit.verify.story.telling import NOT_SHOWN, inner, step, text_of, unreadable
+from callpoint.audit.verify.story.telling import (
+    NOT_SHOWN,
+    inner,
+    is_attested,
+    step,
+    text_of,
+    unreadable,
+)
 from callpoint.audit.verify.story.words import between, clean, moment
 
 _Read = tuple[BundleEntry, Entry | None, str]
@@ -90,6 +97,7 @@ def _mark(marks: Marks, entry: Entry) -> None:
         case "lease:ended":
             marks.dead = at or marks.dead
             marks.buried += 1
+            marks.attested += is_attested(entry.data)
         case "activation:reviewed":
             marks.reviewed = at
         case _:
@@ -101,6 +109,9 @@ def _headline(marks: Marks) -> str:
     alive = marks.begun - marks.buried
     if alive > 0 and marks.ended is not None:
         return f"This activation is {state}; {alive} of its credentials are not proven dead."
+    if marks.attested:
+        word = f"{marks.attested} of its credentials were closed on governors' word, without proof"
+        return f"This activation is {state}; {word}."
     if marks.begun and alive <= 0:
         return f"This activation is {state}; every credential of it is proven dead."
     return f"This activation is {state}."
@@ -111,13 +122,14 @@ def _figures(marks: Marks) -> Iterator[Fact]:
     yield Fact("time to access (request to credential)", between(marks.asked, marks.issued))
     yield Fact("from the credential to its first fetch", between(marks.issued, marks.revealed))
     yield Fact("access lasted", between(marks.issued, marks.ended))
-    if marks.buried >= marks.begun:
+    if marks.buried >= marks.begun and not marks.attested:
         yield Fact(
             "time to revoke (end to the last proof of death)", between(marks.ended, marks.dead)
         )
     yield Fact("from the end to the verdict", between(marks.ended, marks.reviewed))
     yield Fact("credentials made", str(marks.begun))
-    yield Fact("credentials proven dead", str(marks.buried))
+    yield Fact("credentials proven dead", str(marks.buried - marks.attested))
+    yield Fact("closed without proof", str(marks.attested) if marks.attested else "")
     yield Fact("times fetched", str(marks.reveals))
 
 
