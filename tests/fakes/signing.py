@@ -1,6 +1,7 @@
 """One configuration with one person's key, and requests signed with it."""
 
 import base64
+from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -40,7 +41,7 @@ def configuration_of(*principals: Principal) -> Configuration:
 class Door:
     """An authenticator with its clock, its book of nonces and a configuration that can change."""
 
-    def __init__(self, *origins: str) -> None:
+    def __init__(self, *origins: str, since: datetime | None = None) -> None:
         self.clock = SimulatedClock()
         self.nonces = FakeNonceBook()
         self.configuration = configuration_of(ANA)
@@ -49,6 +50,7 @@ class Door:
             self.nonces,
             self.clock,
             origins=origins or (ORIGIN,),
+            since=since,
         )
 
     async def knock(

@@ -376,3 +376,12 @@ def test_a_wrong_public_address_is_a_configuration_error(origins):
         Door().authenticator.__class__(
             configuration_of, Door().nonces, Door().clock, origins=origins
         )
+
+
+async def test_what_was_signed_before_the_nonces_were_lost_does_not_count():
+    """After a recovery nobody knows whether it was accepted before; what is signed since counts."""
+    door = Door(since=START + timedelta(seconds=3))
+    door.clock.advance(timedelta(seconds=5))
+    with pytest.raises(AuthenticationError, match="before the database was recovered"):
+        await door.knock(signed())
+    assert await door.knock(signed(now=START + timedelta(seconds=3)))
