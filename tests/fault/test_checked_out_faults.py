@@ -8,6 +8,8 @@ import pytest
 from callpoint.domain.errors import CallpointError
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import give_back, issue, sweep
+from callpoint.lifecycle.kill import Scope
+from callpoint.lifecycle.merge import tend
 from tests.fakes.checked_out import (
     ACCOUNT,
     TARGET,
@@ -19,7 +21,9 @@ from tests.fakes.checked_out import (
 )
 from tests.fakes.faults import Fault
 from tests.fakes.mortal import ProcessDiedError
+from tests.fakes.signed_order import pull, with_home
 from tests.fakes.simulated_static import OWNERS_SECRET
+from tests.fakes.simulated_target import LoginRefusedError
 
 CALLS = ("rotate", "kill_sessions", "presence", "probe", "baseline", "diff_persistence")
 WAYS = (Fault.NOT_DONE, Fault.UNANSWERED, Fault.REFUSED)
@@ -173,3 +177,25 @@ async def test_no_issue_while_the_log_is_down():
     with pytest.raises(CallpointError):
         await issue.issue(world.services, world.caller("alice"), made.id)
     assert static_of(stage).log == []
+
+
+async def test_a_kill_without_the_store_locks_it_and_the_merge_rotates_it(tmp_path):
+    """No secret can be stored, so none is set: locked, nobody on it, and not called dead."""
+    stage = await make_place()
+    world = with_home(stage.node(), tmp_path)
+    made = await world.active()
+    given = (await world.credential(made.id)).credential
+    session = stage.targets[TARGET].open_session(ACCOUNT, given.secret)
+    stage.store.dead = True
+    killed = await pull(world, "carol", Scope.EVERYTHING)
+    assert (killed.without_store, len(killed.alive)) == (True, 1)
+    assert not session.alive
+    with pytest.raises(LoginRefusedError, match="28000"):
+        stage.targets[TARGET].open_session(ACCOUNT, given.secret)
+    assert (ACCOUNT in stage.targets[TARGET].accounts, in_force(stage)) == (True, given.secret)
+    stage.store.dead = False
+    await tend(world.services)
+    await sweep.sweep(world.services)
+    (lease,) = stage.leases(made.id)
+    assert (lease.state, lease.evidence) == (LeaseState.ENDED, "rotated, old refused")
+    assert in_force(stage) != given.secret
