@@ -142,6 +142,7 @@ async def _forced(settings: SshSettings, conversation: Conversation) -> Check:
         ok=not leaks,
         detail="; ".join(leaks) or "only the forced command; no terminal, no forwarding",
         way_out="give the broker's key `restrict` and the forced command of the owner's script",
+        excess=True,
     )
 
 
