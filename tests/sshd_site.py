@@ -137,9 +137,11 @@ class SshSite:
         self.opened.append(connection)
         return connection
 
-    async def ask(self, raw: bytes) -> dict[str, object]:
+    async def ask(
+        self, raw: bytes, connection: asyncssh.SSHClientConnection | None = None
+    ) -> dict[str, object]:
         """Say something to the host side with the broker's key, as a thief would."""
-        connection = await self.broker()
+        connection = connection or await self.broker()
         process = await connection.create_process("anything", encoding=None)
         process.stdin.write(raw)
         process.stdin.write_eof()
@@ -192,10 +194,14 @@ class SshSite:
         self.made.clear()
         for process in [p for p in processes.table().values() if self._is_left(p)]:
             processes.send(process, signal.SIGKILL)
-        for path in self.state.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(self.state)
+        shutil.copytree(self.folder / "pristine", self.state)
+
+    def prepare(self) -> None:
+        """What the owner's script does last; kept, as each test begins with it."""
         done = self.run("prepare")
         assert done.returncode == 0, done.stderr
+        shutil.copytree(self.state, self.folder / "pristine")
 
     def _is_left(self, process: processes.Process) -> bool:
         ours = f"{wire.PREFIX}{INSTALLATION}"
@@ -292,7 +298,7 @@ def running_site(account: str = "", run_as: str = "") -> Iterator[SshSite]:
             )
             Path(place.config).write_text(owner_script.host_json(settings, place))
             site = SshSite(server, folder, place, settings, account, connector_for(settings))
-            site.clean()
+            site.prepare()
             if run_as:
                 _give(folder, pwd.getpwnam(run_as))
             yield site

@@ -205,8 +205,9 @@ async def test_the_brokers_key_is_held_to_its_task(ssh_site):
         "request       ": b"\xff\xfe\n",
         "version": json.dumps({"version": 2}).encode() + b"\n",
     }
+    connection = await ssh_site.broker()
     for code, raw in tries.items():
-        answer = await ssh_site.ask(raw)
+        answer = await ssh_site.ask(raw, connection)
         assert (answer["ok"], answer["code"]) == (False, code.strip()), raw[:200]
     assert (await ssh_site.verb("list"))["entries"] == []
 

@@ -9,7 +9,6 @@ no signature and no age of it.
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -53,12 +52,10 @@ def is_sound(settings: HostSettings, path: Path) -> bool:
 
 def names(settings: HostSettings, certificate: str) -> bool:
     """Whether the installed list refuses this certificate (one line). False when it is broken."""
-    with tempfile.TemporaryDirectory(prefix="callpoint-") as folder:
-        file = Path(folder) / "certificate.pub"
-        file.write_text(certificate + "\n")
-        return is_sound(settings, settings.revocations) and (
-            _query(settings, settings.revocations, file) == 1
-        )
+    if not is_sound(settings, settings.revocations):
+        return False
+    said = _run(settings, "-Q", "-f", settings.revocations, "/dev/stdin", given=certificate + "\n")
+    return said.returncode == 1
 
 
 def install(settings: HostSettings, entries: Iterable[Entry], revision: int) -> None:
@@ -106,15 +103,20 @@ def _restore(settings: HostSettings) -> None:
 
 
 def _make(settings: HostSettings, wanted: str, extra: list[Path], revision: int) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="callpoint-", dir=settings.state) as folder:
-        spec, made = Path(folder) / "spec", Path(folder) / "made.krl"
-        spec.write_text(wanted)
+    # Under the lock, so nobody else writes them.
+    spec, made = settings.state / ".spec", settings.state / ".made.krl"
+    made.unlink(missing_ok=True)
+    try:
+        files.replace(spec, wanted.encode(), 0o600)
         # "none": for a certificate of any CA, so that it holds across a change of the CA's key.
         said = _run(settings, "-q", "-k", "-f", made, "-s", "none", "-z", revision, spec, *extra)
         if said.returncode != 0 or not is_sound(settings, made):
             words = said.stderr.decode(errors="replace").strip()[-200:]
             raise RevocationError(f"ssh-keygen made no good revocation list: {words}")
         return made.read_bytes()
+    finally:
+        spec.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
 
 
 def _query(settings: HostSettings, krl: Path, key: Path) -> int:
@@ -122,12 +124,17 @@ def _query(settings: HostSettings, krl: Path, key: Path) -> int:
     return _run(settings, "-Q", "-f", krl, key).returncode
 
 
-def _run(settings: HostSettings, *words: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [settings.keygen, *map(str, words)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-        timeout=_SECONDS,
-        check=False,
-    )
+def _run(
+    settings: HostSettings, *words: object, given: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            [settings.keygen, *map(str, words)],
+            input=given.encode(),
+            capture_output=True,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RevocationError("ssh-keygen does not end") from error

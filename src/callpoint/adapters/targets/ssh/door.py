@@ -29,7 +29,18 @@ class Door(msgspec.Struct, frozen=True):
 async def connected(
     door: Door, username: str, private: str, certificate: str = ""
 ) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """An authenticated connection, closed at the end.
+    """An authenticated connection, closed at the end. Errors as ``opened``."""
+    connection = await opened(door, username, private, certificate)
+    try:
+        yield connection
+    finally:
+        await closed(connection)
+
+
+async def opened(
+    door: Door, username: str, private: str, certificate: str = ""
+) -> asyncssh.SSHClientConnection:
+    """An authenticated connection.
 
     Raises:
         asyncssh.PermissionDenied: sshd answered that this key does not let in.
@@ -38,7 +49,7 @@ async def connected(
     key = asyncssh.import_private_key(private)
     own = (key, asyncssh.import_certificate(certificate)) if certificate else key
     pinned = [found for found in map(read_public, door.host_keys) if found is not None]
-    connection = await asyncssh.connect(
+    return await asyncssh.connect(
         door.host,
         door.port,
         username=username,
@@ -53,14 +64,14 @@ async def connected(
         connect_timeout=LOGIN_SECONDS,
         login_timeout=LOGIN_SECONDS,
     )
-    try:
-        yield connection
-    finally:
-        connection.close()
-        # A goodbye never fails a call.
-        with suppress(asyncssh.Error, OSError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await connection.wait_closed()
+
+
+async def closed(connection: asyncssh.SSHClientConnection) -> None:
+    """Say goodbye within a second; a goodbye never fails a call."""
+    connection.close()
+    with suppress(asyncssh.Error, OSError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await connection.wait_closed()
 
 
 async def attempt(door: Door, username: str, pair: Pair) -> ProbeResult:

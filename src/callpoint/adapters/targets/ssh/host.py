@@ -11,7 +11,8 @@ from typing import Any
 
 import asyncssh
 
-from callpoint.adapters.targets.ssh.door import Door, connected
+from callpoint.adapters.targets.ssh.door import Door, closed, opened
+from callpoint.adapters.targets.ssh.idle import IdleConnections
 from callpoint.adapters.targets.ssh.settings import SshSettings
 from callpoint.domain.errors import TargetRefusedError, TargetUnknownError
 from callpoint.domain.untrusted import printable
@@ -75,13 +76,14 @@ class Host:
     def __init__(self, settings: SshSettings) -> None:
         self._settings = settings
         self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._idle = IdleConnections()
 
     def __repr__(self) -> str:
         return f"Host({self._settings.name})"
 
     @asynccontextmanager
     async def conversation(self) -> AsyncIterator[Conversation]:
-        """A short-lived connection of the broker.
+        """A connection of the broker, one of a few; afterwards it waits a moment for the next.
 
         Raises:
             TargetRefusedError: sshd does not let the broker in.
@@ -91,8 +93,19 @@ class Host:
         door = Door(settings.host, settings.port, settings.host_keys)
         async with self._at_once:
             with translated(settings):
-                async with connected(door, settings.broker, settings.broker_key) as connection:
+                connection = await self._idle.take() or await opened(
+                    door, settings.broker, settings.broker_key
+                )
+            is_in_order = False
+            try:
+                with translated(settings):
                     yield Conversation(settings, connection)
+                is_in_order = True
+            finally:
+                if is_in_order:
+                    await self._idle.keep(connection)
+                else:
+                    await closed(connection)
 
     async def ask(self, verb: str, **fields: object) -> Answer:
         """One question on a connection of its own; errors as ``Conversation.ask``."""
