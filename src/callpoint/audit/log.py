@@ -138,9 +138,15 @@ def draft(stream: str, event: ev.AnyEvent, at: datetime) -> Draft:
 
 
 def number(
-    head: Head, drafts: Iterable[Draft], find_end: FindEnd
+    head: Head, drafts: Iterable[Draft], find_end: FindEnd, *, are_checked: bool = False
 ) -> tuple[Head, tuple[Numbered, ...]]:
     """Give drafts their places in the log, in order.
+
+    Args:
+        head: What they are added to.
+        drafts: What is added.
+        find_end: Gives the last entry of a stream.
+        are_checked: They are exactly what `draft` made, and were nowhere else in between.
 
     Returns:
         The new head and the entries.
@@ -157,7 +163,7 @@ def number(
         last = ends[stream] if stream in ends else find_end(stream)
         if last is not None and last.is_closed:
             raise ConflictError(f"{stream} is closed, so {waiting.type} cannot be added to it")
-        leaf = _leaf(waiting, head.installation, last)
+        leaf = _leaf(waiting, head.installation, last, is_checked=are_checked)
         end = StreamEnd(_next_seq(last), leaf_hash(leaf), waiting.closes)
         ends[stream] = end
         made.append(Numbered(head.size + len(made), stream, end, leaf, waiting.private))
@@ -257,7 +263,9 @@ def check_extends(size: int, rows: LogRows, older: Checkpoint) -> None:
         raise ForkError(f"the first {older.size} entries are not the ones that were signed")
 
 
-def _leaf(waiting: Draft, installation: str, last: StreamEnd | None) -> bytes:
+def _leaf(
+    waiting: Draft, installation: str, last: StreamEnd | None, *, is_checked: bool = False
+) -> bytes:
     seq = _next_seq(last)
     closing: dict[str, object] = {CLOSING_KEY: seq + 1} if waiting.closes else {}
     entry = Entry(
@@ -268,10 +276,10 @@ def _leaf(waiting: Draft, installation: str, last: StreamEnd | None) -> bytes:
         seq=seq,
         prev=None if last is None else last.leaf_hash.hex(),
         at=waiting.at,
-        data={**waiting.data, **closing},
+        data={**waiting.data, **closing} if closing else waiting.data,
         personal={name: commit(p.salt, p.value) for name, p in waiting.private.items()},
     )
-    return encode_entry(entry)
+    return encode_entry(entry, is_checked=is_checked)
 
 
 def _next_seq(last: StreamEnd | None) -> int:

@@ -128,7 +128,8 @@ class Batch:
     def _number_spool(self) -> None:
         waiting = spooled(self._connection)
         if waiting:
-            self._keep(*self._number([item.draft for item in waiting]))
+            # The database's word: whoever can write to it can have put anything there.
+            self._keep(*self._number([item.draft for item in waiting], are_checked=False))
             forget_spooled(self._connection, waiting)
             self._must_commit = True
 
@@ -166,16 +167,18 @@ class Batch:
         if drafts and self._head is None:
             spooled = spool(self._connection, drafts)
         elif drafts:
-            numbered = self._number(drafts)
+            numbered = self._number(drafts, are_checked=True)
         self._connection.run("RELEASE SAVEPOINT caller")
         if numbered is not None:
             self._keep(*numbered)
         return spooled
 
-    def _number(self, drafts: Sequence[Draft]) -> tuple[Head, tuple[Numbered, ...]]:
+    def _number(
+        self, drafts: Sequence[Draft], *, are_checked: bool
+    ) -> tuple[Head, tuple[Numbered, ...]]:
         if self._head is None:
             raise LogUnavailableError("the log is not open")
-        return number(self._head, drafts, self._find_end)
+        return number(self._head, drafts, self._find_end, are_checked=are_checked)
 
     def _keep(self, head: Head, entries: tuple[Numbered, ...]) -> None:
         self._head = head
