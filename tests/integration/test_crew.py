@@ -22,10 +22,10 @@ async def nothing() -> None:
     """No nonces, and nothing to follow."""
 
 
-async def run_until(world: World, done) -> None:
+async def run_until(world: World, done, **more) -> None:
     """Let the crew work until ``done`` says so."""
     stop = asyncio.Event()
-    crew = Crew(world.services, LOGGER, forget_nonces=nothing, follow=nothing, rhythm=QUICK)
+    crew = Crew(world.services, LOGGER, forget_nonces=nothing, follow=nothing, rhythm=QUICK, **more)
     async with asyncio.TaskGroup() as group:
         group.create_task(crew.run(stop))
         async with asyncio.timeout(20):
@@ -80,3 +80,21 @@ async def test_a_dead_target_does_not_hold_up_the_start():
         return (await world.get(asked.id)).state is ActivationState.LAPSED
 
     await run_until(world, done)
+
+
+async def test_an_authority_that_never_answers_holds_up_nothing():
+    """A time stamp is waited for by its own loop alone, also when it comes to an end."""
+    world = await make_world()
+    await world.incident()
+    made = await world.active()
+    asked = asyncio.Event()
+
+    async def never() -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def done() -> bool:
+        return asked.is_set() and (await world.leases(made.id))[0].state is LeaseState.ENDED
+
+    await run_until(world, done, stamp=never)
+    assert not world.target.accounts
