@@ -22,7 +22,7 @@ class Shell(ThisMachine):
         self._wire = httpx.HTTPTransport()
 
     @property
-    def transport(self) -> httpx.BaseTransport:
+    def transport(self) -> httpx.HTTPTransport:  # type: ignore[override]  # on the machine itself there is none
         return self._wire
 
 
@@ -94,9 +94,9 @@ class Neighbour:
         self.call("erin", "publish", "propose", "--config", self.site.config, "--out", bundle)
         signatures = []
         for governor in GOVERNORS:
-            file = self.site.root / f"{governor}.signature"
-            file.write_text(self.run("sign", bundle, "--key", self.site.key(governor)))
-            signatures.append(file)
+            place = self.site.root / f"{governor}.signature"
+            place.write_text(self.run("sign", bundle, "--key", self.site.key(governor)))
+            signatures.append(place)
         self.call("alice", "publish", "submit", bundle, *signatures)
 
     def watched_by(self, other: "Neighbour", *, quorum: int, within: str = "15m") -> None:
