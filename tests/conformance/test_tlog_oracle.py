@@ -17,7 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from callpoint.audit.cosignature import Cosigner, verify_cosignature
 from callpoint.audit.merkle import leaf_hash, root_of
+from callpoint.audit.note import parse_note, parse_signature
 from callpoint.audit.tiles import TILE_WIDTH, entries_path
 from callpoint.domain.event import LeaseIssued
 from callpoint.lifecycle.ask_witnesses import ask_witnesses
@@ -38,6 +40,8 @@ from tests.fakes.world import ORIGIN, World
 OTHERS = ("python3.14", "python3.13", "python3.12")
 VARIABLE = "CALLPOINT_TEST_TLOG_PYTHON"
 """Names an interpreter that has aics-tlog, where it is none of ``OTHERS`` on the path."""
+
+ORACLE = Cosigner("oracle.example/w", b"o" * 32)
 
 Examine = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -141,6 +145,7 @@ def test_another_implementation_verifies_everything(
                 "now": int(world.clock.now().timestamp()),
                 "old": {"size": old, "root": base64.b64encode(root_of(hashes[:old])).decode()},
                 "proof": {"index": proof["index"], "hashes": proof["proof"]},
+                "cosigner": [ORACLE.name, ORACLE.seed.hex()],
             }
         )
     assert answer == {
@@ -157,6 +162,10 @@ def test_another_implementation_verifies_everything(
         "included": True,
         "refused": True,
         "entry": base64.b64encode(leaves[index]).decode(),
+        "line": answer["line"],
     }
+    text = parse_note(proof["checkpoint"].encode()).text
+    seen = verify_cosignature(text, parse_signature(answer["line"]), ORACLE.public)
+    assert seen.time == int(world.clock.now().timestamp())
     assert answer["tiles"] >= answer["bundles"]
     running.do(face.client.aclose())

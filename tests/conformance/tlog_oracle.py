@@ -15,8 +15,9 @@ def examine(question: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         question: ``prefix`` of the log, ``vkey`` and ``origin``, ``witness`` (its vkey),
-            ``old`` (a size and root that the caller knows), ``folder`` with entry bundles, and
-            ``proof`` (an index and the log's own inclusion proof for it).
+            ``old`` (a size and root that the caller knows), ``folder`` with entry bundles,
+            ``proof`` (an index and the log's own inclusion proof for it), and ``cosigner`` (name
+            and seed of a witness that the oracle is to be, at ``now``).
 
     Returns:
         What was found; each member is true, a number or a text when all is well.
@@ -55,7 +56,20 @@ def examine(question: dict[str, Any]) -> dict[str, Any]:
         "included": tlog.verify_leaf_inclusion(entry, index, size, given, root),
         "refused": not tlog.verify_leaf_inclusion(entry, index - 1, size, given, root),
         "entry": base64.b64encode(entry).decode(),
+        "line": _cosigned(question, size, root),
     }
+
+
+def _cosigned(question: dict[str, Any], size: int, root: bytes) -> str:
+    """The oracle's own cosignature, as a line below a note."""
+    import aics_tlog as tlog  # type: ignore[import-not-found, import-untyped, unused-ignore]  # likewise
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    name, seed = question["cosigner"]
+    key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed))
+    _, made = tlog.sign_cosignature(key, name, question["now"], question["origin"], size, root)
+    blob = base64.b64encode(made.key_id + made.signature).decode()
+    return f"\N{EM DASH} {made.name} {blob}"
 
 
 if __name__ == "__main__":
