@@ -57,6 +57,7 @@ class Quarry:
         made = Quarry(folder)
         made.clock = SimulatedClock(self.clock.now(), auto=True)
         made.keys = dict(self.keys)
+        made.execute("UPDATE head SET place = ''")  # or it would be held as a copy
         return made
 
     @asynccontextmanager
