@@ -177,6 +177,17 @@ def _drop_in(settings: SshSettings, place: Place) -> str:
 # Callpoint, installation {settings.installation}, target {settings.name}.
 {sshd_lines(settings, place)}
 Match User {settings.broker}
+{_broker_lines(settings, place)}
+Match all
+"""
+
+
+def _broker_lines(settings: SshSettings, place: Place) -> str:
+    if settings.broker == "root":
+        # Administrators log in as root as well: the key's own options hold the broker.
+        usual = ".ssh/authorized_keys .ssh/authorized_keys2"
+        return f"    AuthorizedKeysFile {usual} {place.broker_keys}\n"
+    return f"""\
     AuthorizedKeysFile {place.broker_keys}
     AuthenticationMethods publickey
     TrustedUserCAKeys none
@@ -184,8 +195,6 @@ Match User {settings.broker}
     DisableForwarding yes
     PermitTTY no
     PermitUserRC no
-
-Match all
 """
 
 

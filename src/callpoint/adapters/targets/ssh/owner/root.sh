@@ -1,2 +1,2 @@
-# The broker logs in as root: sshd's forced command is all that holds it (PermitRootLogin must be
-# "forced-commands-only" or "prohibit-password").
+# The broker logs in as root: the forced command of its key is all that holds it. PermitRootLogin must
+# be "prohibit-password" or "forced-commands-only". Your own keys of root stay as they are.
