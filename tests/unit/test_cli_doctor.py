@@ -119,7 +119,10 @@ def test_no_server_answers(tmp_path: Path):
     """It says what that means, and still looks into the home folder that is on this machine."""
     home = make_home(tmp_path / "home")
     (home.keys / "log.key").chmod(0o644)
-    shell = shell_with(tmp_path, httpx.ConnectError("refused"))
+    api = CannedApi()
+    for route in ("/v1/diagnosis", "/v1/installation"):
+        api.lay(f"GET {route}", httpx.ConnectError("refused"))
+    shell = Shell(tmp_path, "erin", api)
     told = shell.run("doctor", "--home", home.root, "-o", "json")
     assert (told.exit_code, codes(told)) == (6, {"server-down", "key-file"})
     words = shell.run("doctor", "--home", home.root).stdout
@@ -138,7 +141,7 @@ def test_the_usual_home_is_looked_into_by_itself(tmp_path: Path):
 @pytest.mark.parametrize(
     "answer, code",
     [
-        (StoreUnavailableError("the store does not answer", way_out="start it"), "server-down"),
+        (StoreUnavailableError("the store does not answer", way_out="start it"), "server-unable"),
         (NotFoundError("nothing is there"), "server-refuses"),
         (httpx.Response(401), "server-refuses"),
     ],

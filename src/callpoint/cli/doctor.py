@@ -136,6 +136,10 @@ def _unanswered(run: Invocation, error: CallpointError, home: Path | None) -> Sy
         case AuthenticationError():
             step = error.way_out or "is your key in the configuration that is in force?"
             return symptom(Severity.WARNING, Code.SERVER_REFUSES, run.server, error.message, step)
+        case UnavailableError() if _is_there(run):
+            words = f"the server answers and cannot work: {error.message}; nothing is given"
+            step = error.way_out or "its log says more"
+            return symptom(Severity.URGENT, Code.SERVER_UNABLE, run.server, words, step)
         case UnavailableError():
             return symptom(
                 Severity.URGENT,
@@ -149,6 +153,15 @@ def _unanswered(run: Invocation, error: CallpointError, home: Path | None) -> Sy
             return symptom(
                 Severity.WARNING, Code.SERVER_REFUSES, run.server, error.message, error.way_out
             )
+
+
+def _is_there(run: Invocation) -> bool:
+    """Whether the server answers what needs neither a store nor a key."""
+    try:
+        run.client.installation()
+    except CallpointError:
+        return False
+    return True
 
 
 def _of_clock(mine: datetime, theirs: datetime) -> Iterator[Symptom]:

@@ -62,6 +62,7 @@ class Code(StrEnum):
     RULES_UNUSABLE = "rules-unusable"
     SERVER_DOWN = "server-down"
     SERVER_REFUSES = "server-refuses"
+    SERVER_UNABLE = "server-unable"
     SPOOL_WAITING = "spool-waiting"
     STORE_CLOCK = "store-clock"
     TARGET_NOT_COMPARED = "target-not-compared"
