@@ -12,6 +12,7 @@ from callpoint.domain.tombstone import SignedOrder, Tombstone, offline_origin, t
 from callpoint.lifecycle.kill import Killed, Scope
 from callpoint.lifecycle.kill_without_store import kill_without_store
 from callpoint.lifecycle.node import Node, Picture, Tombstones
+from callpoint.ports.tombstones import Waiting
 from tests.fakes.face import ADDRESS, private_key
 from tests.fakes.stage import BOTH, Deciders, Stage, make_stage
 from tests.fakes.world import INSTALLATION, World
@@ -28,6 +29,37 @@ def with_home(world: World, home: Path) -> World:
         Tombstones(FileShelf(home / "tombstones")),
         SignedOrderJudge(INSTALLATION, (ADDRESS,), services.clock),
     )
+    return replace(world, services=replace(services, node=node))
+
+
+class MemoryShelf:
+    """Implements ``ports.tombstones.TombstoneShelf``: a node's disk that outlives its process."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Tombstone] = {}
+        self.refused: dict[str, Tombstone] = {}
+
+    def put(self, tombstone: Tombstone) -> None:
+        self.kept[tombstone.id] = tombstone
+
+    def waiting(self) -> tuple[Waiting, ...]:
+        return tuple(Waiting(key, self.kept[key]) for key in sorted(self.kept))
+
+    def retire(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+    def set_aside(self, key: str) -> None:
+        self.refused[key] = self.kept.pop(key)
+
+    def aside(self) -> tuple[str, ...]:
+        return tuple(sorted(self.refused))
+
+
+def with_shelf(world: World, shelf: MemoryShelf) -> World:
+    """A process that was just started, with the tombstones of the ones before it."""
+    services = world.services
+    judge = SignedOrderJudge(INSTALLATION, (ADDRESS,), services.clock)
+    node = Node(Picture(), Tombstones(shelf), judge)
     return replace(world, services=replace(services, node=node))
 
 

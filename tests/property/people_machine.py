@@ -36,6 +36,7 @@ from callpoint.lifecycle import (
     sweep,
     use,
 )
+from callpoint.lifecycle.merge import tend
 from callpoint.lifecycle.request import Ask, request
 from callpoint.lifecycle.votes import statement_for
 from callpoint.ports.incidents import Report
@@ -43,6 +44,7 @@ from tests.fakes.clock import START
 from tests.fakes.invariants import check_revealed, check_settled
 from tests.fakes.keys import Signer
 from tests.fakes.mortal import ProcessDiedError
+from tests.fakes.signed_order import MemoryShelf, with_shelf
 from tests.fakes.simulated_target import LoginRefusedError, Session
 from tests.fakes.stage import BOTH, PAGER, Deciders, Stage, make_stage
 from tests.fakes.world import PEOPLE, WORDS, World, signed
@@ -67,6 +69,7 @@ class PeopleMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.stage: Stage
         self.nodes: list[World] = []
+        self.shelves = (MemoryShelf(), MemoryShelf())
         self.secrets: list[tuple[str, str, str]] = []
         self.sessions: list[Session] = []
 
@@ -92,13 +95,19 @@ class PeopleMachine(RuleBasedStateMachine):
 
     def restart(self) -> None:
         """Every process starts again, with nothing in memory."""
-        self.nodes = [self.stage.node(), self.stage.node()]
+        self.nodes = [with_shelf(self.stage.node(), shelf) for shelf in self.shelves]
 
     def settle(self) -> None:
-        """Everything answers again; claims and back-offs run out; one sweep, one comparison."""
+        """Everything answers again; claims and back-offs run out; one pass of each worker."""
         self.stage.heal()
         self.restart()
         self.stage.clock.advance(timedelta(seconds=121))
+        # These processes have no rules pinned: without them they wait until the log has caught up.
+        self.runner.run(self.nodes[0].services.store.merge_spool())
+        for node in self.nodes:
+            done = self.runner.run(tend(node.services))
+            assert (done.refused, done.errors) == ((), ())
+            node.services.node.tombstones.must_be_merged()
         self.runner.run(sweep.sweep(self.nodes[0].services))
         self.runner.run(reconcile.reconcile(self.nodes[0].services))
         check_settled(self.stage.state, self.stage.targets)

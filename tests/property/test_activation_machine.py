@@ -7,7 +7,9 @@ one store. After every step, and after everything answers again, ``tests.fakes.i
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -30,9 +32,11 @@ from callpoint.lifecycle import (
     sweep,
     use,
 )
+from callpoint.lifecycle.merge import tend
 from tests.fakes.faults import Fault
 from tests.fakes.invariants import check_always
 from tests.fakes.mortal import ProcessDiedError
+from tests.fakes.signed_order import pull
 from tests.fakes.stage import BOTH
 from tests.fakes.world import World
 from tests.property.people_machine import REACHED, Act, PeopleMachine, everybody, places, scopes
@@ -42,8 +46,8 @@ STEPS = 35
 
 
 ACTS = (
-    "expire", "fetch", "issue", "issue", "kill", "publish", "reconcile", "resolve", "return",
-    "sweep", "vote",
+    "expire", "fetch", "issue", "issue", "kill", "kill without store", "merge", "publish",
+    "reconcile", "resolve", "return", "sweep", "vote",
 )  # fmt: skip
 BREAKABLE = ("call", "call", "call", "target", "target", "target's clock", "clock", "log", "store")
 spans = st.sampled_from((1, 20, 61, 300, 610, 1300, 1801, 90_000))
@@ -166,6 +170,24 @@ class Machine(PeopleMachine):
             self.must_be_ours(result)
         REACHED[f"raced {min(first, second)} and {max(first, second)}"] += 1
 
+    @rule(data=st.data(), on_one=st.booleans(), refuses=st.booleans())
+    def kill_without_the_store(self, data: st.DataObject, on_one: bool, refuses: bool) -> None:
+        found = self.active()
+        scope = data.draw(scopes)
+        about = self.about(scope, found)
+        self.stage.store.dead = True
+        target = self.stage.targets[data.draw(st.sampled_from(BOTH))]
+        target.down = refuses
+        result = self.run(lambda w: pull(w, "bob", scope, about), node=int(on_one))
+        self.stage.store.dead = target.down = False
+        REACHED[f"killed {scope} without the store"] += isinstance(result, kill.Killed)
+        if not isinstance(result, kill.Killed):
+            return
+        key = found.id if found else "nothing"
+        for gives in (use.reveal_all, issue.issue):
+            given = self.run(partial(_as_alice, gives, key), node=int(on_one))
+            assert isinstance(given, CallpointError), "given before the merge"
+
     @rule(minutes=st.sampled_from((20, 25, 40)), turns=st.integers(0, 12))
     def change_rules_before_an_issue(self, minutes: int, turns: int) -> None:
         found = self.approved()
@@ -236,11 +258,20 @@ class Machine(PeopleMachine):
             self.stage.clock.advance(timedelta(minutes=31))
             return await sweep.sweep(world.services)
 
+        async def without_store(world: World) -> object:
+            was_dead, self.stage.store.dead = self.stage.store.dead, True
+            try:
+                return await pull(world, "bob", scope, about)
+            finally:
+                self.stage.store.dead = was_dead
+
         acts: dict[str, Act] = {
             "expire": expire,
             "fetch": lambda w: use.reveal_all(w.services, w.caller(own), key),
             "issue": lambda w: issue.issue(w.services, w.caller(own), key),
             "kill": lambda w: kill.kill(w.services, w.caller("bob"), scope, about),
+            "kill without store": without_store,
+            "merge": lambda w: tend(w.services),
             "publish": self.publishing(bundle, ("gina", "hugo")),
             "reconcile": lambda w: reconcile.reconcile(w.services),
             "resolve": lambda w: incidents.resolve(w.services, w.caller("bob"), "inc-7"),
@@ -286,6 +317,10 @@ class Machine(PeopleMachine):
     def everything_answers_again(self) -> None:
         self.settle()
         REACHED["settled"] += 1
+
+
+async def _as_alice(gives: Callable[..., Awaitable[object]], key: str, world: World) -> object:
+    return await gives(world.services, world.caller("alice"), key)
 
 
 def test_no_artefact_outlives_its_activation_whatever_happens():
