@@ -3,10 +3,14 @@
 import asyncpg
 import pytest
 
+from callpoint.adapters.targets.postgresql import owner_script
+from callpoint.adapters.targets.postgresql.settings import RoleSettings
 from callpoint.cli.postgres_server import find_servers
 from callpoint.cli.throwaway import ThrowawayPostgres
 from callpoint.lifecycle.removal import remove
-from tests.postgresql_site import open_site
+from callpoint.ports.credential import Attempt
+from callpoint.ports.rotation import Rotation
+from tests.postgresql_site import login, open_site
 from tests.servers import fifteen, fresh_database, missing, newest
 
 pytestmark = pytest.mark.server("postgresql")
@@ -89,3 +93,29 @@ async def test_the_login_that_is_lent_ends_with_the_revocation(site):
     assert await site.connector.list_managed() == ()
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await broker.fetch("SELECT * FROM callpoint.prepared_by($1)", plan.account)
+
+
+async def test_a_holder_of_a_static_role_cannot_hold_its_secret_by_a_prepared_transaction(site):
+    """With the own secret changed and another change prepared, the next one is set all the same."""
+    account = await site.role("legacy", "LOGIN")
+    roles = {**site.settings.roles, "legacy": RoleSettings(account=account)}
+    place = site.with_settings(roles=roles)
+    await place.owner.execute(owner_script.render_home(place.settings))
+    plan, rotator = place.plan(role="legacy"), place.connector.rotator
+    await rotator.rotate(plan, Rotation("handed-out", (), 1, plan.not_after))
+    session = await login(rotator.credential(plan, "handed-out"), options=False)
+    await session.execute(f"ALTER ROLE {account} PASSWORD 'own'")
+    await session.execute(f"BEGIN; ALTER ROLE {account} PASSWORD 'other'")
+    await session.execute(f"PREPARE TRANSACTION '{plan.handle}'")
+    await session.close()
+    await rotator.rotate(plan, Rotation("next-one", ("handed-out",), 2, None))
+    assert await place.owner.fetchval("SELECT count(*) FROM pg_prepared_xacts") == 0
+    for word in ("handed-out", "own", "other"):
+        told = await rotator.attempt(plan, rotator.credential(plan, word))
+        assert told.attempt is Attempt.REFUSED
+    told = await rotator.attempt(plan, rotator.credential(plan, "next-one"))
+    assert told.attempt is Attempt.LOCKED
+    assert await place.connector.list_managed() == ()
+    broker = await place.broker()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await broker.fetch("SELECT * FROM callpoint.lend_listed($1, $2)", site.parent, _VERIFIER)

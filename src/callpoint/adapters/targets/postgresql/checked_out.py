@@ -4,26 +4,32 @@ Such a role has one password, and PostgreSQL looks at it before it looks whether
 in: so also a locked account tells whether a secret is the right one (28000), or not (28P01).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from callpoint.adapters.targets.postgresql import scram
+from callpoint.adapters.targets.postgresql.authority import Loan
 from callpoint.adapters.targets.postgresql.doors import try_everywhere
+from callpoint.adapters.targets.postgresql.prepared import roll_back_prepared
 from callpoint.adapters.targets.postgresql.server import Server
 from callpoint.adapters.targets.postgresql.settings import (
     Between,
     PostgresqlSettings,
     RoleSettings,
 )
-from callpoint.domain.errors import TargetError, TargetRefusedError
+from callpoint.domain.errors import TargetError, TargetRefusedError, TargetUnknownError
 from callpoint.domain.lease_kind import LeaseKind
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.clock import Random
 from callpoint.ports.credential import Attempt, Credential, ProbeResult
 from callpoint.ports.rotation import Presence, Rotation
-from callpoint.ports.targets import MintRequest
+from callpoint.ports.targets import CALL_LIMIT, MintRequest
 
 _LOCKED_OUT = "28000"
 _HELD = "55P03"
+# Leaves time to answer within CALL_LIMIT.
+_OWN_LIMIT = CALL_LIMIT - timedelta(seconds=1)
 _ORDER = (Attempt.ACCEPTED, Attempt.LOCKED, Attempt.UNKNOWN, Attempt.REFUSED)
 
 Snapshot = Callable[[UndoPlan], Awaitable[dict[str, list[str]]]]
@@ -83,26 +89,15 @@ class CheckedOutRoles:
             rotation.open_until is not None
             or plan.details.get("between", Between.LOCKED) == Between.ROTATED
         )
-        try:
-            await self._primary.value(
-                f"SELECT {self._settings.schema}.rotate($1, $2, $3, $4, $5)",
-                plan.account,
-                verifier,
-                rotation.generation,
-                opens,
-                rotation.open_until,
-            )
-        except TargetRefusedError as error:
-            if error.code != _HELD:
-                raise
-            # No session holds its row any more, so what does is a prepared transaction.
-            raise TargetRefusedError(
-                error.message,
-                target=error.target,
-                code=error.code,
-                way_out=f"a prepared transaction holds {plan.account}: as a superuser look into"
-                " pg_prepared_xacts and ROLLBACK PREPARED it; this is tried again by itself",
-            ) from error
+        await self._unheld(
+            plan,
+            "rotate($1, $2, $3, $4, $5)",
+            plan.account,
+            verifier,
+            rotation.generation,
+            opens,
+            rotation.open_until,
+        )
 
     async def attempt(self, plan: UndoPlan, credential: Credential) -> ProbeResult:
         self.must_be_listed(plan)
@@ -132,10 +127,34 @@ class CheckedOutRoles:
     async def lock(self, plan: UndoPlan) -> None:
         """Nobody gets in any more, without a new secret: for a kill when none can be stored."""
         self.must_be_listed(plan)
-        await self._primary.value(
-            f"SELECT {self._settings.schema}.lock_account($1)",
-            plan.account,
-        )
+        await self._unheld(plan, "lock_account($1)", plan.account)
+
+    async def lend(self, account: str, verifier: str) -> tuple[Loan, ...]:
+        """A login of its own, a member of the account; ``prepared`` uses it."""
+        call = f"SELECT * FROM {self._settings.schema}.lend_listed($1, $2)"  # noqa: S608 - a checked identifier
+        return tuple(Loan(**row) for row in await self._primary.rows(call, account, verifier))
+
+    async def take_back(self, account: str) -> None:
+        """It ends."""
+        await self._primary.value(f"SELECT {self._settings.schema}.take_back_listed($1)", account)
+
+    async def _unheld(self, plan: UndoPlan, function: str, *arguments: object) -> None:
+        """Call it; when a prepared transaction holds the role's row, roll that back and repeat."""
+        call = f"SELECT {self._settings.schema}.{function}"
+        try:
+            async with asyncio.timeout(_OWN_LIMIT.total_seconds()):
+                try:
+                    await self._primary.value(call, *arguments)
+                except TargetRefusedError as error:
+                    if error.code != _HELD:
+                        raise
+                    # No session holds its row any more, so what does is a prepared transaction.
+                    await roll_back_prepared(self._primary, self, plan.account, self._random)
+                    await self._primary.value(call, *arguments)
+        except TimeoutError as error:
+            raise TargetUnknownError(
+                f"{plan.target} did not finish within {_OWN_LIMIT.seconds} s", target=plan.target
+            ) from error
 
     def must_be_listed(self, plan: UndoPlan) -> None:
         """Refuse a plan of any other account.

@@ -6,14 +6,28 @@ disabling, wait for ever. So the authority lends us a login for half a minute, w
 only we know.
 """
 
+from typing import Protocol
+
 from callpoint.adapters.targets.postgresql import scram
-from callpoint.adapters.targets.postgresql.authority import Authority, Loan
+from callpoint.adapters.targets.postgresql.authority import Loan
 from callpoint.adapters.targets.postgresql.server import Server
 from callpoint.ports.clock import Random
 
 
+class Lender(Protocol):
+    """Whoever can lend us a login; an ``Authority`` is one."""
+
+    async def lend(self, account: str, verifier: str) -> tuple[Loan, ...]:
+        """Let us log in to roll back what the account left prepared; nothing when it did not."""
+        ...
+
+    async def take_back(self, account: str) -> None:
+        """The login that was lent ends."""
+        ...
+
+
 async def roll_back_prepared(
-    primary: Server, authority: Authority, account: str, random: Random
+    primary: Server, authority: Lender, account: str, random: Random
 ) -> None:
     """Roll back every prepared transaction of the account, and end the login that was lent.
 

@@ -140,7 +140,7 @@ def read_access_rules(
 ) -> Check:
     """Which ``pg_hba`` lines let accounts in, from where, and whether a secret is asked. Pure."""
     open_doors, networks = [], []
-    groups = {"all", *(f"+{parent}" for parent in parents), *checked_out}
+    groups = {"all", *(f"+{role}" for role in (*parents, *checked_out)), *checked_out}
     for row in rows:
         names = set(row["users"] or [])
         concerned = bool(names & groups) or any(name.startswith("/") for name in names)

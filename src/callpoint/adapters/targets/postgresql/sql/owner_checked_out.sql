@@ -114,6 +114,56 @@ CREATE OR REPLACE FUNCTION {{schema}}.lock_account(account text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$ SELECT {{schema}}.alter_listed(account, 'NOLOGIN') $callpoint$;
 
+-- As lend() for a minted account: a login for half a minute, a member of the account, to roll back
+-- what a holder left prepared. It could hold the account's row for ever, and with it the secret.
+CREATE OR REPLACE FUNCTION {{schema}}.helper_of(account text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $callpoint$ SELECT '{{prefix}}lent' || left(md5(account), 10) $callpoint$;
+
+CREATE OR REPLACE FUNCTION {{schema}}.take_back_listed(account text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+DECLARE
+  helper text := {{schema}}.helper_of(account);
+  lent oid := {{schema}}.listed(account);
+BEGIN
+  IF to_regrole(quote_ident(helper)) IS NULL THEN
+    RETURN false;
+  END IF;
+  lent := {{schema}}.made(helper);
+  PERFORM {{schema}}.disable(helper);
+  PERFORM pg_stat_clear_snapshot();
+  PERFORM pg_terminate_backend(s.pid, 1000) FROM pg_stat_activity s WHERE s.usesysid = lent;
+  RETURN {{schema}}.drop_account(helper);
+END
+$callpoint$;
+
+CREATE OR REPLACE FUNCTION {{schema}}.lend_listed(account text, verifier text)
+RETURNS TABLE (login text, database text, gid text, owner text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+DECLARE
+  helper text := {{schema}}.helper_of(account);
+  until timestamptz := clock_timestamp() + interval '30 seconds';
+BEGIN
+  PERFORM {{schema}}.take_back_listed(account);
+  IF NOT EXISTS (SELECT FROM {{schema}}.prepared_by(account)) THEN
+    RETURN;
+  END IF;
+  IF (verifier ~ '^SCRAM-SHA-256\$[1-9][0-9]{3,5}:[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$')
+     IS NOT TRUE THEN
+    RAISE EXCEPTION 'not a SCRAM-SHA-256 verifier' USING ERRCODE = '22023';
+  END IF;
+  EXECUTE format(
+    'CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT '
+    'CONNECTION LIMIT 1 PASSWORD %L VALID UNTIL %L IN ROLE %I', helper, verifier,
+    to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"'), account);
+  EXECUTE format('COMMENT ON ROLE %I IS %L', helper, format('callpoint 1 {{installation}} %s %s',
+    ceil(extract(epoch FROM until))::bigint, account));
+  RETURN QUERY SELECT helper, p.database, p.gid, p.owner FROM {{schema}}.prepared_by(account) p;
+END
+$callpoint$;
+
 CREATE OR REPLACE FUNCTION {{schema}}.checked_out_accounts()
 RETURNS TABLE (account text, safe boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -153,3 +203,5 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {{schema}} FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION {{schema}}.rotate(text, text, bigint, boolean, timestamptz) TO "{{broker}}";
 GRANT EXECUTE ON FUNCTION {{schema}}.lock_account(text) TO "{{broker}}";
 GRANT EXECUTE ON FUNCTION {{schema}}.checked_out_accounts() TO "{{broker}}";
+GRANT EXECUTE ON FUNCTION {{schema}}.lend_listed(text, text) TO "{{broker}}";
+GRANT EXECUTE ON FUNCTION {{schema}}.take_back_listed(text) TO "{{broker}}";

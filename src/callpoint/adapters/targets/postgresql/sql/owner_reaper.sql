@@ -37,7 +37,7 @@ RETURNS TABLE (database text, gid text, owner text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
 DECLARE
-  who oid := {{schema}}.made(account);
+  who oid := {{schema}}.known(account);
 BEGIN
   RETURN QUERY
   SELECT x.database::text, x.gid, x.owner::text FROM pg_prepared_xacts x
