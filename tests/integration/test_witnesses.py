@@ -72,6 +72,21 @@ def test_a_proof_is_checked_offline_with_the_witness(pair: PAIR, tmp_path: Path)
     assert judged["findings"][0]["code"] == "not-included"
 
 
+def test_a_whole_log_is_checked_with_the_witness(pair: PAIR, tmp_path: Path):
+    """An export carries the cosignatures on its checkpoint, and a checkpoint that is kept too."""
+    north, south = pair
+    north.json("erin", "log", "witness")
+    kept, whole = tmp_path / "kept", tmp_path / "whole"
+    north.call("alice", "log", "checkpoint", "--out", kept)
+    assert cosigned(parse_note(kept.read_bytes()), [WitnessKey.parse(south.witness_key)])
+    north.call("erin", "log", "export", whole)
+    facts = north.site.home / "installation.json"
+    check = ("verify", "log", whole, "--installation", facts, "--earlier", kept)
+    told = north.run(*check, "--witness", south.witness_key)
+    assert f"cosigned by {south.witness_key.partition('+')[0]}" in told
+    north.run(*check, "--witness", north.witness_key, status=7)
+
+
 def test_a_fork_of_the_log_is_refused_and_shown(pair: PAIR, tmp_path: Path):
     """A second database under the same key: the witness signs neither its fork nor its rollback."""
     north, south = pair

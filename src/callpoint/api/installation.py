@@ -6,6 +6,8 @@ from callpoint.api.answers import PROBLEMS
 from callpoint.api.messages import Health, InstallationView
 from callpoint.api.surface import GivenSurface
 from callpoint.domain.errors import LogUnavailableError
+from callpoint.lifecycle.published import newest_shown, read_note, watched
+from callpoint.ports.stores import View
 
 
 class PublicController(Controller):
@@ -37,8 +39,15 @@ class PublicController(Controller):
         summary="The newest checkpoint",
     )
     async def checkpoint(self, surface: GivenSurface) -> Response[str]:
-        """The signed note, for witnesses and whoever wants to keep it."""
-        note = await surface.services.store.read(lambda view: view.checkpoint())
-        if not note:
-            raise LogUnavailableError("the log has no checkpoint yet")
+        """The signed note, with whatever cosignatures it has by now, for whoever keeps some."""
+        services = surface.services
+        watching = watched(services)
+
+        def read(view: View) -> str:
+            note = view.checkpoint()
+            if not note:
+                raise LogUnavailableError("the log has no checkpoint yet")
+            return newest_shown(view, read_note(note).origin, watching).note
+
+        note = await services.store.read(read)
         return Response(note, media_type=MediaType.TEXT, headers={"cache-control": "no-store"})

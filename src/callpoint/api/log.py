@@ -12,6 +12,7 @@ from callpoint.api.surface import GivenSurface
 from callpoint.domain.decision import Action
 from callpoint.lifecycle import facts
 from callpoint.lifecycle.proof import newest_checkpoint
+from callpoint.lifecycle.published import newest_shown, watched
 from callpoint.ports.stores import View
 
 Start = Annotated[int, QueryParameter(ge=0, description="Index of the first entry.")]
@@ -40,11 +41,13 @@ class LogController(Controller):
         who = facts.actor(caller, rules.configuration)
         await services.pep.enforce(rules, [facts.plain_question(Action.LOG_READ, who, now)])
 
+        watching = watched(services)
+
         def read(view: View) -> LogEntries:
             checkpoint = newest_checkpoint(view, services.installation)
             part = view.log_slice(start, limit)
             return LogEntries(
-                checkpoint=view.checkpoint(),
+                checkpoint=newest_shown(view, checkpoint.origin, watching).note,
                 size=checkpoint.size,
                 entries=tuple(LogEntry(index=entry.index, leaf=entry.leaf) for entry in part),
             )
