@@ -145,6 +145,24 @@ async def test_budgets_count_by_parent_and_first_storing(bench, store):
     assert await store.read(lambda v: v.count_subjects(Thing, "s", (), since)) == {}
 
 
+async def test_states_are_counted_and_the_newest_come_first(bench, store):
+    """How many are in each state now; and who was stored last, whatever happened to them since."""
+    for key in ("b", "c", "a"):
+        await store.transact(lambda tx, k=key: tx.put(Thing(k)))  # type: ignore[misc]  # bound now
+        bench.jump(timedelta(seconds=1))
+    old = await store.read(lambda view: view.get(Thing, "b"))
+    await store.transact(lambda tx: tx.put(msgspec.structs.replace(old, state="over")))
+    assert await store.read(lambda view: view.count_states(Thing)) == {"live": 2, "over": 1}
+
+    async def newest(**where):
+        found = await store.read(lambda v: v.select(Thing, Where(newest=True, **where)))
+        return [thing.id for thing in found]
+
+    assert await newest() == ["a", "c", "b"]
+    assert await newest(limit=2) == ["a", "c"]
+    assert await newest(states=("live",)) == ["a", "c"]
+
+
 # -- transactions -----------------------------------------------------------------------------
 
 

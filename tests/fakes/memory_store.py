@@ -4,6 +4,7 @@ It passes the same contract suite as the real ones. Faults: ``fail`` makes the n
 raise before or after they took effect; ``log_down`` halts the log; ``dead`` refuses everything.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
@@ -106,6 +107,9 @@ class MemoryView:
         if where.subject is not None:
             found = [r for r in found if r.index().subject == where.subject]
         found.sort(key=lambda r: r.key())
+        if where.newest:
+            first_at = {k[1]: at for k, (_, at) in self.state.records.items() if k[0] is kind}
+            found.sort(key=lambda r: first_at[r.key()], reverse=True)
         if (before := where.due_before) is not None:
             found = [r for r in found if (d := r.index().due_at) is not None and d <= before]
             found.sort(key=lambda r: (r.index().due_at or before, r.key()))
@@ -129,6 +133,10 @@ class MemoryView:
             if alike and first_at > since:
                 counts[index.parent] = counts.get(index.parent, 0) + 1
         return counts
+
+    def count_states(self, kind: type[R]) -> dict[str, int]:
+        found = (r.index().state for (k, _), (r, _) in self.state.records.items() if k is kind)
+        return {str(state): count for state, count in Counter(found).items()}
 
     def entries(self, stream: str) -> tuple[Entry, ...]:
         return tuple(Entry(i, self.state.leaves[i]) for i in self.state.streams.get(stream, []))

@@ -67,8 +67,8 @@ class ActivationController(Controller):
         rules = await services.rules.current()
 
         def read(view: View) -> ActivationList:
-            held = view.select(Activation, Where(states=tuple(states or ()), limit=_ALL))
-            newest = sorted(held, key=lambda a: a.request.requested_at, reverse=True)
+            among = Where(states=tuple(states or ()), newest=True, limit=_ALL if mine else LISTED)
+            newest = view.select(Activation, among)
             chosen = [a for a in newest if not mine or give_back.is_own(caller, a)][:LISTED]
             seen = [a for a in chosen if may_view(view, services, caller, rules, a)]
             shown = (

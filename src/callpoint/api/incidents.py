@@ -16,8 +16,6 @@ from callpoint.lifecycle import incidents
 from callpoint.lifecycle.services import Services
 from callpoint.ports.stores import View, Where
 
-_ALL = 1_000_000
-
 
 class IncidentController(Controller):
     """What persons say."""
@@ -95,8 +93,7 @@ class WebhookController(Controller):
 
 
 def _newest(view: View) -> IncidentList:
-    held = view.select(Incident, Where(limit=_ALL))
-    newest = sorted(held, key=lambda incident: incident.opened_at, reverse=True)[:LISTED]
+    newest = view.select(Incident, Where(newest=True, limit=LISTED))
     return IncidentList(incidents=tuple(incident_view(view, incident) for incident in newest))
 
 

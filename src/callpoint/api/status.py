@@ -1,6 +1,5 @@
 """The overview: what is open, what is stuck, what is late, and whether anything can be issued."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 from litestar import Controller, get
@@ -10,7 +9,7 @@ from callpoint.api.authentication import GivenCaller, signed
 from callpoint.api.messages import LogStatus, OverdueReview, StatusView
 from callpoint.api.surface import GivenSurface
 from callpoint.api.views import lease_view
-from callpoint.domain.activation import Activation
+from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.errors import CallpointError
 from callpoint.domain.governance import InForce
 from callpoint.domain.lease import Lease, LeaseState
@@ -48,20 +47,21 @@ class StatusController(Controller):
         looking = _Looking(services, caller, rules)
 
         def read(view: View) -> StatusView:
-            activations = view.select(Activation, Where(limit=_ALL))
-            held = view.select(Lease, Where(limit=_ALL))
+            # By state, so that it costs what is open or waits for a review, not all that ever was.
+            ended = view.select(Activation, Where(states=(ActivationState.ENDED,), limit=_ALL))
+            ending = view.select(Lease, Where(states=(LeaseState.ENDING,), limit=_ALL))
             pointer = view.find(InForce, "bundle")
-            stuck = (x for x in held if _is_stuck(x) and looking.sees(view, x.activation))
+            stuck = (x for x in ending if x.last_error and looking.sees(view, x.activation))
             return StatusView(
                 installation=services.installation.id,
                 trial=services.installation.trial,
                 now=view.now(),
                 configuration=pointer.number if pointer else 0,
                 configuration_digest=pointer.digest if pointer else "",
-                activations=dict(Counter(str(a.state) for a in activations)),
-                leases=dict(Counter(str(lease.state) for lease in held)),
+                activations=view.count_states(Activation),
+                leases=view.count_states(Lease),
                 stuck=tuple(lease_view(lease) for lease in stuck),
-                overdue=tuple(_overdue(view, looking, activations)),
+                overdue=tuple(_overdue(view, looking, ended)),
                 log=LogStatus(works=works, size=_size(view, services), waiting=waiting),
                 targets=dict(surface.unusable()),
                 trouble=trouble,
@@ -90,10 +90,6 @@ async def _rules(services: Services) -> tuple[Rules | None, tuple[str, ...]]:
         return await services.rules.current(), ()
     except CallpointError as error:
         return None, (str(error),)
-
-
-def _is_stuck(lease: Lease) -> bool:
-    return lease.state is LeaseState.ENDING and bool(lease.last_error)
 
 
 def _overdue(

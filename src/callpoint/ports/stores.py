@@ -36,6 +36,7 @@ class Where(msgspec.Struct, frozen=True):
         states: Any of these states.
         due_before: ``due_at`` set and not after this moment; the result is then oldest first.
         by_priority: With ``due_before``: highest priority first, and then oldest first.
+        newest: Last stored first, whatever happened to them since; not with ``due_before``.
         limit: At most so many.
         skip_claimed: For workers: rows that another transaction holds are passed over
             (``FOR UPDATE SKIP LOCKED``); a store with a single writer has none.
@@ -48,6 +49,7 @@ class Where(msgspec.Struct, frozen=True):
     subject: str | None = None
     due_before: datetime | None = None
     by_priority: bool = False
+    newest: bool = False
     limit: int = 1000
     skip_claimed: bool = False
     skip_spoilt: bool = False
@@ -121,7 +123,7 @@ class View(Protocol):
         ...
 
     def select(self, kind: type[R], where: Where) -> tuple[R, ...]:
-        """Matching records, by due time if it restricts, else by key."""
+        """Matching records, by due time if it restricts, else by key or the newest first."""
         ...
 
     def subjects(
@@ -137,6 +139,10 @@ class View(Protocol):
 
         For budgets: distinct incidents of an eligibility.
         """
+        ...
+
+    def count_states(self, kind: type[R]) -> dict[str, int]:
+        """How many records are in each state that any of them is in; their bodies are not read."""
         ...
 
     def entries(self, stream: str) -> tuple[Entry, ...]:
