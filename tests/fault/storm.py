@@ -27,7 +27,7 @@ from tests.fakes.world import INSTALLATION, World, assemble, eligibility, found_
 DEAD, SLOW, HEALTHY = "dead", "slow", ("well-1", "well-2")
 TARGETS = (DEAD, SLOW, *HEALTHY)
 LIMITS = Limits(
-    step_within=timedelta(milliseconds=300),
+    step_within=timedelta(seconds=2),
     backoff_base=timedelta(milliseconds=200),
     backoff_cap=timedelta(milliseconds=400),
 )
@@ -39,7 +39,7 @@ class StormTarget(SimulatedTarget):
     Attributes:
         silence: While it is set, no call returns.
         pause: Before each call is answered.
-        order: Handles in the order in which their removal was begun.
+        most_busy: Calls that were under way at once, at most.
     """
 
     silence: asyncio.Event | None = None
@@ -60,7 +60,7 @@ class StormTarget(SimulatedTarget):
 
     def begun(self) -> list[str]:
         """Accounts in the order in which their revocation began, each once."""
-        return list(dict.fromkeys(a for method, a in self.calls if method == "disable"))
+        return list(dict.fromkeys(account for _, account in self.calls if account))
 
 
 @dataclass
