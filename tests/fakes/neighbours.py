@@ -116,6 +116,14 @@ keys = ["{other.log_key}"]
         )
 
 
+def free_port() -> int:
+    """One that nobody listens on now; the other's configuration names it before the server runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def found_neighbour(root: Path, name: str) -> Neighbour:
     """An installation with a witness key."""
     folder = root / name
@@ -123,10 +131,7 @@ def found_neighbour(root: Path, name: str) -> Neighbour:
     site = Homestead(folder)
     site.found()
     facts = json.loads((site.home / "installation.json").read_text())
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    made = Neighbour(name, site, port, facts=facts)
+    made = Neighbour(name, site, free_port(), facts=facts)
     told = json.loads(made.run("key", "witness", "--home", site.home, "-o", "json"))
     made.witness_key = told["witness_key"]
     return made

@@ -15,7 +15,7 @@ from callpoint.audit.checkpoint import open_checkpoint
 from callpoint.audit.cosignature import WitnessKey, cosigned
 from callpoint.audit.note import Verifier, parse_note
 from tests.fakes.homestead import Homestead
-from tests.fakes.neighbours import Neighbour, found_neighbour, serve_all
+from tests.fakes.neighbours import Neighbour, found_neighbour, free_port, serve_all
 
 PAIR = tuple[Neighbour, Neighbour]
 
@@ -96,7 +96,7 @@ def test_a_fork_of_the_log_is_refused_and_shown(pair: PAIR, tmp_path: Path):
     with closing(sqlite3.connect(copy.home / "callpoint.sqlite3")) as database, database:
         # Who holds the files can hide that it is a copy.
         database.execute("UPDATE head SET place = ''")
-    forked = Neighbour("forked", copy, north.port + 1 if north.port < 65000 else north.port - 1)
+    forked = Neighbour("forked", copy, free_port())
     forked.facts = north.facts
     # The real log goes on and is seen; the copy then writes another history.
     declare(north, "inc-real")
