@@ -309,6 +309,18 @@ async def test_a_lost_file_can_be_recovered_from(disk_bench):
         await store.transact(add("a:1", issued()))
 
 
+async def test_a_key_that_does_not_sign_is_repaired_and_not_recovered_from(disk_bench):
+    """Recovery ends everything that is open, so only a halted log is a reason for it."""
+    await fill(disk_bench, 2)
+    async with opened(disk_bench) as store:
+        disk_bench.break_log()
+        with pytest.raises(ConflictError, match="nothing to recover"):
+            await store.recover("it does not work")
+        disk_bench.break_log(broken=False)
+        assert len(await store.read(lambda view: view.log_slice(0, 10))) == 2
+        await store.check_log()
+
+
 async def test_what_disagrees_with_itself_is_not_recovered(disk_bench):
     """A database whose tree is not what its own checkpoint signed stays halted."""
     await fill(disk_bench, 3)

@@ -33,7 +33,9 @@ SAMPLES = [
     UnavailableError("not now"),
     errors.StoreUnavailableError("disk full"),
     errors.LogUnavailableError("no key"),
+    errors.LogHaltedError("2 are missing", way_out="recover"),
     errors.ClockError("it jumped"),
+    errors.HeldError("a copy", way_out="adopt"),
     errors.TamperError("the row was changed"),
 ]
 

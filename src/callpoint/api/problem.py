@@ -11,7 +11,7 @@
 | internal | 500 | not in the tree: a defect; the answer says nothing more, the log does |
 | target_refused | 502 | the target answered no |
 | target | 502 | the target failed in another way |
-| unavailable, store_unavailable, log_unavailable, clock | 503 | our side |
+| unavailable, store_unavailable, log_unavailable, log_halted, clock, held | 503 | our side |
 | target_unknown | 504 | the target did not answer; it may be done |
 """
 
@@ -27,6 +27,8 @@ from callpoint.domain.errors import (
     ConfigErrors,
     ConflictError,
     DeniedError,
+    HeldError,
+    LogHaltedError,
     LogUnavailableError,
     NotFoundError,
     RequestError,
@@ -66,8 +68,10 @@ KINDS: tuple[Kind, ...] = (
     Kind(TargetRefusedError, "target_refused", 502, "The target refused"),
     Kind(TargetError, "target", 502, "The target failed"),
     Kind(StoreUnavailableError, "store_unavailable", 503, "The store is not available"),
+    Kind(LogHaltedError, "log_halted", 503, "The event log is halted"),
     Kind(LogUnavailableError, "log_unavailable", 503, "The event log is not available"),
     Kind(ClockError, "clock", 503, "A clock cannot be trusted"),
+    Kind(HeldError, "held", 503, "Held: this may be a copy"),
     Kind(UnavailableError, "unavailable", 503, "Not available"),
     Kind(TamperError, "tamper", 500, "Evidence does not agree"),
 )

@@ -17,7 +17,7 @@ from callpoint.bootstrap.key_change import finish_rotations
 from callpoint.bootstrap.process import Outside, build_decider, open_store
 from callpoint.config.settings import load_settings
 from callpoint.domain.epoch import Began
-from callpoint.domain.errors import ConflictError, LogUnavailableError
+from callpoint.domain.errors import ConflictError, LogHaltedError
 from callpoint.domain.event import LogRecovered, SignatureRecord
 from callpoint.domain.governance import Bundle, Installation
 from callpoint.lifecycle import epoch
@@ -84,7 +84,7 @@ async def recover_log(
 async def _recover(store: SqlStore, reason: str, actor: str) -> LogRecovered | None:
     try:
         await store.check_log()
-    except LogUnavailableError:
+    except LogHaltedError:
         # First, while it is still halted: a death in between gives nothing away.
         await epoch.begin(store, Began.RECOVERED, actor=actor, reason=reason)
         return await store.recover(reason, actor=actor)

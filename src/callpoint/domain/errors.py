@@ -14,6 +14,7 @@ CallpointError
 ├── UnavailableError        our own side: wait, or repair Callpoint
 │   ├── StoreUnavailableError
 │   ├── LogUnavailableError
+│   │   └── LogHaltedError  ... until somebody recovers it
 │   ├── ClockError
 │   └── HeldError           this is a copy of an installation, or one that was moved
 └── TamperError             evidence does not agree with itself: stop and investigate
@@ -165,6 +166,10 @@ class StoreUnavailableError(UnavailableError):
 
 class LogUnavailableError(UnavailableError):
     """The event log cannot be signed or extended: no issue, while revocation goes on (I2)."""
+
+
+class LogHaltedError(LogUnavailableError):
+    """The database's tree does not go on from what was signed: only ``log recover`` leads on."""
 
 
 class ClockError(UnavailableError):

@@ -16,7 +16,7 @@ from callpoint.audit.checkpoint import Checkpoint, CheckpointError, parse_checkp
 from callpoint.audit.entry import EntryError, parse_entry
 from callpoint.audit.log import ForkError, check_extends
 from callpoint.audit.merkle import ProofError
-from callpoint.domain.errors import LogUnavailableError
+from callpoint.domain.errors import LogHaltedError
 
 WAY_OUT = (
     "if the database was restored from a backup, put the newest one back; "
@@ -25,9 +25,9 @@ WAY_OUT = (
 RECOVERED = "log:recovered"
 
 
-def halted(why: str) -> LogUnavailableError:
+def halted(why: str) -> LogHaltedError:
     """The error for a log that must not go on."""
-    return LogUnavailableError(f"the log is halted: {why}", way_out=WAY_OUT)
+    return LogHaltedError(f"the log is halted: {why}", way_out=WAY_OUT)
 
 
 def generation(base: str, origin: str) -> int:

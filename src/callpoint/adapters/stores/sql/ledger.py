@@ -19,7 +19,7 @@ from callpoint.adapters.stores.sql.public_log import StoredRows
 from callpoint.audit.checkpoint import Checkpoint
 from callpoint.audit.log import Draft, Head, Numbered, StreamEnd, complete_tiles
 from callpoint.audit.merkle import HASH_SIZE, Frontier, ProofError
-from callpoint.domain.errors import LogUnavailableError, TamperError
+from callpoint.domain.errors import LogHaltedError, LogUnavailableError, TamperError
 from callpoint.ports.keys import LogSigner
 
 _INSERT_ENTRY = """
@@ -197,7 +197,7 @@ class Ledger:
                 check_follows(self.origin, connection, current, known)
         if self._known is None and kept is None:
             if current.size:
-                raise LogUnavailableError(
+                raise LogHaltedError(
                     f"the log is halted: the checkpoint file {self.file.path} is missing",
                     way_out="put it back (a new node gets a copy from one that runs); "
                     "if it is lost, run `callpoint log recover`",

@@ -10,7 +10,12 @@ from callpoint.adapters.stores.sql.view import read_moment
 from callpoint.audit.checkpoint import Checkpoint
 from callpoint.audit.entry import format_time
 from callpoint.audit.log import Head, draft, number
-from callpoint.domain.errors import ConflictError, LogUnavailableError, TamperError
+from callpoint.domain.errors import (
+    ConflictError,
+    LogHaltedError,
+    LogUnavailableError,
+    TamperError,
+)
 from callpoint.domain.event import LogRecovered
 from callpoint.domain.ids import INSTALLATION_STREAM
 
@@ -70,8 +75,8 @@ def _begin_origin(
 def _check_halted(connection: Connection, ledger: Ledger) -> None:
     try:
         ledger.load(connection)
-    except LogUnavailableError:
-        return
+    except LogHaltedError:
+        return  # whatever else keeps it from working is repaired, not recovered from
     raise ConflictError("the log is whole: there is nothing to recover from")
 
 
