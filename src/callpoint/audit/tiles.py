@@ -131,14 +131,15 @@ def tile_at(level: int, n: int, size: int) -> Tile:
 class TileNodes:
     """A `merkle.NodeSource` for the tree of `size` leaves that answers out of tiles.
 
-    The tiles of one answer are read once each and kept as long as this object: make one for a proof
-    or a handful of proofs at one size.
+    The tiles of an answer are read once each, and tiles and nodes are kept as long as this object:
+    make one for a proof or a handful of proofs at one size.
     """
 
     def __init__(self, size: int, read_tile: TileReader) -> None:
         self._size = size
         self._read_tile = read_tile
         self._tile = lru_cache(maxsize=64)(self._read)
+        self._node = lru_cache(maxsize=1024)(self._compute)
 
     def __call__(self, level: int, index: int) -> bytes:
         """The hash of the complete subtree of ``2**level`` leaves with this index.
@@ -148,6 +149,9 @@ class TileNodes:
         """
         if level < 0 or index < 0 or (index + 1) << level > self._size:
             raise ProofError(f"a tree of {self._size} leaves has no node {index} at level {level}")
+        return self._node(level, index)
+
+    def _compute(self, level: int, index: int) -> bytes:
         tile_level, height = divmod(level, TILE_HEIGHT)
         first = index << height
         hashes = self._tile(tile_level, first >> TILE_HEIGHT)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from callpoint.adapters.stores.sql.connection import Connection
 from callpoint.adapters.stores.sql.timestamps import newest_timestamp, timestamp_over
-from callpoint.audit.log import consistency, inclusion, tile_hashes
-from callpoint.audit.merkle import HASH_SIZE, ProofError
-from callpoint.audit.tiles import TILE_WIDTH
+from callpoint.audit.log import consistency, nodes, tile_hashes
+from callpoint.audit.merkle import HASH_SIZE, ProofError, inclusion_proof
+from callpoint.audit.tiles import TILE_WIDTH, TileNodes
 from callpoint.domain.errors import NotFoundError, TamperError
 from callpoint.ports.stores import Cosignature, TimeStamp
 
@@ -52,6 +52,7 @@ class PublicLog:
     def __init__(self, connection: Connection, size: int) -> None:
         self._connection = connection
         self._size = size
+        self._trees: dict[int, TileNodes] = {}
 
     def newest_of(self, origin: str) -> str:
         query = "SELECT note FROM checkpoints WHERE origin = ? ORDER BY size DESC LIMIT 1"
@@ -78,9 +79,15 @@ class PublicLog:
         if not 0 <= index < tree <= self._size:
             raise NotFoundError(f"a log of {min(tree, self._size)} entries has no entry {index}")
         try:
-            return inclusion(index, tree, StoredRows(self._connection))
+            return tuple(inclusion_proof(index, tree, self._nodes(tree)))
         except ProofError as error:
             raise _damaged(error) from error
+
+    def _nodes(self, size: int) -> TileNodes:
+        # The proofs of one bundle share most of their nodes, and a view never changes.
+        if size not in self._trees:
+            self._trees[size] = nodes(size, StoredRows(self._connection))
+        return self._trees[size]
 
     def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
         if not 0 <= old <= new <= self._size:
