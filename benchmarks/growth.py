@@ -11,6 +11,8 @@ every configuration since genesis, and for that the whole log; it grows with the
 """
 
 import asyncio
+import secrets
+import shutil
 import statistics
 import tempfile
 import time
@@ -36,11 +38,8 @@ _OLD = 10  # one that was used
 
 
 async def measure(report: Report, folder: Path, sizes: tuple[int, ...], rounds: int) -> None:
-    past = await play(folder / "played")
-    for size in sizes:
-        begun = time.perf_counter()
-        await build(past, folder / str(size), size)
-        print(f"built {size:,} activations in {time.perf_counter() - begun:.1f} s", flush=True)
+    await _build(folder, sizes)
+    incident = f"inc-{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         stores: dict[int, Installed] = {}
         for size in sizes:
@@ -49,16 +48,16 @@ async def measure(report: Report, folder: Path, sizes: tuple[int, ...], rounds: 
             begun = time.perf_counter()
             await here.services.rules.current()
             report.figure(f"start_s_{size}", time.perf_counter() - begun)
-            await here.open_incident("inc-new")
-            await _activate(here)
+            await here.open_incident(incident)
+            await _activate(here, incident)
         activating: dict[int, list[float]] = {size: [] for size in sizes}
         verifying: dict[int, list[float]] = {size: [] for size in sizes}
         for _ in range(rounds):
             for size, here in stores.items():
                 begun = time.perf_counter()
-                made = await _activate(here)
+                made = await _activate(here, incident)
                 between = time.perf_counter()
-                await _verify(here, folder / str(size), made.id, "inc-new")
+                await _verify(here, folder / str(size), made.id, incident)
                 await _verify(here, folder / str(size), f"h{_OLD % size:011d}", "inc-old")
                 activating[size].append(between - begun)
                 verifying[size].append((time.perf_counter() - between) / 2)
@@ -75,8 +74,28 @@ async def measure(report: Report, folder: Path, sizes: tuple[int, ...], rounds: 
     report.ratio("last_vs_first", max(ratios.values()), "<= 1.5")
 
 
-async def _activate(here: Installed) -> Activation:
-    made = await here.credential(TARGET, "inc-new")
+async def _build(folder: Path, sizes: tuple[int, ...]) -> None:
+    """The stores that are not there yet. They stay where they were made: one that moved is held."""
+    missing = [size for size in sizes if not _mark(folder, size).exists()]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        past = await play(Path(scratch) / "played")
+        for size in missing:
+            await asyncio.to_thread(shutil.rmtree, folder / str(size), ignore_errors=True)
+            begun = time.perf_counter()
+            await build(past, folder / str(size), size)
+            _mark(folder, size).touch()
+            print(f"built {size:,} activations in {time.perf_counter() - begun:.1f} s", flush=True)
+
+
+def _mark(folder: Path, size: int) -> Path:
+    """Made once a store is whole."""
+    return folder / str(size) / "built"
+
+
+async def _activate(here: Installed, incident: str) -> Activation:
+    made = await here.credential(TARGET, incident)
     await here.give_back(made.id)
     must(
         all(x.state is LeaseState.ENDED for x in await here.leases(made.id)),
@@ -115,14 +134,19 @@ def main() -> None:
         __doc__,
         ("--plot", {"type": Path, "metavar": "FILE", "help": "draw it, as .png or .svg"}),
         ("--largest", {"type": int, "default": SIZES[-1], "help": "for a machine with less room"}),
-        ("--folder", {"type": Path, "help": "where the stores are built, and removed afterwards"}),
+        (
+            "--keep",
+            {"type": Path, "help": "a folder to keep the stores in, and to find them again"},
+        ),
     )
     if chosen.plot and find_spec("matplotlib") is None:
         fail("--plot needs matplotlib: `make benchmarks` installs it")
     report = Report()
     sizes = _QUICK_SIZES if chosen.quick else tuple(s for s in SIZES if s <= chosen.largest)
-    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-        run(measure(report, Path(folder), sizes, 2 if chosen.quick else 40))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = chosen.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        run(measure(report, folder, sizes, 2 if chosen.quick else 40))
     if sizes[-1] != SIZES[-1]:
         report.note(f"the largest store had {sizes[-1]} activations")
     if chosen.plot:
