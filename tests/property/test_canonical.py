@@ -43,7 +43,16 @@ def test_the_order_of_texts_is_the_order_of_times(one, other):
 @pytest.mark.parametrize(
     "value",
     [1.0, [0.5], 2**53, -(2**53), {"clé": 1}, {1: 2}, b"bytes".decode, object()],
-    ids=str,
+    ids=[
+        "float",
+        "float within",
+        "too large",
+        "too small",
+        "not ASCII",
+        "number as key",
+        "function",
+        "object",
+    ],
 )
 def test_what_has_two_spellings_is_refused(value):
     """Floats, large integers, foreign keys and unknown things never reach a digest."""
