@@ -5,13 +5,22 @@ nothing. A dump that is restored elsewhere, and ``pg_upgrade``, have another one
 """
 
 from callpoint.adapters.stores.postgresql.connection import PostgresConnection
+from callpoint.domain.errors import StoreUnavailableError
 
-_MAY_ASK = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
 _SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
 _DATABASE = "SELECT current_database()::text"
 
 
 def place_of(connection: PostgresConnection, schema: str) -> str:
     """A name for it, without a secret; some hosted servers do not tell their identifier."""
-    system = connection.rows(_SYSTEM)[0][0] if connection.rows(_MAY_ASK)[0][0] else ""
-    return f"postgresql {system}/{connection.rows(_DATABASE)[0][0]}/{schema}"
+    return f"postgresql {_system(connection)}/{connection.rows(_DATABASE)[0][0]}/{schema}"
+
+
+def _system(connection: PostgresConnection) -> str:
+    connection.run("SAVEPOINT place")
+    try:
+        system: str = connection.rows(_SYSTEM)[0][0]
+    except StoreUnavailableError:
+        connection.run("ROLLBACK TO SAVEPOINT place")  # raises where it was the connection
+        return ""
+    return system
