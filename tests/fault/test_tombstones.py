@@ -1,5 +1,8 @@
 """Tombstones: judged again before they are merged; a forged one ends nothing and blocks nothing."""
 
+import asyncio
+import time
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -104,6 +107,31 @@ async def test_what_is_no_scope_and_what_a_machine_may_not_is_refused(tmp_path):
     assert "nothing like a galaxy" in first.reason
     assert "can only end its own" in second.reason
     assert alive(stage) == set(ids.values())
+
+
+async def test_a_folder_full_of_rubbish_delays_no_order(tmp_path, monkeypatch):
+    """A store that hangs is waited for once in a pass, however many files wait."""
+    stage, world, ids = await held_by(tmp_path)
+    limits = replace(world.services.limits, store_within=timedelta(milliseconds=500))
+    services = replace(world.services, limits=limits)
+    for who in ("mallory", *("erin",) * 20):
+        made = tombstone(world, "carol", S.EVERYTHING, principal=who)
+        services.node.tombstones.hold(made)
+    services.node.tombstones.hold(tombstone(world, "carol", S.EVERYTHING))
+    begun = time.monotonic()
+    with monkeypatch.context() as patched:
+
+        async def hang(store, work, **_):
+            await asyncio.sleep(3600)
+
+        patched.setattr(type(stage.store), "transact", hang)
+        patched.setattr(type(stage.store), "read", hang)
+        done = await tend(services)
+    assert len(done.errors) == 22
+    assert time.monotonic() - begun < 6, "22 times half a second would be more"
+    assert alive(stage) == set(), "the one true order goes on at the targets"
+    assert len((await tend(world.services)).merged) == 1
+    assert ids
 
 
 async def test_one_order_is_merged_once_whoever_brings_it_again(tmp_path):

@@ -63,14 +63,28 @@ async def tend(services: Services) -> Tended:
             await asyncio.to_thread(tombstones.write)  # what a full disk did not take before
         except StoreUnavailableError as error:
             errors.append(str(error))
+    down: UnavailableError | None = None
     for one in waiting:
         try:
+            if down is not None:
+                raise down  # it was waited for once; each file on the disk must not cost that again
             (merged if await _merge(services, one) else refused).append(one.id)
         except CallpointError as error:
             errors.append(f"tombstone {one.id}: {error}")
-            if one.tombstone is not None and isinstance(error, UnavailableError):
+            if isinstance(error, UnavailableError):
+                if down is None and await _is_silent(services):
+                    down = error
                 await _strike_again(services, one.tombstone)
     return Tended(tuple(merged), tuple(refused), tuple(errors))
+
+
+async def _is_silent(services: Services) -> bool:
+    """The store does not answer at all; not that a disk is full, here or there."""
+    try:
+        await services.answered(services.store.read(lambda view: view.now()))
+    except StoreUnavailableError:
+        return True
+    return False
 
 
 async def _merge(services: Services, waiting: Waiting) -> bool:
@@ -162,10 +176,10 @@ async def _refuse(services: Services, key: str, why: str) -> None:
         await _notify(services, "tombstone:refused", event.tombstone, text)
 
 
-async def _strike_again(services: Services, tombstone: Tombstone) -> None:
+async def _strike_again(services: Services, tombstone: Tombstone | None) -> None:
     """The store is still down: what was not proven dead at the targets is tried again."""
     tombstones, judge = services.node.tombstones, services.node.judge
-    if judge is None:
+    if judge is None or tombstone is None:
         return
     try:
         judge.judge(tombstone, services.rules.last_proven)
