@@ -16,7 +16,7 @@ from callpoint.domain.governance import Bundle, InForce, Installation, StoredBun
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.request import Request
 from callpoint.lifecycle.lineage import must_descend
-from callpoint.lifecycle.proof import proven
+from callpoint.lifecycle.verified_log import VerifiedLog
 from callpoint.ports.decider import Decider
 from callpoint.ports.keys import Verifier
 from callpoint.ports.stores import Store, View
@@ -76,6 +76,8 @@ class RuleBook:
         self._newest_digest = pinned.digest() if pinned else ""
         self._on_load = on_load
         self._loaded: Rules | None = None
+        # Once from genesis on; a later publication then costs what was logged in between.
+        self._log = VerifiedLog((INSTALLATION_STREAM,))
         self._refused = ""
 
     async def current(self) -> Rules:
@@ -232,7 +234,8 @@ class RuleBook:
 
     def _published(self, view: View) -> tuple[ev.BundlePublished, ...]:
         """Every configuration that the log names, oldest first."""
-        events = proven(view, self._installation, [INSTALLATION_STREAM])[INSTALLATION_STREAM]
+        streams = [INSTALLATION_STREAM]
+        events = self._log.proven(view, self._installation, streams)[INSTALLATION_STREAM]
         found = [item.event for item in events if isinstance(item.event, ev.BundlePublished)]
         if not found:
             raise TamperError("the log holds no published configuration")

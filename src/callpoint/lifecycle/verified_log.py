@@ -49,6 +49,9 @@ class _Place(msgspec.Struct, frozen=True):
     data: dict[str, msgspec.Raw]
 
 
+_Noted = tuple[_Place, Entry]
+
+
 class _Held:
     """The entries of one stream since the first moment; whole when ``first`` is its number 0.
 
@@ -73,10 +76,13 @@ class VerifiedLog:
     """Answers as ``proof.proven`` does, to any number of threads.
 
     Args:
+        kinds: Beginnings of the names of the streams that are kept at hand.
         keep: Streams at hand at a time; of more, those are put aside that were touched longest ago.
     """
 
-    def __init__(self, keep: int = STREAMS_KEPT) -> None:
+    def __init__(self, kinds: tuple[str, ...] = _KINDS, *, keep: int = STREAMS_KEPT) -> None:
+        self._kinds = kinds
+        self._needles = tuple(f'"stream":"{kind}'.encode() for kind in kinds)
         self._keep_streams = keep
         self._lock = Lock()
         self._lines: OrderedDict[str, None] = OrderedDict()
@@ -150,7 +156,7 @@ class VerifiedLog:
             return
         fresh: list[_Noted] = []
         before = tree_before(view, start)
-        tree = grown(view, before, checkpoint, lambda entry: fresh.extend(_noted(entry)))
+        tree = grown(view, before, checkpoint, lambda entry: fresh.extend(self._noted(entry)))
         self._since = start
         self._trees.clear()
         self._streams.clear()
@@ -165,12 +171,12 @@ class VerifiedLog:
         if known is None:
             return False
         fresh: list[_Noted] = []
-        tree = grown(view, known, checkpoint, lambda entry: fresh.extend(_noted(entry)))
+        tree = grown(view, known, checkpoint, lambda entry: fresh.extend(self._noted(entry)))
         if tree.size > self._trees[-1].size:
             self._keep(tree, fresh)
         return True
 
-    def _keep(self, tree: Frontier, fresh: Iterable["_Noted"]) -> None:
+    def _keep(self, tree: Frontier, fresh: Iterable[_Noted]) -> None:
         """Take over what is verified; nothing in it fails, so nothing is taken over by half."""
         for place, entry in fresh:
             held = self._streams.get(place.stream)
@@ -200,14 +206,12 @@ class VerifiedLog:
         self._streams.move_to_end(stream)
         return tuple(item for item in held.chain.events(installation) if item.index < size)
 
-
-_Noted = tuple[_Place, Entry]
-
-
-def _noted(entry: Entry) -> tuple[_Noted, ...]:
-    """The entry if its stream is one that is kept."""
-    try:
-        place = msgspec.json.decode(entry.leaf, type=_Place)
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise TamperError(f"entry {entry.index} does not parse") from error
-    return ((place, entry),) if place.stream.startswith(_KINDS) else ()
+    def _noted(self, entry: Entry) -> tuple[_Noted, ...]:
+        """The entry if its stream is one that is kept."""
+        if not any(needle in entry.leaf for needle in self._needles):
+            return ()  # an entry has one spelling, so it is of another stream
+        try:
+            place = msgspec.json.decode(entry.leaf, type=_Place)
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise TamperError(f"entry {entry.index} does not parse") from error
+        return ((place, entry),) if place.stream.startswith(self._kinds) else ()
