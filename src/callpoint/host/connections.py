@@ -104,7 +104,7 @@ def find(settings: HostSettings, table: Table, names: Mapping[int, set[str]]) ->
         account = next((table[p].logged_in for p in sorted(pids) if table[p].logged_in), "")
         held = {inode for pid in pids if table[pid].is_sshd for inode in _sockets(pid)}
         ends = [established[inode] for inode in sorted(held & established.keys())]
-        if account not in settings.accounts or _elsewhere(settings, ends):
+        if account not in settings.accounts or _elsewhere(settings, ends) or _is_roots(top):
             continue
         carried = {name for pid in pids for name in names.get(pid, ())}
         found.append(
@@ -127,7 +127,7 @@ def _top(process: Process, table: Table) -> Process:
     """
     top = process
     for parent in above(process.pid, table):
-        if not parent.is_sshd or parent.is_listener or not parent.logged_in:
+        if parent.is_listener or not (parent.logged_in or parent.is_monitor):
             break
         top = parent
     return top
@@ -136,6 +136,14 @@ def _top(process: Process, table: Table) -> Process:
 def _elsewhere(settings: HostSettings, ends: list[tuple[int, Peer]]) -> bool:
     """Another sshd's, on another port."""
     return bool(ends) and all(port not in settings.ports for port, _ in ends)
+
+
+def _is_roots(top: Process) -> bool:
+    """Of the system's sshd, seen by an ordinary user's host side: it tells no port, and is not ours.
+
+    That user's own sshd can be looked into. Root looks into everything, so nothing is left out.
+    """
+    return os.geteuid() != 0 and not os.access(f"/proc/{top.pid}/fd", os.R_OK)
 
 
 def _sockets(pid: int) -> Iterator[str]:
