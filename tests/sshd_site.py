@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 import asyncssh
 import msgspec
+import pytest
 
 from callpoint.adapters.clock.system import SystemClock, SystemRandom
 from callpoint.adapters.targets.ssh import keys, owner_script
@@ -30,7 +31,7 @@ from callpoint.adapters.targets.ssh.owner_script import Place
 from callpoint.adapters.targets.ssh.settings import SshRole, SshSettings
 from callpoint.cli.sshd_server import check_account, own_account
 from callpoint.cli.throwaway_sshd import ThrowawaySshd
-from callpoint.domain.errors import UnavailableError
+from callpoint.domain.errors import TargetRefusedError, UnavailableError
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.host import processes, wire
 from callpoint.host.connections import key_id
@@ -116,6 +117,22 @@ class SshSite:
         pair = keys.actors(ca, plan, new_key(), datetime.now(UTC), "/bin/true")
         endpoint = credential.endpoint | {"certificate": pair.certificate}
         return msgspec.structs.replace(credential, secret=pair.private, endpoint=endpoint)
+
+    async def short_lived(
+        self, role: str = "repair"
+    ) -> tuple[UndoPlan, Credential, asyncssh.SSHClientConnection]:
+        """Somebody logged in with a certificate that ends in as few seconds as the machine can."""
+        for seconds in (3, 6, 12, 24):
+            end = datetime.now(UTC) + timedelta(seconds=seconds)
+            plan = msgspec.structs.replace(self.plan(role), not_after=end)
+            try:
+                credential = (await self.connector.issue(plan)).credential
+                connection = await self.login(credential)
+            except (TargetRefusedError, asyncssh.PermissionDenied):
+                continue  # the machine was slower than that
+            if end - datetime.now(UTC) > timedelta(seconds=seconds) / 2:
+                return plan, credential, connection
+        raise AssertionError("this machine is too slow to log in within seconds")
 
     async def broker(self) -> asyncssh.SSHClientConnection:
         """Connect as whoever stole the broker's key."""
@@ -223,6 +240,12 @@ def open_account() -> str:
             if entry.pw_uid != 0:
                 return entry.pw_name
     return own_account()
+
+
+def need_another_account(site: SshSite) -> None:
+    """Skip where actor and host side are one user: nothing on a host holds that one."""
+    if pwd.getpwnam(site.account).pw_uid == os.geteuid():
+        pytest.skip("needs root, and an account beside root's")
 
 
 def new_key() -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import asyncssh
 import msgspec
@@ -13,7 +13,7 @@ from callpoint.adapters.targets.ssh import keys
 from callpoint.host import wire
 from callpoint.host.processes import table
 from callpoint.ports.targets import MintRequest
-from tests.sshd_site import INSTALLATION, SLEEP, new_key, soon
+from tests.sshd_site import INSTALLATION, SLEEP, need_another_account, new_key, soon
 
 DETACHED = ">/dev/null 2>&1 </dev/null &"
 
@@ -40,6 +40,7 @@ async def found(site, plan, issued):
 
 async def test_a_cleaned_environment_is_ended_or_found(ssh_site):
     """The residual risk: without audit sessions such a process lives on, and is reported."""
+    need_another_account(ssh_site)
     plan, issued, connection = await actor(ssh_site)
     await connection.run(f"env -i setsid {SLEEP} {DETACHED}", check=True)
     soon(sleeping)
@@ -66,6 +67,7 @@ async def test_a_forged_environment_hides_nobody(ssh_site):
 
 async def test_a_forged_and_detached_process_is_found(ssh_site):
     """A mark of a certificate that does not exist covers no process that left its connection."""
+    need_another_account(ssh_site)
     plan, issued, connection = await actor(ssh_site)
     forge = f"env -i CALLPOINT_SESSION=cp-{INSTALLATION}nobody setsid {SLEEP} {DETACHED}"
     await connection.run(forge, check=True)
@@ -77,6 +79,7 @@ async def test_a_forged_and_detached_process_is_found(ssh_site):
 
 async def test_a_process_that_looks_like_sshd_is_not_spared(ssh_site):
     """The listener is spared; an actor's program of that name and title is not."""
+    need_another_account(ssh_site)
     plan, _, connection = await actor(ssh_site)
     fake = (
         "cp /bin/sleep $HOME/sshd; (exec -a 'sshd: x [listener] sleep 4711' $HOME/sshd 4711) "
@@ -101,11 +104,7 @@ async def test_who_ignores_the_end_is_killed(ssh_site):
 
 async def test_who_killed_the_wrapper_is_reaped(ssh_site):
     """The wrapper is the actor's to kill; the host's timer is not."""
-    plan = msgspec.structs.replace(
-        ssh_site.plan(), not_after=datetime.now(UTC) + timedelta(seconds=3)
-    )
-    issued = await ssh_site.connector.issue(plan)
-    connection = await ssh_site.login(issued.credential)
+    plan, _, connection = await ssh_site.short_lived()
     await connection.create_process(f"trap '' HUP; kill -9 $PPID; {SLEEP}; {SLEEP}")
     soon(sleeping)
     await asyncio.sleep((plan.not_after - datetime.now(UTC)).total_seconds() + 1)
@@ -125,6 +124,7 @@ async def test_a_shared_connection_ends_between_two_uses(ssh_site):
 
 async def test_doors_left_open_are_found(ssh_site):
     """A key, the same key with other options, a login file, a unit, a timer: each is a finding."""
+    need_another_account(ssh_site)
     key = "ssh-ed25519 " + base64.b64encode(b"k" * 51).decode()
     keys_file = ssh_site.home / ".ssh" / "authorized_keys"
     ssh_site.change(keys_file, f'command="/bin/true" {key} owner\n'.encode())

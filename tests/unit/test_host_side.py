@@ -119,10 +119,10 @@ def test_a_broken_registry_admits_nobody(tmp_path, text):
 @pytest.mark.parametrize(
     "name, title, account",
     [
-        ("sshd", "sshd: deploy [priv]", "deploy"),
+        ("sshd", "sshd: deploy [priv]", ""),
         ("sshd", "sshd: deploy@pts/0", "deploy"),
         ("sshd", "sshd: deploy@notty", "deploy"),
-        ("sshd-session", "sshd-session: deploy [priv]", "deploy"),
+        ("sshd-session", "sshd-session: deploy [priv]", ""),
         ("sshd-session", "sshd-session: deploy@notty", "deploy"),
         ("sshd", "sshd: deploy", "deploy"),
         ("sshd", "sshd: unknown [net]", ""),

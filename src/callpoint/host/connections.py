@@ -22,6 +22,7 @@ from callpoint.host import files
 from callpoint.host.processes import Process, Table, above, with_children
 from callpoint.host.settings import HostSettings
 
+_AUTH_FILE = re.compile(r"/tmp/sshauth\.[A-Za-z0-9]{6,64}")  # noqa: S108 - sshd's own place
 _AUTH_LIMIT = 65_536
 _AUTH_WORDS = 3  # method, key type, key
 _LOG_LIMIT = 8 * 1024 * 1024
@@ -57,12 +58,18 @@ class Connection(NamedTuple):
     peer: Peer | None
 
 
+def is_auth_file(path: str) -> bool:
+    """Whether sshd makes its SSH_USER_AUTH files there (session.c, a constant of OpenSSH)."""
+    return _AUTH_FILE.fullmatch(path) is not None
+
+
 def key_id_in(path: str) -> str | None:
     """The key id of the certificate in an SSH_USER_AUTH file.
 
-    Empty: it was another key. None: the file is gone or holds something else.
+    Empty: it was another key. None: the file is gone, holds something else, or is none of sshd's:
+    the path is any process's to choose, and this program has rights that the process has not.
     """
-    raw = files.read_regular(Path(path), _AUTH_LIMIT) if path.startswith("/") else None
+    raw = files.read_regular(Path(path), _AUTH_LIMIT) if is_auth_file(path) else None
     words = (raw or b"").decode("ascii", errors="replace").split()
     if len(words) < _AUTH_WORDS or words[0] != "publickey":
         return None

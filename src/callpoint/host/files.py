@@ -79,16 +79,19 @@ def read_regular(path: Path, most: int) -> bytes | None:
     Links are followed, as sshd and shells follow them. None: it cannot be read within bounds.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except OSError:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (OSError, ValueError):  # gone, or no path: a NUL in it
         return None
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        # Looked at before it is opened: to open a device acts (a watchdog reboots the machine, a
+        # tape rewinds), and whoever waits at a pipe would go on.
+        if not stat.S_ISREG(os.fstat(place).st_mode):
             return None
-        with os.fdopen(os.dup(descriptor), "rb") as file:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(f"/proc/self/fd/{place}", flags), "rb") as file:
             content = file.read(most + 1)
     except OSError:
         return None
     finally:
-        os.close(descriptor)
+        os.close(place)
     return content if len(content) <= most else None

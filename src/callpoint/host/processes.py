@@ -20,9 +20,13 @@ MARK = "CALLPOINT_SESSION"
 _PROC = Path("/proc")
 _ENVIRON_LIMIT = 2 * 1024 * 1024
 _NO_AUDIT = {"4294967295", "0", ""}
-_SCOPE = re.compile(r"/(session-[A-Za-z0-9_.-]+\.scope)(?:/|$)", re.MULTILINE)
+_SCOPE = re.compile(
+    # From the root on: below its own manager a user makes control groups of any name.
+    r":/user\.slice/user-[0-9]+\.slice/(session-[A-Za-z0-9_.-]+\.scope)(?:/|$)",
+    re.MULTILINE,
+)
 _DEAD = "ZX"
-_SESSION_SHOWN = re.compile(r"sshd(?:-session)?: ([^\s@\[]+)(?:@\S+)?(?: \[priv\])?")
+_SERVES = re.compile(r"sshd(?:-session)?: ([^\s@\[]+)(?:@\S+)?")
 
 
 class Process(NamedTuple):
@@ -63,9 +67,17 @@ class Process(NamedTuple):
 
     @property
     def logged_in(self) -> str:
-        """The account whose connection this sshd process serves; empty before login."""
-        shown = _SESSION_SHOWN.fullmatch(self.title.strip()) if self.is_sshd else None
+        """The account whose connection this sshd process serves; empty before login.
+
+        Its monitor, ``[priv]``, shows the account that is only asked for, too.
+        """
+        shown = _SERVES.fullmatch(self.title.strip()) if self.is_sshd else None
         return shown[1] if shown else ""
+
+    @property
+    def is_monitor(self) -> bool:
+        """Root's half of one connection, before login and after."""
+        return self.is_sshd and self.title.rstrip().endswith("[priv]")
 
 
 Table = Mapping[int, Process]

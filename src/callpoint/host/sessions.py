@@ -15,6 +15,7 @@ sessions nor systemd's scopes exist. ``snapshot`` reports it.
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -74,21 +75,43 @@ def of(settings: HostSettings, entry: Entry, table: Table, log: Log) -> Found:
     names = names_of(table)
     safe = spared(table)
     marks = entry.marks if entry.boot == processes.boot() else Marks()
+    uids = {0, _uid_of(entry.account)}
     there = connections.find(settings, table, names)
     candidates = [c for c in there if not entry.account or c.account == entry.account]
     logins = log(entry.made - _CLOCK_SLACK) if candidates else None
     mine = [c for c in candidates if _is_mine(c, entry, logins)]
     seeds = {pid for pid, carried in names.items() if entry.name in carried}
     seeds |= {pid for c in mine for pid in c.pids}
-    seeds |= {p.pid for p in table.values() if p.auth and p.auth in marks.files}
+    seeds |= {p.pid for p in table.values() if p.auth in marks.files and p.uid in uids}
     found = _closure(seeds - safe, there, table, marks, safe)
     loose = {table[pid].session for pid in found if not any(pid in c.pids for c in there)}
     lost = [c for c in there if c.top.pid in found]
     return Found(
         processes={pid: table[pid] for pid in found},
         sessions=len(lost) + len(loose),
-        marks=_marks(found, table, safe),
+        marks=_owned(_marks(found, table, safe), _uid_of(entry.account)),
     )
+
+
+def _uid_of(account: str) -> int | None:
+    try:
+        return pwd.getpwnam(account).pw_uid
+    except KeyError:
+        return None
+
+
+def _owned(marks: Marks, uid: int | None) -> Marks:
+    """Without files of other accounts: who names somebody else's must not end that one later."""
+
+    def is_own(path: str) -> bool:
+        try:
+            return connections.is_auth_file(path) and os.lstat(path).st_uid == uid
+        except FileNotFoundError:
+            return True  # sshd deletes it with the connection
+        except OSError:
+            return False
+
+    return marks._replace(files=tuple(filter(is_own, marks.files)))
 
 
 def _is_mine(

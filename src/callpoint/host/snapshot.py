@@ -10,6 +10,7 @@ import base64
 import binascii
 import grp
 import hashlib
+import json
 import os
 import pwd
 import stat
@@ -25,8 +26,12 @@ NOT_EXAMINED = "not examined"
 _FILE_LIMIT = 1 << 20
 _MOST_FILES = 2_000
 _MOST_WALKED = 50_000
+_PATH_LIMIT = 3_800
+"""Bytes: with a name of at most 255 after it, still less than the kernel's PATH_MAX."""
 _MOST_NAMES = 5_000
 _NAME_LIMIT = 300
+_KIND_LIMIT = 384 * 1024
+"""Bytes of one kind as they are sent: ten kinds fit into one answer (``wire.ANSWER_LIMIT``)."""
 _KEY_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 _LOGIN_FILES = (
     *(".ssh/rc", ".ssh/environment", ".ssh/config"),
@@ -56,6 +61,8 @@ _SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - looked at, no
 def take(account: str, enrolled: set[str]) -> Snapshot:
     """What is there now, by kind; names are at most 300 characters, kinds at most 5,000 names.
 
+    An actor decides how much there is to tell: bounded, or the next one could not be let in.
+
     Args:
         account: The unix account.
         enrolled: Names of certificates whose processes will be ended with them.
@@ -72,8 +79,13 @@ def take(account: str, enrolled: set[str]) -> Snapshot:
 
 
 def _bounded(names: set[str]) -> list[str]:
-    listed = sorted(names)[:_MOST_NAMES]
-    return [*listed, f"and {len(names) - _MOST_NAMES} more"] if len(names) > len(listed) else listed
+    listed, left = [], _KIND_LIMIT
+    for name in sorted(names)[:_MOST_NAMES]:
+        left -= len(json.dumps(name)) + 1
+        if left < 0:
+            break
+        listed.append(name)
+    return [*listed, f"and {len(names) - len(listed)} more"] if len(names) > len(listed) else listed
 
 
 def _all(user: pwd.struct_passwd, home: Path, enrolled: set[str]) -> Iterator[tuple[str, str]]:
@@ -143,8 +155,35 @@ def _tree(kind: str, root: Path) -> Iterator[tuple[str, str]]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(root, followlinks=False):
+    for folder, names in _folders(root):
         yield from (Path(folder) / name for name in sorted(names))
+
+
+def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder with what is in it that is no folder; links are not followed.
+
+    Not ``os.walk``, which calls itself for each level before Python 3.12: a thousand folders, one
+    in the other, would end this program.
+    """
+    todo = [str(root)]
+    while todo:
+        folder = todo.pop()
+        names = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+                    else:
+                        names.append(entry.name)
+        except OSError:
+            continue
+        yield folder, names
+
+
+def _too_deep(folder: str) -> bool:
+    """Whether the kernel takes no path of what may be below it."""
+    return len(os.fsencode(folder)) > _PATH_LIMIT
 
 
 def _owned(kind: str, folder: Path, uid: int) -> Iterator[tuple[str, str]]:
@@ -169,8 +208,11 @@ def _privileged_files(user: pwd.struct_passwd, home: Path) -> Iterator[tuple[str
     left = _MOST_WALKED
     roots = [home, *map(Path, _SHARED_FOLDERS)]
     for root in roots if home != Path("/") else roots[1:]:
-        for folder, _, names in os.walk(root, followlinks=False):
+        for folder, names in _folders(root):
             left -= len(names) + 1
+            if _too_deep(folder):
+                yield NOT_EXAMINED, f"{root}: folders nested too deep"
+                continue
             if left < 0:
                 yield (
                     NOT_EXAMINED,
@@ -201,12 +243,17 @@ def _loose_processes(user: pwd.struct_passwd, enrolled: set[str]) -> Iterator[tu
     carried = sessions.names_of(table)
     own = sessions.spared(table)
     for process in table.values():
-        if process.uid != user.pw_uid or process.is_sshd or process.pid in own:
+        if process.uid != user.pw_uid or process.pid in own:
             continue
-        served = any(p.is_sshd and p.logged_in for p in processes.above(process.pid, table))
+        served = any(_serves(p) for p in (process, *processes.above(process.pid, table)))
         if not served and not carried.get(process.pid, set()) & enrolled:
             began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(processes.started_at(process)))
             yield "process", f"{user.pw_name}: {process.name} pid {process.pid} since {began}"
+
+
+def _serves(process: processes.Process) -> bool:
+    """A connection of the true sshd: of that name are also programs that an actor copied."""
+    return process.is_sshd and bool(process.logged_in) and process.uid == os.geteuid()
 
 
 def _hash(raw: bytes) -> str:
