@@ -343,7 +343,7 @@ def ca_of(site):
 
 
 async def test_an_ordinary_users_sshd(ssh_site):
-    """Trap: without root, sshd serves its own account only. It works alike there, and no further."""
+    """Trap: without root, sshd serves its own account only. It works alike there, no further."""
     if os.geteuid() != 0:
         pytest.skip("an ordinary user's sshd is what all other tests use then")
     with running_site(ssh_site.account, run_as=ssh_site.account) as site:

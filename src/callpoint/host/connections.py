@@ -14,7 +14,9 @@ import os
 import re
 import struct
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +30,10 @@ _AUTH_WORDS = 3  # method, key type, key
 _LOG_LIMIT = 8 * 1024 * 1024
 _LOG_SECONDS = 5
 _ACCEPTED = re.compile(
-    r"Accepted publickey for (\S+) from (\S+) port (\d+) ssh2(?:: (.*))?", re.ASCII
+    # Only where a message begins: sshd logs the names that strangers ask for, spaces included.
+    r"(?:(?:(?!sshd)\S+ +){1,4}sshd(?:-session)?\[\d+\]: )?"
+    r"Accepted publickey for (\S+) from (\S+) port (\d+) ssh2(?:: (.*))?",
+    re.ASCII,
 )
 _KEY_ID = re.compile(r"-CERT \S+ ID (\S+) \(serial \d+\)", re.ASCII)
 _ESTABLISHED = "01"
@@ -36,6 +41,9 @@ _ADDRESS_V4 = 8
 
 Peer = tuple[str, int]
 """Client's address and port."""
+
+Logins = Mapping[Peer, AbstractSet[str]]
+"""The key ids that sshd let in from there."""
 
 
 class Connection(NamedTuple):
@@ -146,7 +154,7 @@ def _elsewhere(settings: HostSettings, ends: list[tuple[int, Peer]]) -> bool:
 
 
 def _is_roots(top: Process) -> bool:
-    """Of the system's sshd, seen by an ordinary user's host side: it tells no port, and is not ours.
+    """The system's sshd, seen by an ordinary user's host side: it tells no port, and is not ours.
 
     That user's own sshd can be looked into. Root looks into everything, so nothing is left out.
     """
@@ -197,39 +205,47 @@ def _address(text: str) -> str:
     return str(address.ipv4_mapped or address)
 
 
-def logins(settings: HostSettings, since: float) -> dict[Peer, str] | None:
+def logins(settings: HostSettings, since: float) -> Logins | None:
     """From sshd's log: who logged in from where. Empty for a key that is no certificate.
 
-    None: the log cannot be read, so nothing is known of bare connections. Of two logins from one
-    port the later one counts.
+    None: the log cannot be read, so nothing is known of bare connections. All logins from one port
+    count: in a log that others may write to, a later line must not hide a true one.
     """
     lines = _journal(since) if settings.log == "journal" else _file(Path(settings.log))
     if lines is None:
         return None
-    found: dict[Peer, str] = {}
+    found: dict[Peer, set[str]] = {}
     for line in lines:
-        login = _ACCEPTED.search(line)
+        login = _ACCEPTED.match(line)
         if login is not None:
             named = _KEY_ID.search(login[4] or "")
-            found[login[2], int(login[3])] = named[1] if named else ""
+            peer = login[2], int(login[3])
+            found.setdefault(peer, set()).add(named[1] if named else "")
     return found
 
 
 def _journal(since: float) -> list[str] | None:
+    """Logins only, as they come: failed ones, which strangers make at will, push none out."""
     command = ["journalctl", "-q", "-o", "cat", f"--since=@{int(since)}", "_UID=0"]
     command += ["SYSLOG_IDENTIFIER=sshd", "SYSLOG_IDENTIFIER=sshd-session"]
     try:
-        said = subprocess.run(
+        with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_LOG_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+        ) as journal:
+            patience = threading.Timer(_LOG_SECONDS, journal.kill)
+            patience.start()
+            try:
+                found = [line for line in journal.stdout or () if _ACCEPTED.match(line)]
+            finally:
+                patience.cancel()
+    except OSError:
         return None
-    text = said.stdout[-_LOG_LIMIT:].decode(errors="replace")
-    return text.splitlines() if said.returncode == 0 else None
+    return found if journal.returncode == 0 else None
 
 
 def _file(path: Path) -> list[str] | None:
