@@ -157,8 +157,8 @@ def test_logins_are_read_from_the_log(tmp_path):
     )
     settings = settings_in(tmp_path, log=str(log))
     assert connections.logins(settings, 0) == {
-        ("192.0.2.1", 4000): "cp-abc123x1",
-        ("2001:db8::1", 4001): "",
+        ("192.0.2.1", 4000): {"cp-abc123x1"},
+        ("2001:db8::1", 4001): {""},
     }
     assert connections.logins(settings_in(tmp_path, log="/nowhere"), 0) is None
 

@@ -31,7 +31,7 @@ _LOG_LIMIT = 8 * 1024 * 1024
 _LOG_SECONDS = 5
 _ACCEPTED = re.compile(
     # Only where a message begins: sshd logs the names that strangers ask for, spaces included.
-    r"(?:(?:(?!sshd)\S+ +){1,4}sshd(?:-session)?\[\d+\]: )?"
+    r"(?:(?:[A-Z][a-z]{2} +\d+ [\d:]+|\d{4}-\S+) (?!sshd\[)\S+ sshd(?:-session)?\[\d+\]: )?"
     r"Accepted publickey for (\S+) from (\S+) port (\d+) ssh2(?:: (.*))?",
     re.ASCII,
 )

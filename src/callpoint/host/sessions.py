@@ -33,7 +33,7 @@ _PAUSE_SECONDS = 0.02
 _CLOCK_SLACK = 2.0
 _LOG_LOOKED_AT = 60.0
 
-Log = Callable[[float], "dict[connections.Peer, str] | None"]
+Log = Callable[[float], "connections.Logins | None"]
 
 
 class Found(NamedTuple):
@@ -114,13 +114,11 @@ def _owned(marks: Marks, uid: int | None) -> Marks:
     return marks._replace(files=tuple(filter(is_own, marks.files)))
 
 
-def _is_mine(
-    connection: Connection, entry: Entry, logins: dict[connections.Peer, str] | None
-) -> bool:
+def _is_mine(connection: Connection, entry: Entry, logins: connections.Logins | None) -> bool:
     logged = logins.get(connection.peer) if logins and connection.peer else None
     if logged is not None:
         # The log is sshd's own word; what processes carry, an actor can forge.
-        return logged == entry.name
+        return entry.name in logged
     if connection.certificates or connection.others:
         return entry.name in connection.certificates
     younger = processes.started_at(connection.top) >= entry.made - _CLOCK_SLACK
@@ -181,7 +179,7 @@ def end(settings: HostSettings, entry: Entry, note: Callable[[Marks], None]) -> 
     between looking and killing, and killed. ``note`` is told what they carried.
     """
 
-    def log(since: float) -> dict[connections.Peer, str] | None:
+    def log(since: float) -> connections.Logins | None:
         return connections.logins(settings, since)
 
     started = time.monotonic()

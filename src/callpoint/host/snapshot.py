@@ -253,7 +253,8 @@ def _loose_processes(user: pwd.struct_passwd, enrolled: set[str]) -> Iterator[tu
 
 def _serves(process: processes.Process) -> bool:
     """A connection of the true sshd: of that name are also programs that an actor copied."""
-    return process.is_sshd and bool(process.logged_in) and process.uid == os.geteuid()
+    is_servers = process.is_sshd and process.uid == os.geteuid()
+    return is_servers and not process.is_listener
 
 
 def _hash(raw: bytes) -> str:

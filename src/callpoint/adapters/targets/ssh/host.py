@@ -55,7 +55,10 @@ class Conversation:
         try:
             process.stdin.write(raw)
             process.stdin.write_eof()
-            answer: bytes = await process.stdout.read(wire.ANSWER_LIMIT + 1)
+            answer = b""
+            # One read gives what has come by then, not all of it.
+            while part := await process.stdout.read(wire.ANSWER_LIMIT + 1 - len(answer)):
+                answer += part
             return answer
         finally:
             process.close()
