@@ -18,11 +18,11 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from callpoint.host import connections, files, processes, sessions, wire
-from callpoint.host.processes import Process, table
+from callpoint.host import connections, files, processes, sessions, snapshot, wire
+from callpoint.host.processes import Process
 from callpoint.host.registry import Entry, Marks
 from callpoint.host.settings import HostSettings
-from tests.sshd_site import INSTALLATION, SLEEP, soon
+from tests.sshd_site import INSTALLATION, soon
 
 HANDLE = INSTALLATION + "actor"
 OTHER = next(entry for entry in pwd.getpwall() if entry.pw_uid not in {0, os.geteuid()})
@@ -217,25 +217,18 @@ async def test_what_is_too_deep_to_be_seen_is_said(ssh_site):
     assert "folders nested too deep" in said
 
 
-async def test_a_detached_program_named_like_sshd_is_ended_or_found(ssh_site):
-    """A cleaned environment, no parent, and a name that the host side does not end elsewhere."""
-    plan = ssh_site.plan("repair")
-    issued = await ssh_site.connector.issue(plan)
-    connection = await ssh_site.login(issued.credential)
-    ssh_site.change(ssh_site.home / "sshd", None)
-    fake = "exec -a 'sshd: x sleep 4711' $HOME/sshd 4711"
-    work = (
-        f'cp /bin/sleep $HOME/sshd; env -i setsid bash -c "{fake}" >/dev/null 2>&1 </dev/null & '
-        "sleep 0.5; rm $HOME/sshd"
+def test_a_detached_program_named_like_sshd_is_found(monkeypatch):
+    """Where there are no audit sessions it lives on; its name and its children hide nothing."""
+    fake = process(4_000_001, name="sshd", title=f"sshd: {OTHER.pw_name}@pts/1")
+    below = process(4_000_002, parent=fake.pid)
+    monitor = process(
+        4_000_003, uid=os.geteuid(), name="sshd", title=f"sshd: {OTHER.pw_name} [priv]"
     )
-    await connection.run(work, check=True)
-
-    def left():
-        return [one for one in table().values() if SLEEP in one.title and one.parent != os.getpid()]
-
-    soon(left)
-    await ssh_site.connector.disable(plan)
-    assert await ssh_site.connector.kill_sessions(plan) == 0
-    found = await ssh_site.connector.diff_persistence(plan, issued.baseline)
-    names = [item.name for item in found if item.kind == "process"]
-    assert all(any(f"pid {one.pid} " in name for name in names) for one in left())
+    served = process(
+        4_000_004, parent=monitor.pid, name="sshd", title=f"sshd: {OTHER.pw_name}@pts/2"
+    )
+    shell = process(4_000_005, parent=served.pid)
+    there = {one.pid: one for one in (fake, below, monitor, served, shell)}
+    monkeypatch.setattr(processes, "table", lambda: there)
+    found = [name for _, name in snapshot.loose_processes(OTHER, set())]
+    assert [name.split(" pid ")[1].split()[0] for name in found] == [str(fake.pid), str(below.pid)]

@@ -1,5 +1,7 @@
 """The way to witnesses: short patience, bounded answers, no other failure than silence."""
 
+import gzip
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -47,6 +49,21 @@ async def test_an_endless_answer_is_cut():
     reply = await ask(lambda _: httpx.Response(200, stream=endless))
     assert len(reply.body) == MOST
     assert endless.sent <= MOST + 1000
+
+
+async def test_a_compressed_answer_stays_compressed():
+    """What a few bytes would unpack to, packed twice, fills no memory."""
+    packed = gzip.compress(gzip.compress(bytes(30_000_000)))
+    headers = {"content-encoding": "gzip, gzip"}
+    tracemalloc.start()
+    try:
+        sent = httpx.ByteStream(packed)
+        reply = await ask(lambda _: httpx.Response(200, headers=headers, stream=sent))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reply.body == packed
+    assert most < 5_000_000
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed():

@@ -103,7 +103,7 @@ def _all(user: pwd.struct_passwd, home: Path, enrolled: set[str]) -> Iterator[tu
         yield from _tree("system file", Path(name))
     yield from _accounts()
     yield from _privileged_files(user, home)
-    yield from _loose_processes(user, enrolled)
+    yield from loose_processes(user, enrolled)
 
 
 def _keys(account: str, path: Path) -> Iterator[tuple[str, str]]:
@@ -232,7 +232,7 @@ def _privileged(path: Path) -> Iterator[tuple[str, str]]:
         yield "setuid file", f"{path} uid {seen.st_uid} mode {stat.S_IMODE(seen.st_mode):o}"
 
 
-def _loose_processes(user: pwd.struct_passwd, enrolled: set[str]) -> Iterator[tuple[str, str]]:
+def loose_processes(user: pwd.struct_passwd, enrolled: set[str]) -> Iterator[tuple[str, str]]:
     """Of the account, and of no session: what cleaned or forged its environment is seen here.
 
     Not for root, whose processes are the whole system's.

@@ -72,7 +72,10 @@ class Rfc3161Authority:
 
     async def _post(self, query: bytes) -> bytes:
         """The answer's body, at most what an answer can have."""
-        headers = {"content-type": "application/timestamp-query"}
+        headers = {
+            "content-type": "application/timestamp-query",
+            "accept-encoding": "identity",
+        }
         try:
             async with self._client.stream(
                 "POST", self._url, content=query, headers=headers, timeout=_ANSWER_WITHIN
@@ -80,7 +83,8 @@ class Rfc3161Authority:
                 if not answer.is_success:
                     raise self._failed(f"answered {answer.status_code}", "is the address right?")
                 body = b""
-                async for part in answer.aiter_bytes():
+                # As it came: what was compressed would be large before it can be counted.
+                async for part in answer.aiter_raw():
                     body += part
                     if len(body) > MAX_RESPONSE:
                         raise self._failed("sends more than a time stamp", "is the address right?")

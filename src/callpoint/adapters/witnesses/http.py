@@ -42,11 +42,15 @@ class HttpWitnesses:
             "POST",
             url,
             content=submission,
-            headers={"content-type": "text/plain; charset=utf-8"},
+            headers={
+                "content-type": "text/plain; charset=utf-8",
+                "accept-encoding": "identity",
+            },
             follow_redirects=False,
         ) as answer:
             body = b""
-            async for part in answer.aiter_bytes():
+            # As it came: what was compressed, and twice, would be large before it can be counted.
+            async for part in answer.aiter_raw():
                 body += part
                 if len(body) > MOST:
                     break
