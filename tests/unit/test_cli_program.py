@@ -253,3 +253,12 @@ def test_a_module_without_its_verb_is_a_defect():
     """A verb that its module does not define is our mistake, and is said by name."""
     with pytest.raises(LookupError, match=r"callpoint\.cli\.words has no command called status"):
         program_module._command_of(words, "status")
+
+
+def test_no_verb_at_all_is_answered_with_the_help_and_no_error():
+    """The first thing that anybody types: the help once, on stderr, with status 2."""
+    told = CliRunner().invoke(program, [])
+    assert told.exit_code == 2
+    assert told.stderr.startswith("Usage: callpoint")
+    assert told.stderr.count("Usage:") == 1
+    assert "error" not in told.stderr

@@ -61,7 +61,7 @@ class Invocation:
             raise ConfigError(
                 "there is no key file",
                 file=str(path),
-                way_out="make one with `callpoint keygen`, or name yours: --key FILE or"
+                way_out="make one with `callpoint keygen NAME`, or name yours: --key FILE or"
                 " CALLPOINT_KEY",
             )
         return load_principal_key(path)

@@ -93,7 +93,7 @@ def load_principal_key(path: Path) -> PrincipalKey:
         raise ConfigError(
             "there is no key file",
             file=str(path),
-            way_out="make one with `callpoint keygen`, or name yours",
+            way_out="make one with `callpoint keygen NAME`, or name yours",
         ) from error
     try:
         parsed = msgspec.json.decode(content, type=_KeyFile)

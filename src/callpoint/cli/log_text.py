@@ -44,7 +44,7 @@ def status_lines(found: "LogView") -> Iterator[str]:
 def asked_lines(asked: "AskedView") -> Iterator[str]:
     """`callpoint log witness`."""
     if not asked.answers:
-        yield "no witness is configured; the page on witnesses says how to have one"
+        yield "no witness is configured: docs/operations/witness.md says how to have one"
         return
     yield f"the checkpoint of {plural(asked.size, 'entry', 'entries')} was sent"
     for name, answer in sorted(asked.answers.items()):
@@ -68,7 +68,8 @@ def _missing(found: "LogView") -> Iterator[str]:
     elif found.kept != found.size:
         yield f"! the kept checkpoint is of {found.kept} entries, not {found.size}: look again"
     if not found.witnesses:
-        yield "! nobody witnesses this log: its own key alone vouches for it (docs: witnesses)"
+        yield "! nobody witnesses this log: its own key alone vouches for it"
+        yield "  how to have witnesses: docs/operations/witness.md"
     counting = sum(witness.counts for witness in found.witnesses)
     if counting < found.quorum:
         yield "! too few witnesses have seen the log, so nothing is issued: `callpoint log witness`"

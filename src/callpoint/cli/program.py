@@ -57,11 +57,13 @@ _SECTIONS: dict[str, dict[str, _Verb]] = {
         "attest": _Verb("attest", "Say, as a governor, that a target is gone for good."),
         "evidence": _Verb("evidence", "Download the evidence bundle of an activation."),
         "verify": _Verb("verify", "Check a bundle or a log offline, trusting nobody."),
-        "log": _Verb("log", "The newest checkpoint, an export of the log, its recovery."),
+        "log": _Verb(
+            "log", "How the log stands, its proofs and witnesses, an export, its recovery."
+        ),
     },
     "Rules": {
         "check": _Verb("governance", "Find everything that is wrong with a configuration."),
-        "policy": _Verb("policy", "Check, test and explain policies in local files."),
+        "policy": _Verb("policy", "Check, test, explain, prove and replay policies."),
         "publish": _Verb("publish", "Propose, look at and submit a signed configuration."),
         "sign": _Verb("governance", "Sign a configuration or a key rotation as a governor."),
         "keygen": _Verb("governance", "Make a key for yourself."),
@@ -178,7 +180,10 @@ def _command_of(module: ModuleType, name: str) -> click.Command:
 def _wrong_usage(error: click.ClickException, given: Sequence[str]) -> NoReturn:
     """Say it in the format that was asked for."""
     with suppress(OSError):  # nobody reads stderr: the code says it
-        _say_usage(error, given)
+        if isinstance(error, click.exceptions.NoArgsIsHelpError) and not _asks_for_json(given):
+            click.echo(error.format_message(), err=True)
+        else:
+            _say_usage(error, given)
     sys.exit(ExitCode.BAD_INPUT)
 
 

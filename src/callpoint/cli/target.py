@@ -7,6 +7,7 @@ import click
 
 from callpoint.cli.exit_codes import ExitCode, reported
 from callpoint.cli.machine import Machine, ThisMachine
+from callpoint.cli.words import span
 from callpoint.domain.errors import RequestError
 
 if TYPE_CHECKING:  # the composition root takes a second to import, which `--help` need not pay
@@ -112,7 +113,7 @@ def _lines(name: str, found: "SelfTest") -> list[str]:
         if not check.ok and check.way_out:
             lines.append(f"      what to do: {check.way_out}")
     residual = found.residual
-    bound = "unbounded" if residual.bound is None else f"at most {residual.bound}"
+    bound = "unbounded" if residual.bound is None else f"at most {span(residual.bound)}"
     lines.append(f"      after expiry, with Callpoint dead: {bound} ({residual.because})")
     verdict = "ready" if found.ok else "NOT ready"
     return [*lines, f"{name} is {verdict}"]

@@ -118,4 +118,6 @@ def _review(made: Stage, activation: str) -> None:
         *("verify", "bundle", file.name, "--installation", INSTALLATION_FILE, "--expect-closed"),
     )
     entries = len(json.loads(file.read_text())["entries"])
-    made.narrator.good(f"{entries} entries, from request to verdict, none missing")
+    made.narrator.good(
+        f"{entries} of them are the activation's, from request to verdict, none missing"
+    )
