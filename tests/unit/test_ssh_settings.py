@@ -8,8 +8,10 @@ import pytest
 
 from callpoint.adapters.clock.system import SystemRandom
 from callpoint.adapters.targets.ssh import keys, owner_script, persistence, selftest
+from callpoint.adapters.targets.ssh.inventory import accounts_of
 from callpoint.adapters.targets.ssh.settings import SshRole, SshSettings
 from callpoint.domain.errors import ConfigError
+from callpoint.ports.inventory import UNKNOWN
 from callpoint.ports.targets import Persistence
 
 CA, BROKER = (keys.new_private(SystemRandom().token(keys.SEED_SIZE)) for _ in range(2))
@@ -123,3 +125,12 @@ def test_the_residual_is_what_heartbeats_prove(runs, silence, bound):
     """Three runs within the hour and no long silence, or nothing is promised."""
     found = selftest.residual({"runs": runs, "longest_silence": silence}).bound
     assert (found and found.total_seconds()) == bound
+
+
+def test_an_account_without_a_login_at_a_terminal_is_not_told_as_never_used():
+    """The host's lastlog knows terminals only: its empty entry is unknown, and so no fault."""
+    (empty, used) = accounts_of(
+        [{"name": "a", "last_login": 0}, {"name": "b", "last_login": 9}], ()
+    )
+    assert empty.last_used == UNKNOWN
+    assert used.last_used.known

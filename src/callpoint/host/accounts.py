@@ -116,7 +116,7 @@ def _sudo_lines() -> Iterator[tuple[str, str]]:
 
 
 def _last_login(uid: int) -> int | None:
-    """From ``lastlog``, where the distribution still keeps it; 0 means that it says never."""
+    """From ``lastlog``, where the distribution still keeps it; 0: it has no login at a terminal."""
     try:
         descriptor = os.open(_LASTLOG, os.O_RDONLY)
     except OSError:

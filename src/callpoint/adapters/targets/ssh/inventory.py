@@ -6,7 +6,7 @@ from typing import Any
 
 from callpoint.domain.untrusted import printable
 from callpoint.host.wire import name_of
-from callpoint.ports.inventory import NEVER, UNKNOWN, Account, Moment
+from callpoint.ports.inventory import UNKNOWN, Account, Moment
 
 
 def accounts_of(
@@ -42,7 +42,8 @@ def _ours(row: Mapping[str, Any]) -> Account:
 
 
 def _last_used(at: object) -> Moment:
-    return NEVER if at == 0 else _moment(at)
+    # sshd writes lastlog for a login at a terminal only, so an empty entry is no "never".
+    return UNKNOWN if at == 0 else _moment(at)
 
 
 def _moment(at: object) -> Moment:
