@@ -52,7 +52,9 @@ def translated(target: str, endpoint: str) -> Iterator[None]:
     except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         # The driver's text may quote the connection string, so only its class is told (I14).
         raise TargetUnknownError(
-            f"{where} does not answer ({type(error).__name__})", target=target
+            f"{where} does not answer ({type(error).__name__})",
+            target=target,
+            way_out="is it up, does its DSN name the right place, and may this server reach it?",
         ) from error
 
 

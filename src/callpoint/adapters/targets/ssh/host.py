@@ -140,7 +140,9 @@ def translated(settings: SshSettings) -> Iterator[None]:
         ) from error
     except (asyncssh.Error, OSError) as error:  # a time-out is an OSError
         raise TargetUnknownError(
-            f"{name} does not answer ({type(error).__name__})", target=name
+            f"{name} does not answer ({type(error).__name__})",
+            target=name,
+            way_out=f"is sshd up at {settings.host}:{settings.port}, and may this server reach it?",
         ) from error
 
 
