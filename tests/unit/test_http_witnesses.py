@@ -36,7 +36,7 @@ async def test_the_submission_is_posted_below_the_prefix():
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(409, content=b"7\n")
+        return httpx.Response(409, stream=httpx.ByteStream(b"7\n"))
 
     assert await ask(answer) == Reply(409, b"7\n")
     assert (seen[0].method, str(seen[0].url)) == ("POST", "http://w.example/x/add-checkpoint")
@@ -72,7 +72,8 @@ async def test_a_redirect_is_an_answer_and_is_not_followed():
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(str(request.url))
-        return httpx.Response(307, headers={"location": "http://evil.example/"})
+        headers = {"location": "http://evil.example/"}
+        return httpx.Response(307, headers=headers, stream=httpx.ByteStream(b""))
 
     assert (await ask(answer)).status == 307
     assert len(asked) == 1

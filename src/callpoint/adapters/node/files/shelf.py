@@ -1,5 +1,8 @@
 """Tombstones as files, one each: ``<id>.json``; those that were refused lie in ``refused/``."""
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -9,6 +12,8 @@ from callpoint.domain.tombstone import Tombstone
 from callpoint.ports.tombstones import Waiting
 
 _SUFFIX = ".json"
+_MOST = 1 << 20
+"""Bytes that are read: an order of ``MAX_ORDER`` and its addresses take a small part of it."""
 
 
 class FileShelf:
@@ -77,7 +82,7 @@ class FileShelf:
         path = self._folder / name
         key = name.removesuffix(_SUFFIX)
         try:
-            parsed = msgspec.json.decode(path.read_bytes(), type=Tombstone)
+            parsed = msgspec.json.decode(_content(path), type=Tombstone)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -86,3 +91,22 @@ class FileShelf:
             return Waiting(key, None)
         # Under another name it is no file of ours: whoever wrote it is judged like a damaged one.
         return Waiting(key, parsed if parsed.id == key else None)
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file of ours; empty for what is none. Raises OSError.
+
+    Nothing is given while a tombstone waits, so whatever lies there must be judged and set aside:
+    a pipe never answers, a link may lead to something without end, a folder is never readable.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link; a socket
+            return b""
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return b""
+    with os.fdopen(handle, "rb") as file:
+        return file.read(_MOST)
