@@ -36,7 +36,8 @@ ALLOWED_IMPORTS = {
     "domain": PURE_STANDARD | {"msgspec", "callpoint.domain"},
     "ports": PURE_STANDARD | {"msgspec", "callpoint.domain", "callpoint.ports"},
     "policy": PURE_STANDARD
-    | {"msgspec", "cedarpy", "callpoint.domain", "callpoint.ports", "callpoint.policy"},
+    # z3 is a solver: terms in, a model out. Only `policy/prove` imports it.
+    | {"msgspec", "cedarpy", "z3", "callpoint.domain", "callpoint.ports", "callpoint.policy"},
     # An auditor reads these beside the specification, without the rest of Callpoint. It is also a
     # program of its own, so it may read the files that it is given; a network it never needs.
     "audit/verify": PURE_STANDARD

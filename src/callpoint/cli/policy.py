@@ -1,4 +1,7 @@
-"""`callpoint policy check | test | explain`: on local files, before anything is published."""
+"""`callpoint policy check | test | explain`: on local files, before anything is published.
+
+`prove` is in a file of its own.
+"""
 
 import json
 from collections.abc import Iterator
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from callpoint.cli.exit_codes import ExitCode, reported
+from callpoint.cli.policy_prove import prove
 
 if TYPE_CHECKING:  # these take a tenth of a second to import, which `--help` need not pay
     from callpoint.config.files import Sources
@@ -34,7 +38,10 @@ _output = click.option(
 
 @click.group()
 def policy() -> None:
-    """Check, test and explain policies in local files."""
+    """Check, test, explain and prove policies in local files."""
+
+
+policy.add_command(prove)
 
 
 @policy.command()

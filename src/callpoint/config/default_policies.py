@@ -15,6 +15,11 @@ def default_tests() -> dict[str, str]:
     return dict(_texts(_folder() / "tests", ".toml"))
 
 
+def default_invariants() -> dict[str, str]:
+    """File name to Cedar text of what must never be allowed; see ``policy.prove``."""
+    return dict(_texts(_folder() / "invariants", ".cedar"))
+
+
 def _folder() -> Traversable:
     return files("callpoint.policy") / "default"
 

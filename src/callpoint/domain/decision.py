@@ -52,7 +52,11 @@ class IncidentFacts(msgspec.Struct, frozen=True):
 
 
 class ActivationFacts(msgspec.Struct, frozen=True):
-    """The activation, or the one that is asked for, as policy sees it."""
+    """The activation, or the one that is asked for, as policy sees it.
+
+    Attributes:
+        remaining: Until it ends, zero or less once it has; None before it began: all of ``ttl``.
+    """
 
     id: str
     eligibility: str
@@ -70,6 +74,7 @@ class ActivationFacts(msgspec.Struct, frozen=True):
     eligible: bool = False
     allowed_severity: tuple[Severity, ...] = ()
     must_name_target: bool = False
+    remaining: timedelta | None = None
 
 
 class Resource(msgspec.Struct, frozen=True):

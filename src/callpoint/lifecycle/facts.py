@@ -87,6 +87,7 @@ def activation_facts(
         and configuration.is_among(principal, eligibility.who),
         allowed_severity=rule.severity if rule else (),
         must_name_target=rule.must_name_target if rule else False,
+        remaining=activation.not_after - now if activation and activation.not_after else None,
     )
 
 

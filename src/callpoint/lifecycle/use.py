@@ -5,6 +5,7 @@ a checkpoint before the box leaves (I2). The box opens only with the requester's
 """
 
 import hashlib
+from datetime import datetime
 
 import msgspec
 
@@ -48,10 +49,13 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
     """
     rules = await services.rules.current()
     async with on_record(services, caller, Action.CREDENTIAL_REVEAL, lease):
-        found, held = await services.store.read(lambda view: _load(view, services, lease))
+        (found, held), now = await services.store.read(
+            lambda view: (_load(view, services, lease), view.now())
+        )
         if caller.principal.id != found.request.principal:
             raise DeniedError(f"only {found.request.principal} can fetch credentials of {found.id}")
     _must_be_live(found, held)
+    _must_not_be_over(found, now)
     opened = f"{held.plan.target}:{held.plan.role}"
     asked = msgspec.structs.replace(
         found, request=msgspec.structs.replace(found.request, opens=(opened,))
@@ -131,13 +135,17 @@ def _must_be_live(found: Activation, held: Lease) -> None:
         )
 
 
+def _must_not_be_over(found: Activation, now: datetime) -> None:
+    if found.not_after is None or now >= found.not_after:
+        raise ConflictError(f"activation {found.id} expired at {found.not_after}")
+
+
 def _hand_out(tx: Transaction, caller: Caller, seen: Lease, decision: Decision) -> Box:
     held, found, now = tx.get(Lease, seen.id), tx.get(Activation, seen.activation), tx.now()
     _must_be_live(found, held)
     if held.box != seen.box:
         raise ConflictError(f"lease {held.id} moved meanwhile")
-    if found.not_after is None or now >= found.not_after:
-        raise ConflictError(f"activation {found.id} expired at {found.not_after}")
+    _must_not_be_over(found, now)
     incident = tx.find(Incident, found.request.incident)
     if incident is not None and incident.state_at(now) is not IncidentState.OPEN:
         raise ConflictError(f"incident {incident.id} is {incident.state_at(now)}")

@@ -57,6 +57,7 @@ class CaseActivation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     age: str = "0s"
     uses: int = 0
     budget_left: int | None = None
+    remaining: str | None = None
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -240,6 +241,7 @@ def _activation(case: Case, configuration: Configuration) -> ActivationFacts | N
         quorum_met=stated.quorum_met,
         age=parse_span(stated.age),
         uses=stated.uses,
+        remaining=None if stated.remaining is None else parse_span(stated.remaining),
         **{name: value for name, value in given.items() if value is not None},
     )
 

@@ -121,6 +121,7 @@ ACTIVATION = (
     Attribute("eligible", "Bool", "the eligibility's `who` covers the requester now"),
     Attribute("allowed_severity", "Set<String>", "severities that the eligibility accepts"),
     Attribute("must_name_target", "Bool", "the incident must name the target"),
+    Attribute("remaining", "Long", "seconds until it ends; 0 or less once it has"),
 )
 RECORDS = {"Actor": ACTOR, "Incident": INCIDENT, "Activation": ACTIVATION}
 
@@ -238,6 +239,7 @@ def _activation(facts: ActivationFacts) -> Facts:
         "eligible": facts.eligible,
         "allowed_severity": list(facts.allowed_severity),
         "must_name_target": facts.must_name_target,
+        "remaining": _seconds(facts.ttl if facts.remaining is None else facts.remaining),
     }
 
 
