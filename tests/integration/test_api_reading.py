@@ -144,7 +144,7 @@ async def test_a_view_is_complete(face: Face):
     answer = await face.call("bob", "GET", f"/v1/activations/{made}")
     view = msgspec.json.decode(answer.content, type=ActivationView)
     assert view.leases[0].account.startswith("cp_")
-    assert view.connectors == {"orders-db": "simulated"}
+    assert view.connectors == {"orders-db": "postgresql"}
     assert view.incident is not None
     assert (view.incident.id, view.incident.state) == (view.request.incident, "open")
     assert (view.incident.declared_by, view.incident.confirmed_by) == ("frank", "gina")

@@ -42,7 +42,10 @@ def test_an_emergency_leaves_no_secret_anywhere(town: Town, own_store: FreshData
         with town.session(given) as session:
             session.execute("UPDATE orders SET state = 'paid' WHERE id = 1")
         broker = f"broker_{town.database.name}"
-        town.execute(f"ALTER ROLE {broker} NOLOGIN")  # errors are told too
+        town.execute(
+            f"ALTER ROLE {broker} NOLOGIN;"  # errors are told too
+            f" SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{broker}'"
+        )
         town("bob", "kill", "activation", given, code=5)
         town.execute(f"ALTER ROLE {broker} LOGIN")
         town.await_no_account()
