@@ -54,7 +54,7 @@ async def statement(
 
     def read(view: View) -> Statement:
         found = view.get(Activation, activation)
-        _must_be_eligible(found, view.find(Incident, found.request.incident), configuration, person)
+        must_be_eligible(found, view.find(Incident, found.request.incident), configuration, person)
         seen = checkpoint_line(services.log.checkpoint(view, services.installation))
         return statement_for(found, caller.principal, verdict, seen)
 
@@ -78,11 +78,11 @@ async def approve(services: Services, caller: Caller, activation: str, vote: Vot
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
-        _must_be_open(found, tx.now())
-        _must_count(rules, found)
+        must_be_open(found, tx.now())
+        must_count(rules, found)
         _must_hold(tx, services, caller, found, vote, Verdict.APPROVE)
         incident = tx.find(Incident, found.request.incident)
-        _must_be_eligible(found, incident, rules.configuration, person)
+        must_be_eligible(found, incident, rules.configuration, person)
         voted = _record(tx, services, caller, found, vote, Verdict.APPROVE)
         tally = standing(voted, incident, rules.configuration)
         if tally.met:
@@ -108,10 +108,10 @@ async def deny(services: Services, caller: Caller, activation: str, vote: Vote) 
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
-        _must_be_open(found, tx.now())
+        must_be_open(found, tx.now())
         _must_hold(tx, services, caller, found, vote, Verdict.DENY)
         incident = tx.find(Incident, found.request.incident)
-        _must_be_eligible(found, incident, configuration, person)
+        must_be_eligible(found, incident, configuration, person)
         voted = _record(tx, services, caller, found, vote, Verdict.DENY)
         event = ev.ActivationDenied(actor=caller.principal.id, person=person)
         tx.append(activation_stream(activation), event)
@@ -124,7 +124,8 @@ async def deny(services: Services, caller: Caller, activation: str, vote: Vote) 
     return made
 
 
-def _must_be_open(found: Activation, now: datetime) -> None:
+def must_be_open(found: Activation, now: datetime) -> None:
+    """The vote is not over. Raises ConflictError."""
     if found.state is not ActivationState.REQUESTED:
         raise ConflictError(f"activation {found.id} is {found.state}: the vote is over")
     if now > found.lapse_at():
@@ -134,7 +135,7 @@ def _must_be_open(found: Activation, now: datetime) -> None:
         )
 
 
-def _must_count(rules: Rules, found: Activation) -> None:
+def must_count(rules: Rules, found: Activation) -> None:
     """Issue would not count a vote under other rules, so nobody is let sign one in vain."""
     if not rules.covers(found.request):
         raise ConflictError(
@@ -164,9 +165,10 @@ def _must_hold(
         )
 
 
-def _must_be_eligible(
+def must_be_eligible(
     found: Activation, incident: Incident | None, configuration: Configuration, person: str
 ) -> None:
+    """This person's vote would count. Raises DeniedError, or ConflictError if it was given."""
     if person in found.request.persons:
         raise DeniedError(
             f"{person} asks for {found.id}, or answers for who asks, and cannot approve it",

@@ -45,7 +45,7 @@ from callpoint.ports.stores import Transaction, View
 from callpoint.ports.targets import MintRequest
 
 
-class _Case(msgspec.Struct, frozen=True):
+class Case(msgspec.Struct, frozen=True):
     """An activation and its incident, as the log proves them and the rows repeat."""
 
     activation: Activation
@@ -70,7 +70,7 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
     rules = await services.rules.current()
     async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
         case = await services.store.read(lambda view: _prove(view, services, activation))
-        _must_be_due(services, caller, case, rules)
+        must_be_due(services, caller, case, rules)
     decisions = await enforce_on(
         services, caller, rules, Action.ACTIVATION_ISSUE, case.activation, quorum_met=True
     )
@@ -93,12 +93,17 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
     return made
 
 
-def _prove(view: View, services: Services, activation: str) -> _Case:
+def _prove(view: View, services: Services, activation: str) -> Case:
     """Step 1: the rows say what the log says."""
     row = view.get(Activation, activation)
     if row.state is not ActivationState.APPROVED:
-        return _Case(activation=row, incident=None)  # a row that says no needs no proof
-    stream, other = activation_stream(activation), incident_stream(row.request.incident)
+        return Case(activation=row, incident=None)  # a row that says no needs no proof
+    return proven_case(view, services, row)
+
+
+def proven_case(view: View, services: Services, row: Activation) -> Case:
+    """The row and its incident, which are exactly what the log says; else TamperError."""
+    stream, other = activation_stream(row.id), incident_stream(row.request.incident)
     events = services.log.proven(view, services.installation, [stream, other])
     must_agree(row, events[stream])
     incident = view.find(Incident, row.request.incident)
@@ -106,10 +111,10 @@ def _prove(view: View, services: Services, activation: str) -> _Case:
         logged = fold_incident((item.event, item.at) for item in events[other])
         if msgspec.structs.replace(incident, version=0) != logged:
             raise TamperError(f"incident {incident.id} in the database is not the one in the log")
-    return _Case(activation=row, incident=incident)
+    return Case(activation=row, incident=incident)
 
 
-def _must_be_due(services: Services, caller: Caller, case: _Case, rules: Rules) -> None:
+def must_be_due(services: Services, caller: Caller, case: Case, rules: Rules) -> None:
     """Step 2: approved, by enough distinct persons, under the very rules that are in force."""
     found = case.activation
     request = found.request
@@ -148,21 +153,26 @@ async def _check_targets(services: Services, rules: Rules, found: Activation) ->
         must_be_accepted(eligibility, target, await port.residual())
 
 
-def _must_still_be_due(tx: Transaction, services: Services, rules: Rules, case: _Case) -> None:
+def _must_still_be_due(tx: Transaction, services: Services, rules: Rules, case: Case) -> None:
     """Step 4, first half: one atomic check on the store's clock (I4)."""
     found = tx.get(Activation, case.activation.id)
     if found != case.activation:
         raise ConflictError(f"activation {found.id} moved meanwhile")
+    must_be_givable(tx, services, rules, found)
+
+
+def must_be_givable(view: View, services: Services, rules: Rules, found: Activation) -> None:
+    """Nothing but time and other activations stands in the way of what was found to be due."""
     must_be_able_to_take_away(services.node)
-    must_keep_time(tx, services)
-    must_be_in_force(tx, rules)
-    must_be_witnessed(tx, services.installation, rules.configuration.watched)
-    if tx.now() > found.lapse_at():
+    must_keep_time(view, services)
+    must_be_in_force(view, rules)
+    must_be_witnessed(view, services.installation, rules.configuration.watched)
+    if view.now() > found.lapse_at():
         raise ConflictError(f"activation {found.id} lapsed", way_out="ask again")
-    _must_be_open(tx, found)
-    must_know(tx, {parse_opening(text).target for text in found.request.opens})
+    must_have_incident(view, found)
+    must_know(view, {parse_opening(text).target for text in found.request.opens})
     eligibility = rules.configuration.eligibility(found.request.eligibility)
-    budget.must_not_be_spent(tx, eligibility, found.request)
+    budget.must_not_be_spent(view, eligibility, found.request)
 
 
 def _intend(
@@ -203,10 +213,10 @@ def _intend(
     return tx.put(found.apply(event, now)), taken
 
 
-def _must_be_open(tx: Transaction, found: Activation) -> None:
+def must_have_incident(view: View, found: Activation) -> None:
     """The incident still justifies it, by the store's clock."""
-    incident = tx.find(Incident, found.request.incident)
-    state = incident.state_at(tx.now()) if incident else IncidentState.NONE
+    incident = view.find(Incident, found.request.incident)
+    state = incident.state_at(view.now()) if incident else IncidentState.NONE
     if found.request.incident and state is not IncidentState.OPEN:
         raise ConflictError(
             f"incident {found.request.incident} is {state}",

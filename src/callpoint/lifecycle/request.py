@@ -8,7 +8,7 @@ import msgspec
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, begin
 from callpoint.domain.configuration import Configuration
-from callpoint.domain.decision import Action, Decision
+from callpoint.domain.decision import Action, Decision, DecisionRequest
 from callpoint.domain.eligibility import Eligibility, Purpose
 from callpoint.domain.errors import ConflictError, NotFoundError, RequestError
 from callpoint.domain.event_form import Private
@@ -30,6 +30,9 @@ JUSTIFICATION_LIMIT = 2000
 JUSTIFICATION_LEAST = 10
 SHORTEST = timedelta(minutes=1)
 """The shortest time that can be asked for, as in a configuration: psql is up within it."""
+
+SUPPOSED = "new"
+"""Id of an activation that nobody has asked for: as in policy tests, and no id that one can have."""
 
 _NONCE_SIZE = 16
 _INCIDENT_LIMIT = 128
@@ -247,8 +250,41 @@ def _draft(
 async def _enforce(
     services: Services, caller: Caller, rules: Rules, draft: _Draft
 ) -> tuple[Decision, ...]:
+    return await services.pep.enforce(rules, _questions(caller, rules, draft))
+
+
+def supposed(
+    view: View,
+    services: Services,
+    rules: Rules,
+    caller: Caller,
+    *,
+    eligibility: str,
+    incident: str,
+    opens: tuple[str, ...],
+) -> tuple[DecisionRequest, ...]:
+    """What policy would be asked if the caller asked for this now; nothing is asked for.
+
+    Raises:
+        NotFoundError: No such eligibility.
+        RequestError: It does not open what is named.
+    """
+    found = _eligibility(rules.configuration, caller, eligibility)
+    ask = Ask(
+        eligibility=found.id,
+        incident=incident,
+        justification="",
+        seal_to="",
+        purpose=found.purposes[0],
+        opens=opens,
+    )
+    fresh = _Fresh(activation=SUPPOSED, nonce="", words=Private(b"", ""), residue=())
+    return _questions(caller, rules, _draft(view, services, rules, caller, ask, fresh))
+
+
+def _questions(caller: Caller, rules: Rules, draft: _Draft) -> tuple[DecisionRequest, ...]:
     configuration, at = rules.configuration, draft.request.requested_at
-    questions = facts.questions(
+    return facts.questions(
         Action.ACTIVATION_REQUEST,
         facts.actor(caller, configuration),
         draft.request,
@@ -263,7 +299,6 @@ async def _enforce(
         ),
         at=at,
     )
-    return await services.pep.enforce(rules, questions)
 
 
 def _record(

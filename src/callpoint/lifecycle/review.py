@@ -45,7 +45,7 @@ async def triage(services: Services, caller: Caller, activation: str) -> Activat
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
-        _must_be_independent(caller, found, rules)
+        must_be_independent(caller, found, rules)
         event = ev.ReviewTriaged(actor=caller.principal.id, person=caller.principal.persons[0])
         after = found.apply(event, tx.now())
         tx.append(activation_stream(activation), event)
@@ -76,7 +76,7 @@ async def close(services: Services, caller: Caller, activation: str, said: Judge
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
-        _must_be_independent(caller, found, rules)
+        must_be_independent(caller, found, rules)
         must_be_ours(tx, services.installation, said.checkpoint)
         alive = [x.id for x in leases(tx, activation) if x.state is not LeaseState.ENDED]
         if alive:
@@ -112,7 +112,7 @@ def who_may_review(found: Activation, configuration: Configuration) -> frozenset
     return configuration.persons_in(found.request.reviewers) - involved
 
 
-def _must_be_independent(caller: Caller, found: Activation, rules: Rules) -> None:
+def must_be_independent(caller: Caller, found: Activation, rules: Rules) -> None:
     """Reviewer, user and approver are three natural persons."""
     if found.state is not ActivationState.ENDED:
         is_over = found.state not in (*PENDING, ActivationState.ACTIVE)
