@@ -155,7 +155,9 @@ def test_a_control_group_of_the_actors_is_no_login_session(tmp_path, monkeypatch
     (folder / "cmdline").write_bytes(b"sh\0")
     (folder / "cgroup").write_text(f"1:name=systemd:{path}\n0::{path}\n")
     monkeypatch.setattr(processes, "_PROC", tmp_path)
-    assert processes.read(7).scope == scope
+    found = processes.read(7)
+    assert found is not None
+    assert found.scope == scope
 
 
 def test_no_device_and_no_pipe_is_opened(tmp_path):

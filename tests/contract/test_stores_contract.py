@@ -148,7 +148,7 @@ async def test_budgets_count_by_parent_and_first_storing(bench, store):
 async def test_states_are_counted_and_the_newest_come_first(bench, store):
     """How many are in each state now; and who was stored last, whatever happened to them since."""
     for key in ("b", "c", "a"):
-        await store.transact(lambda tx, k=key: tx.put(Thing(k)))  # type: ignore[misc]  # bound now
+        await store.transact(lambda tx, k=key: tx.put(Thing(k)))
         bench.jump(timedelta(seconds=1))
     old = await store.read(lambda view: view.get(Thing, "b"))
     await store.transact(lambda tx: tx.put(msgspec.structs.replace(old, state="over")))

@@ -17,15 +17,17 @@ async def site(database):
 
 async def sessions(site) -> int:
     """Sessions that the broker has at the server now."""
-    return await site.owner.fetchval(
+    count: int = await site.owner.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", site.settings.broker
     )
+    return count
 
 
 def logins(site) -> int:
     """How often the broker has logged in so far."""
     text = site.database.server.log_path.read_text(errors="replace")
-    return text.count(f"connection authorized: user={site.settings.broker} ")
+    count: int = text.count(f"connection authorized: user={site.settings.broker} ")
+    return count
 
 
 async def test_a_whole_revocation_logs_in_once(site):

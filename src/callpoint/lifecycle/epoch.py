@@ -33,11 +33,12 @@ async def begin(store: Store, why: Began, *, actor: str, reason: str, place: str
         before = tx.find(Epoch, CURRENT)
         ended = _end_everything(tx) if why is Began.RECOVERED else 0
         is_lost = why is Began.RECOVERED
+        lost_before = before.lost_at if before is not None else None
         made = Epoch(
             number=before.number + 1 if before else 2,
             why=why,
             began_at=tx.now(),
-            lost_at=tx.now() if is_lost else before and before.lost_at,
+            lost_at=tx.now() if is_lost else lost_before,
             version=before.version if before else 0,
         )
         event = ev.EpochBegan(

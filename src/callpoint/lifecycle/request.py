@@ -32,7 +32,7 @@ SHORTEST = timedelta(minutes=1)
 """The shortest time that can be asked for, as in a configuration: psql is up within it."""
 
 SUPPOSED = "new"
-"""Id of an activation that nobody has asked for: as in policy tests, and no id that one can have."""
+"""Id of an activation that nobody has asked for: as in policy tests, and no id of a real one."""
 
 _NONCE_SIZE = 16
 _INCIDENT_LIMIT = 128
