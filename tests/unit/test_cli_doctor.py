@@ -160,7 +160,7 @@ def test_without_a_key_the_home_is_looked_into(tmp_path: Path):
     told = shell.run("doctor", "--home", home.root)
     assert told.exit_code == 6
     assert "the server was not asked" in told.stdout
-    assert "`callpoint keygen`" in told.stdout
+    assert "`callpoint keygen NAME`" in told.stdout
 
 
 def test_a_clock_that_is_off_here_is_told(tmp_path: Path):
