@@ -31,9 +31,6 @@ JUSTIFICATION_LEAST = 10
 SHORTEST = timedelta(minutes=1)
 """The shortest time that can be asked for, as in a configuration: psql is up within it."""
 
-SUPPOSED = "new"
-"""Id of an activation that nobody has asked for: as in policy tests, and no id of a real one."""
-
 _NONCE_SIZE = 16
 _INCIDENT_LIMIT = 128
 _SOURCES_LIMIT = 16
@@ -251,35 +248,6 @@ async def _enforce(
     services: Services, caller: Caller, rules: Rules, draft: _Draft
 ) -> tuple[Decision, ...]:
     return await services.pep.enforce(rules, _questions(caller, rules, draft))
-
-
-def supposed(
-    view: View,
-    services: Services,
-    rules: Rules,
-    caller: Caller,
-    *,
-    eligibility: str,
-    incident: str,
-    opens: tuple[str, ...],
-) -> tuple[DecisionRequest, ...]:
-    """What policy would be asked if the caller asked for this now; nothing is asked for.
-
-    Raises:
-        NotFoundError: No such eligibility.
-        RequestError: It does not open what is named.
-    """
-    found = _eligibility(rules.configuration, caller, eligibility)
-    ask = Ask(
-        eligibility=found.id,
-        incident=incident,
-        justification="",
-        seal_to="",
-        purpose=found.purposes[0],
-        opens=opens,
-    )
-    fresh = _Fresh(activation=SUPPOSED, nonce="", words=Private(b"", ""), residue=())
-    return _questions(caller, rules, _draft(view, services, rules, caller, ask, fresh))
 
 
 def _questions(caller: Caller, rules: Rules, draft: _Draft) -> tuple[DecisionRequest, ...]:
