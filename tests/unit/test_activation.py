@@ -201,6 +201,12 @@ def test_due_is_the_next_thing_that_time_does():
     assert lived("vote", "approved", "activated", "ended", "reviewed").due_at() is None
 
 
+def test_votes_that_are_logged_once_more_open_nothing():
+    """However late an approval is said to be, it lapses when the signed request says."""
+    late = msgspec.structs.replace(lived("vote", "approved"), approved_at=AT + 7 * 24 * 60 * MINUTE)
+    assert late.lapse_at() == AT + 20 * MINUTE
+
+
 def test_a_verdict_counts_as_the_first_look_too():
     """Closing without triage sets both, by the same person."""
     closed = lived("vote", "approved", "activated", "ended", "reviewed").review

@@ -15,6 +15,7 @@ from callpoint.domain.configuration import Configuration, KnownAccount, Target
 from callpoint.domain.decision import Action
 from callpoint.domain.errors import TargetError
 from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.lease_kind import LeaseKind
 from callpoint.domain.static_secret import StaticSecret
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import facts
@@ -196,7 +197,11 @@ def _book(view: View, target: Target) -> _Book:
     return _Book(
         leases={lease.plan.account: lease.id for lease in leases},
         secrets={row.account: row for row in secrets},
-        listed=frozenset(role.settings.get("account", "") for role in target.roles) - {""},
+        listed=frozenset(
+            role.settings.get("account", "")
+            for role in target.roles
+            if role.settings.get("kind") == LeaseKind.CHECKED_OUT
+        ),
         known=target.known_accounts,
         now=view.now(),
     )

@@ -38,7 +38,7 @@ def witness_policy(keys: Sequence[str], need: int | None = None) -> WitnessPolic
         raise MalformedNoteError("a witness's key is named twice")
     wanted = len(parsed) if need is None else need
     if not 0 <= wanted <= len(parsed):
-        raise MalformedNoteError(f"{wanted} witnesses are needed, and {len(parsed)} are named")
+        raise MalformedNoteError(f"needed witnesses: {wanted}, named: {len(parsed)}")
     return WitnessPolicy(parsed, wanted)
 
 
