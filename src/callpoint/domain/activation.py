@@ -128,10 +128,15 @@ class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return None
 
     def lapse_at(self) -> datetime:
-        """When silence becomes a no; approved but not taken up within the same span lapses too."""
+        """When silence becomes a no; approved but not taken up within the same span lapses too.
+
+        Never later than the votes allow, which are signed over the request: genuine votes that
+        somebody puts into the log once more, with a new time, open nothing.
+        """
         if self.approved_at is None:
             return self.request.lapses_at
-        return self.approved_at + (self.request.lapses_at - self.request.requested_at)
+        within = self.request.lapses_at - self.request.requested_at
+        return min(self.approved_at, self.request.lapses_at) + within
 
     def idle_at(self) -> datetime | None:
         """When it counts as idle, None when that never ends it."""
