@@ -187,7 +187,7 @@ def _write(connection: SqliteConnection, ledger: Ledger, lives: list[tuple[Life,
     insert = f"INSERT INTO records (kind, first_at, {COLUMNS}) VALUES (?, ?{', ?' * (COLUMNS.count(',') + 1)})"  # noqa: S608, E501 -- constant names
     connection.run_many(insert, list(_rows(lives)))
     connection.commit()
-    ledger.publish(after)
+    ledger.publish(after, ())
 
 
 def _rows(lives: list[tuple[Life, Changes]]) -> Iterator[tuple[Any, ...]]:

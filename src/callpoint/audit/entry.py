@@ -78,12 +78,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return CLOSING_KEY in self.data
 
 
-def encode_entry(entry: Entry, *, is_checked: bool = False) -> bytes:
+def encode_entry(entry: Entry) -> bytes:
     """The leaf of an event.
-
-    Args:
-        entry: What it says.
-        is_checked: All of it but its place in the stream went through here before.
 
     Raises:
         EntryError: A field is outside the format, a closing event states another length than
@@ -93,7 +89,54 @@ def encode_entry(entry: Entry, *, is_checked: bool = False) -> bytes:
     length = entry.data.get(CLOSING_KEY)
     if entry.is_closing and (type(length) is not int or length != entry.seq + 1):
         raise EntryError(f"the event that closes a stream at seq {entry.seq} states another length")
-    return _encoded(entry) if is_checked else _leaf(entry)
+    return _leaf(entry)
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """An entry that has everything but its place, encoded once. Made by `frame`.
+
+    Attributes:
+        front: Its bytes up to the installation.
+        middle: From the personal values to ``prev``.
+        back: From the stream to the end.
+    """
+
+    front: bytes
+    middle: bytes
+    back: bytes
+
+    def placed(self, installation: str, seq: int, prev: str | None) -> bytes:
+        """The leaf at a place in a stream; the same bytes as `encode_entry` gives.
+
+        Args:
+            installation: In the form of an identifier; checked where the log is opened.
+            seq: Its number.
+            prev: The leaf hash of the one before, None for the first.
+        """
+        before = "null" if prev is None else f'"{prev}"'
+        place = f'{before},"seq":{seq}'.encode()
+        named = f',"installation":"{installation}"'.encode()
+        return b"".join((self.front, named, self.middle, place, self.back))
+
+
+def frame(entry: Entry) -> Frame:
+    """What of an entry does not depend on its place, checked. For events that close nothing.
+
+    Raises:
+        EntryError: As `encode_entry`.
+    """
+    if entry.is_closing:
+        raise EntryError("an event that closes a stream depends on its place")
+    _check_fields(entry)
+    _check_value(entry.data, MAX_DEPTH - 1)
+    made = Frame(
+        b"".join((b'{"at":"', entry.at.encode(), b'","data":', _sorted(entry.data))),
+        b"".join((b',"personal":', _sorted(entry.personal), b',"prev":')),
+        f',"stream":"{entry.stream}","type":"{entry.type}","version":{entry.version}}}'.encode(),
+    )
+    if len(made.placed(entry.installation, MAX_INTEGER, "0" * 64)) > MAX_ENTRY_SIZE:
+        raise EntryError(f"an entry has at most {MAX_ENTRY_SIZE} bytes")
+    return made
 
 
 def parse_entry(leaf: bytes) -> Entry:
@@ -201,10 +244,6 @@ def check_commitment(commitment: str, salt: bytes, value: str) -> None:
 def _leaf(entry: Entry) -> bytes:
     _check_fields(entry)
     _check_value(entry.data, MAX_DEPTH - 1)
-    return _encoded(entry)
-
-
-def _encoded(entry: Entry) -> bytes:
     leaf = _sorted(msgspec.structs.asdict(entry))
     if len(leaf) > MAX_ENTRY_SIZE:
         raise EntryError(f"an entry has at most {MAX_ENTRY_SIZE} bytes, not {len(leaf)}")

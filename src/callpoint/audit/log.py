@@ -18,9 +18,11 @@ from callpoint.audit.entry import (
     MAX_ENTRY_SIZE,
     Entry,
     EntryError,
+    Frame,
     commit,
     encode_entry,
     format_time,
+    frame,
 )
 from callpoint.audit.merkle import (
     HASH_SIZE,
@@ -62,6 +64,21 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A draft on its way to its number in the process that made it.
+
+    Attributes:
+        draft: What a spool would keep of it.
+        frame: Its bytes but for its place, checked and encoded once; None for an event that closes
+            its stream, and for a draft that was kept in between: those are checked where they are
+            numbered.
+    """
+
+    draft: Draft
+    frame: Frame | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEnd:
     """The last entry of a stream: its seq, its leaf hash, and whether it closed the stream."""
 
@@ -100,6 +117,11 @@ class Head:
         """Entries so far."""
         return self.frontier.size
 
+    def grown(self, entries: Iterable[Numbered]) -> "Head":
+        """The head after new entries, which begin where it ends."""
+        frontier = self.frontier.extend(entry.end.leaf_hash for entry in entries)
+        return replace(self, frontier=frontier)
+
     def checkpoint(self) -> Checkpoint:
         """What is to be signed."""
         return Checkpoint(self.origin, self.frontier.size, self.frontier.root())
@@ -110,6 +132,11 @@ FindEnd = Callable[[str], StreamEnd | None]
 
 
 def draft(stream: str, event: ev.AnyEvent, at: datetime) -> Draft:
+    """An event as it waits for its number; see `ready`."""
+    return ready(stream, event, at).draft
+
+
+def ready(stream: str, event: ev.AnyEvent, at: datetime) -> Ready:
     """Turn an event into what is numbered later.
 
     Raises:
@@ -126,30 +153,44 @@ def draft(stream: str, event: ev.AnyEvent, at: datetime) -> Draft:
         closes=event.CLOSES,
     )
     try:
-        leaf = _leaf(made, "installation", StreamEnd(0, bytes(HASH_SIZE), is_closed=False))
+        entry = _entry(made, "installation", None)
+        framed = None if made.closes else frame(entry)
+        first = encode_entry(entry) if framed is None else framed.placed("installation", 0, None)
     except EntryError as error:
         raise RequestError(f"{made.type} cannot be logged: {error}") from error
-    if len(leaf) + NUMBER_ROOM > MAX_ENTRY_SIZE:
+    if len(first) + NUMBER_ROOM > MAX_ENTRY_SIZE:
         raise RequestError(
-            f"{made.type} has {len(leaf)} bytes; an entry has at most {MAX_ENTRY_SIZE}",
+            f"{made.type} has {len(first)} bytes; an entry has at most {MAX_ENTRY_SIZE}",
             way_out="shorten the request",
         )
-    return made
+    return Ready(made, framed)
 
 
 def number(
-    head: Head, drafts: Iterable[Draft], find_end: FindEnd, *, are_checked: bool = False
+    head: Head, drafts: Iterable[Draft], find_end: FindEnd
 ) -> tuple[Head, tuple[Numbered, ...]]:
     """Give drafts their places in the log, in order.
 
-    Args:
-        head: What they are added to.
-        drafts: What is added.
-        find_end: Gives the last entry of a stream.
-        are_checked: They are exactly what `draft` made, and were nowhere else in between.
-
     Returns:
         The new head and the entries.
+
+    Raises:
+        ConflictError, EntryError: As `assign`.
+    """
+    made = assign(head.size, head.installation, (Ready(waiting) for waiting in drafts), find_end)
+    return head.grown(made), made
+
+
+def assign(
+    start: int, installation: str, drafts: Iterable[Ready], find_end: FindEnd
+) -> tuple[Numbered, ...]:
+    """The entries that drafts become from place `start` on, in order.
+
+    Args:
+        start: Entries before them.
+        installation: Stands in each.
+        drafts: What is added.
+        find_end: Gives the last entry of a stream.
 
     Raises:
         ConflictError: A stream was closed already: its closing entry states its length, and one
@@ -158,17 +199,21 @@ def number(
     """
     ends: dict[str, StreamEnd | None] = {}
     made: list[Numbered] = []
-    for waiting in drafts:
-        stream = waiting.stream
+    for item in drafts:
+        waiting, stream = item.draft, item.draft.stream
         last = ends[stream] if stream in ends else find_end(stream)
         if last is not None and last.is_closed:
             raise ConflictError(f"{stream} is closed, so {waiting.type} cannot be added to it")
-        leaf = _leaf(waiting, head.installation, last, is_checked=are_checked)
-        end = StreamEnd(_next_seq(last), leaf_hash(leaf), waiting.closes)
+        seq = _next_seq(last)
+        if item.frame is None:
+            leaf = encode_entry(_entry(waiting, installation, last))
+        else:
+            prev = None if last is None else last.leaf_hash.hex()
+            leaf = item.frame.placed(installation, seq, prev)
+        end = StreamEnd(seq, leaf_hash(leaf), waiting.closes)
         ends[stream] = end
-        made.append(Numbered(head.size + len(made), stream, end, leaf, waiting.private))
-    frontier = head.frontier.extend(entry.end.leaf_hash for entry in made)
-    return replace(head, frontier=frontier), tuple(made)
+        made.append(Numbered(start + len(made), stream, end, leaf, waiting.private))
+    return tuple(made)
 
 
 class LogRows(Protocol):
@@ -263,12 +308,10 @@ def check_extends(size: int, rows: LogRows, older: Checkpoint) -> None:
         raise ForkError(f"the first {older.size} entries are not the ones that were signed")
 
 
-def _leaf(
-    waiting: Draft, installation: str, last: StreamEnd | None, *, is_checked: bool = False
-) -> bytes:
+def _entry(waiting: Draft, installation: str, last: StreamEnd | None) -> Entry:
     seq = _next_seq(last)
     closing: dict[str, object] = {CLOSING_KEY: seq + 1} if waiting.closes else {}
-    entry = Entry(
+    return Entry(
         type=waiting.type,
         version=waiting.version,
         installation=installation,
@@ -279,7 +322,6 @@ def _leaf(
         data={**waiting.data, **closing} if closing else waiting.data,
         personal={name: commit(p.salt, p.value) for name, p in waiting.private.items()},
     )
-    return encode_entry(entry, is_checked=is_checked)
 
 
 def _next_seq(last: StreamEnd | None) -> int:

@@ -17,8 +17,9 @@ from callpoint.adapters.stores.postgresql.connection import PostgresConnection
 from callpoint.adapters.stores.postgresql.migrations import NUMBERED, SPOOLED
 from callpoint.adapters.stores.sql.batch import Job
 from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.stream_ends import find_end
 from callpoint.adapters.stores.sql.writer import Errand
-from callpoint.audit.log import Head
+from callpoint.audit.log import Head, StreamEnd
 from callpoint.domain.errors import LogUnavailableError
 
 LOG_WORKS = 0x63616C6C
@@ -72,6 +73,9 @@ class RemoteLog:
 
     def publish(self, *_: object) -> None:
         raise LogUnavailableError("this process has no log key")
+
+    def end(self, connection: Connection, stream: str) -> StreamEnd | None:
+        return find_end(connection, stream)
 
     def try_signer(self, connection: Connection) -> None:
         if not is_log_at_work(connection):

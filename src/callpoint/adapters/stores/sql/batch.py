@@ -14,15 +14,15 @@ from typing import Any
 from callpoint.adapters.stores.sql.connection import Connection
 from callpoint.adapters.stores.sql.ledger import (
     LogAccess,
-    find_end,
     forget_spooled,
     spool,
     spooled,
 )
+from callpoint.adapters.stores.sql.savepoint import Savepoint
 from callpoint.adapters.stores.sql.transaction import ReadTooSoonError, SqlTransaction
 from callpoint.adapters.stores.sql.view import Moment, read_moment
 from callpoint.audit.entry import EntryError, format_time
-from callpoint.audit.log import Draft, Head, Numbered, StreamEnd, number
+from callpoint.audit.log import Head, Numbered, Ready, StreamEnd, assign
 from callpoint.domain.errors import CallpointError, ConflictError, LogUnavailableError, TamperError
 
 Work = Callable[[SqlTransaction], Any]
@@ -79,7 +79,6 @@ class Batch:
         self._connection = connection
         self._ledger = ledger
         self.down = down
-        self._before: Head | None = None
         self._head: Head | None = None
         self._entries: list[Numbered] = []
         self._ends: dict[str, StreamEnd] = {}
@@ -117,7 +116,7 @@ class Batch:
         moment = read_moment(self._connection)
         if self.down is None:
             try:
-                self._before = self._head = self._ledger.load(self._connection)
+                self._head = self._ledger.load(self._connection)
                 if self._head is not None:
                     self._number_spool()
             except (LogUnavailableError, TamperError, ConflictError, EntryError) as error:
@@ -129,7 +128,7 @@ class Batch:
         waiting = spooled(self._connection)
         if waiting:
             # The database's word: whoever can write to it can have put anything there.
-            self._keep(*self._number([item.draft for item in waiting], are_checked=False))
+            self._keep(self._number([Ready(item.draft) for item in waiting]))
             forget_spooled(self._connection, waiting)
             self._must_commit = True
 
@@ -138,18 +137,17 @@ class Batch:
         if self.down is not None and not job.urgent:
             job.error = LogUnavailableError(self.down.message, way_out=self.down.way_out)
             return True
-        transaction = SqlTransaction(self._connection, moment, self._is_pending, self._is_closed)
-        self._connection.run("SAVEPOINT caller")
+        savepoint = Savepoint(self._connection)
+        transaction = SqlTransaction(savepoint, moment, self._is_pending, self._is_closed)
         try:
             value = job.work(transaction)
-            spooled = self._settle(transaction)
+            spooled = self._settle(transaction, savepoint)
         except BaseException as error:
             # Whatever the caller's work raises is the caller's, and must not fail the others.
             if not self._connection.in_transaction:
                 job.error = error
                 raise TransactionLostError(job) from error
-            self._connection.run("ROLLBACK TO SAVEPOINT caller")
-            self._connection.run("RELEASE SAVEPOINT caller")
+            savepoint.take_back()
             if transaction.was_too_soon:
                 return False
             job.error = error
@@ -159,37 +157,36 @@ class Batch:
         self._gives = self._gives or not job.urgent
         return True
 
-    def _settle(self, transaction: SqlTransaction) -> list[int]:
+    def _settle(self, transaction: SqlTransaction, savepoint: Savepoint) -> list[int]:
         """Number or spool a caller's events and keep its savepoint's writes."""
         if transaction.was_too_soon:
             raise ReadTooSoonError  # even if the caller's work has swallowed the first one
         drafts, spooled, numbered = transaction.drafts, [], None
         if drafts and self._head is None:
-            spooled = spool(self._connection, drafts)
+            spooled = spool(savepoint, [item.draft for item in drafts])
         elif drafts:
-            numbered = self._number(drafts, are_checked=True)
-        self._connection.run("RELEASE SAVEPOINT caller")
+            numbered = self._number(drafts)
+        savepoint.keep()
         if numbered is not None:
-            self._keep(*numbered)
+            self._keep(numbered)
         return spooled
 
-    def _number(
-        self, drafts: Sequence[Draft], *, are_checked: bool
-    ) -> tuple[Head, tuple[Numbered, ...]]:
+    def _number(self, drafts: Sequence[Ready]) -> tuple[Numbered, ...]:
         if self._head is None:
             raise LogUnavailableError("the log is not open")
-        return number(self._head, drafts, self._find_end, are_checked=are_checked)
+        start = self._head.size + len(self._entries)
+        return assign(start, self._head.installation, drafts, self._find_end)
 
-    def _keep(self, head: Head, entries: tuple[Numbered, ...]) -> None:
-        self._head = head
+    def _keep(self, entries: tuple[Numbered, ...]) -> None:
         self._entries.extend(entries)
         self._ends.update((entry.stream, entry.end) for entry in entries)
 
     def _finish(self, moment: Moment) -> None:
         if not self._must_commit:
             return
-        if self._entries and self._before is not None and self._head is not None:
-            self._ledger.seal(self._connection, self._before, self._head, self._entries)
+        if self._entries and self._head is not None:
+            before, self._head = self._head, self._head.grown(self._entries)
+            self._ledger.seal(self._connection, before, self._head, self._entries)
         elif self._gives and self._head is not None:
             # State without events gives all the same, so it too needs a log that works.
             self._ledger.prove(self._head)
@@ -200,7 +197,7 @@ class Batch:
         if not self._entries or self._head is None:
             return
         try:
-            self._ledger.publish(self._head)
+            self._ledger.publish(self._head, self._entries)
         except LogUnavailableError as error:
             words = f"the change stands and is in the log, but {error.message}"
             for job in jobs:
@@ -212,7 +209,7 @@ class Batch:
             return self._ends[stream]
         # Entries are written at the end of the batch, so what is stored does not change meanwhile.
         if stream not in self._stored_ends:
-            self._stored_ends[stream] = find_end(self._connection, stream)
+            self._stored_ends[stream] = self._ledger.end(self._connection, stream)
         return self._stored_ends[stream]
 
     def _is_pending(self, stream: str) -> bool:

@@ -7,7 +7,27 @@ from typing import Any, Protocol, TypeAlias
 Parameters: TypeAlias = Sequence[str | int | bytes | None]
 
 
-class Connection(Protocol):
+class Statements(Protocol):
+    """What can be run inside a transaction. Every method raises StoreUnavailableError."""
+
+    def rows(self, query: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+        """Run a query and fetch all of its rows."""
+        ...
+
+    def run(self, statement: str, parameters: Parameters = ()) -> int:
+        """Run a statement; returns how many rows it changed."""
+        ...
+
+    def run_many(self, statement: str, rows: Sequence[Parameters]) -> None:
+        """Run a statement once for each row of parameters."""
+        ...
+
+    def clock(self) -> datetime:
+        """The store's clock, aware, UTC."""
+        ...
+
+
+class Connection(Statements, Protocol):
     """One connection, used by one thread at a time. Every method raises StoreUnavailableError."""
 
     @property
@@ -29,22 +49,6 @@ class Connection(Protocol):
 
     def rollback(self) -> None:
         """Forget the transaction, if one is open; never raises."""
-        ...
-
-    def rows(self, query: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
-        """Run a query and fetch all of its rows."""
-        ...
-
-    def run(self, statement: str, parameters: Parameters = ()) -> int:
-        """Run a statement; returns how many rows it changed."""
-        ...
-
-    def run_many(self, statement: str, rows: Sequence[Parameters]) -> None:
-        """Run a statement once for each row of parameters."""
-        ...
-
-    def clock(self) -> datetime:
-        """The store's clock, aware, UTC."""
         ...
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
-from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.connection import Connection, Statements
 from callpoint.adapters.stores.sql.guard import (
     KeyRing,
     check_follows,
@@ -16,6 +16,7 @@ from callpoint.adapters.stores.sql.guard import (
     open_kept,
 )
 from callpoint.adapters.stores.sql.public_log import StoredRows
+from callpoint.adapters.stores.sql.stream_ends import StreamEnds
 from callpoint.audit.checkpoint import Checkpoint
 from callpoint.audit.log import Draft, Head, Numbered, StreamEnd, complete_tiles
 from callpoint.audit.merkle import HASH_SIZE, Frontier, ProofError
@@ -29,7 +30,6 @@ _INSERT_PERSONAL = "INSERT INTO personal (idx, name, salt, value) VALUES (?, ?, 
 _INSERT_TILE = "INSERT INTO tiles (level, n, root, hashes) VALUES (?, ?, ?, ?)"
 _INSERT_CHECKPOINT = "INSERT INTO checkpoints (origin, size, note) VALUES (?, ?, ?)"
 _INSERT_SPOOL = "INSERT INTO spool (stream, closes, draft) VALUES (?, ?, ?) RETURNING id"
-_END = "SELECT seq, leaf_hash, closes FROM entries WHERE stream = ? ORDER BY seq DESC LIMIT 1"
 
 
 class LogAccess(Protocol):
@@ -57,8 +57,12 @@ class LogAccess(Protocol):
         """Forget what ``seal`` prepared: the transaction is not known to be committed."""
         ...
 
-    def publish(self, after: Head) -> None:
+    def publish(self, after: Head, entries: Sequence[Numbered]) -> None:
         """Keep a committed transaction's checkpoint outside too. Raises LogUnavailableError."""
+        ...
+
+    def end(self, connection: Connection, stream: str) -> StreamEnd | None:
+        """The last entry of a stream of the log that was loaded."""
         ...
 
     def try_signer(self, connection: Connection) -> None:
@@ -99,6 +103,7 @@ class Ledger:
         self.ring = KeyRing((signer.verifier_key, *former_keys))
         self._signer = signer
         self._known: Checkpoint | None = None
+        self._ends = StreamEnds()
 
     def load(self, connection: Connection) -> Head:
         """The log's head, from which it may be extended.
@@ -111,6 +116,7 @@ class Ledger:
         # The tree is as we left it in all but the first transaction, unless several processes
         # write to one database.
         if current != self._known:
+            self._ends.forget()
             self._catch_up(connection, current)
         return head
 
@@ -170,13 +176,19 @@ class Ledger:
 
     def abandon(self) -> None:
         """The transaction did not commit, or nobody knows: what was signed for it is forgotten."""
+        self._ends.forget()
         self.file.discard()
 
-    def publish(self, after: Head) -> None:
+    def publish(self, after: Head, entries: Sequence[Numbered]) -> None:
         """Put a committed transaction's checkpoint in its place. Raises LogUnavailableError."""
         # Known before it is kept: the database holds it whatever happens to the file.
         self._known = after.checkpoint()
+        self._ends.learn(entries)
         self.file.publish()
+
+    def end(self, connection: Connection, stream: str) -> StreamEnd | None:
+        """The last entry of a stream; valid after `load`, in the same transaction."""
+        return self._ends.find(connection, stream)
 
     def _sign(self, checkpoint: Checkpoint) -> str:
         try:
@@ -210,13 +222,7 @@ class Ledger:
         self._known = current
 
 
-def find_end(connection: Connection, stream: str) -> StreamEnd | None:
-    """The last entry of a stream."""
-    rows = connection.rows(_END, (stream,))
-    return StreamEnd(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
-
-
-def spool(connection: Connection, drafts: Sequence[Draft]) -> list[int]:
+def spool(connection: Statements, drafts: Sequence[Draft]) -> list[int]:
     """Keep events that cannot be numbered now; returns their rows."""
     rows: list[int] = []
     for draft in drafts:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.connection import Statements
 from callpoint.adapters.stores.sql.timestamps import newest_timestamp, timestamp_over
 from callpoint.audit.log import consistency, nodes, tile_hashes
 from callpoint.audit.merkle import HASH_SIZE, ProofError, inclusion_proof
@@ -24,7 +24,7 @@ ON CONFLICT (origin, name, size) DO UPDATE SET line = excluded.line
 class StoredRows:
     """Implements ``audit.log.LogRows``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Statements) -> None:
         self._connection = connection
 
     def tile(self, level: int, n: int) -> bytes | None:
@@ -49,7 +49,7 @@ class PublicLog:
         size: Entries under the newest checkpoint.
     """
 
-    def __init__(self, connection: Connection, size: int) -> None:
+    def __init__(self, connection: Statements, size: int) -> None:
         self._connection = connection
         self._size = size
         self._trees: dict[int, TileNodes] = {}
@@ -117,7 +117,7 @@ class PublicLog:
         return None
 
 
-def keep_cosignature(connection: Connection, kept: Cosignature) -> None:
+def keep_cosignature(connection: Statements, kept: Cosignature) -> None:
     """Store one; a witness that signs the same checkpoint again says that it is still the newest.
 
     It is no evidence of ours, so unlike a checkpoint it may be replaced.

@@ -5,7 +5,8 @@ See ``docs/adr/0003-log-recovery.md``.
 
 from callpoint.adapters.stores.sql.connection import Connection
 from callpoint.adapters.stores.sql.guard import check_own, generation
-from callpoint.adapters.stores.sql.ledger import Ledger, find_end, forget_spooled, spooled
+from callpoint.adapters.stores.sql.ledger import Ledger, forget_spooled, spooled
+from callpoint.adapters.stores.sql.stream_ends import find_end
 from callpoint.adapters.stores.sql.view import read_moment
 from callpoint.audit.checkpoint import Checkpoint
 from callpoint.audit.entry import format_time
@@ -53,7 +54,7 @@ def recover(connection: Connection, ledger: Ledger, reason: str, actor: str) -> 
     connection.run(_INSERT_RECOVERY, (origin, old_origin, head.size))
     ledger.file.set_aside(f"lost-{generation(ledger.origin, origin) - 1}")
     connection.commit()
-    ledger.publish(after)
+    ledger.publish(after, ())
     return event
 
 

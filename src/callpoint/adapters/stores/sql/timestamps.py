@@ -1,6 +1,6 @@
 """Time stamps beside their checkpoints: evidence, so never changed."""
 
-from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.connection import Statements
 from callpoint.audit.entry import format_time, parse_time
 from callpoint.domain.errors import TamperError
 from callpoint.ports.stores import TimeStamp
@@ -17,23 +17,23 @@ INSERT INTO timestamps ({_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (origin, 
 """  # noqa: S608 -- constant names
 
 
-def timestamp_over(connection: Connection, origin: str, size: int) -> TimeStamp | None:
+def timestamp_over(connection: Statements, origin: str, size: int) -> TimeStamp | None:
     """The smallest stamped checkpoint with more entries."""
     return _one(connection, _OVER, (origin, size))
 
 
-def newest_timestamp(connection: Connection, origin: str) -> TimeStamp | None:
+def newest_timestamp(connection: Statements, origin: str) -> TimeStamp | None:
     """The largest stamped checkpoint."""
     return _one(connection, _NEWEST, (origin,))
 
 
-def keep_timestamp(connection: Connection, stamp: TimeStamp) -> None:
+def keep_timestamp(connection: Statements, stamp: TimeStamp) -> None:
     """Store one, once."""
     values = (stamp.origin, stamp.size, stamp.note, stamp.response, format_time(stamp.at))
     connection.run(_KEEP, values)
 
 
-def _one(connection: Connection, query: str, values: tuple[str | int, ...]) -> TimeStamp | None:
+def _one(connection: Statements, query: str, values: tuple[str | int, ...]) -> TimeStamp | None:
     rows = connection.rows(query, values)
     if not rows:
         return None

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.connection import Statements
 from callpoint.adapters.stores.sql.public_log import keep_cosignature
 from callpoint.adapters.stores.sql.rows import kind_name, row_of
 from callpoint.adapters.stores.sql.timestamps import keep_timestamp
 from callpoint.adapters.stores.sql.view import Moment, SqlView
 from callpoint.audit.entry import format_time
-from callpoint.audit.log import Draft, draft
+from callpoint.audit.log import Ready, ready
 from callpoint.domain.errors import ConflictError
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.record import Record
@@ -54,7 +54,7 @@ class SqlTransaction(SqlView):
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Statements,
         moment: Moment,
         is_pending: Callable[[str], bool],
         is_closed: Callable[[str], bool],
@@ -63,7 +63,7 @@ class SqlTransaction(SqlView):
         self._is_pending = is_pending
         self._is_closed = is_closed
         self._closed: set[str] = set()
-        self.drafts: list[Draft] = []
+        self.drafts: list[Ready] = []
         self.was_too_soon = False
 
     def entries(self, stream: str) -> tuple[Entry, ...]:
@@ -103,9 +103,9 @@ class SqlTransaction(SqlView):
 
     def append(self, stream: str, event: AnyEvent) -> None:
         self._refuse_closed(stream)
-        made = draft(stream, event, self.now())
+        made = ready(stream, event, self.now())
         self.drafts.append(made)
-        if made.closes:
+        if made.draft.closes:
             self._closed.add(stream)
 
     def waiting(self) -> int:

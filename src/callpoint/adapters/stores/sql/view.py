@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
-from callpoint.adapters.stores.sql.connection import Connection
+from callpoint.adapters.stores.sql.connection import Statements
 from callpoint.adapters.stores.sql.public_log import PublicLog, StoredRows
 from callpoint.adapters.stores.sql.rows import COLUMNS, due_text, kind_name, parse_row
 from callpoint.audit.entry import format_time, parse_time
@@ -69,7 +69,7 @@ class Moment:
         return self.clock if self.high_water is None else max(self.clock, self.high_water)
 
 
-def read_moment(connection: Connection) -> Moment:
+def read_moment(connection: Statements) -> Moment:
     """The moment of the connection's open transaction.
 
     Raises:
@@ -87,7 +87,7 @@ def read_moment(connection: Connection) -> Moment:
 class SqlView(PublicLog):
     """Implements ``ports.stores.View``."""
 
-    def __init__(self, connection: Connection, moment: Moment) -> None:
+    def __init__(self, connection: Statements, moment: Moment) -> None:
         super().__init__(connection, moment.size)
         self._moment = moment
 
