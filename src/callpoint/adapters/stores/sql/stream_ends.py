@@ -1,0 +1,44 @@
+"""The last entry of each stream, remembered by who writes the log.
+
+What is remembered holds as long as the tree is as this process left it, which the ledger sees from
+the head before each transaction; else it forgets everything and asks the database again.
+"""
+
+from collections.abc import Iterable
+
+from callpoint.adapters.stores.sql.connection import Statements
+from callpoint.audit.log import Numbered, StreamEnd
+
+_END = "SELECT seq, leaf_hash, closes FROM entries WHERE stream = ? ORDER BY seq DESC LIMIT 1"
+_REMEMBERED = 4096
+"""Streams at most; a few hundred bytes each."""
+
+
+def find_end(connection: Statements, stream: str) -> StreamEnd | None:
+    """The last entry of a stream, as the database has it."""
+    rows = connection.rows(_END, (stream,))
+    return StreamEnd(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+
+
+class StreamEnds:
+    """Used by one thread."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, StreamEnd] = {}
+
+    def find(self, connection: Statements, stream: str) -> StreamEnd | None:
+        """The last entry of a stream, remembered or looked up."""
+        known = self._ends.get(stream)
+        return known if known is not None else find_end(connection, stream)
+
+    def learn(self, entries: Iterable[Numbered]) -> None:
+        """These entries are committed."""
+        for entry in entries:
+            self._ends.pop(entry.stream, None)  # what was added last is forgotten last
+            self._ends[entry.stream] = entry.end
+        while len(self._ends) > _REMEMBERED:
+            del self._ends[next(iter(self._ends))]
+
+    def forget(self) -> None:
+        """Another process wrote, or nobody knows what was committed."""
+        self._ends.clear()
