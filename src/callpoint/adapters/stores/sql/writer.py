@@ -13,6 +13,10 @@ from callpoint.adapters.stores.sql.connection import Connect, Connection
 from callpoint.adapters.stores.sql.ledger import LogAccess
 from callpoint.domain.errors import CallpointError, LogUnavailableError, StoreUnavailableError
 
+GATHER_SECONDS = 0.001
+"""How long a batch may wait for the next caller while as many callers are expected as the batch
+before had: they come back as soon as they have their answers, and one commit serves them all."""
+
 BATCH_LIMIT = 256
 """Most callers in one transaction: bounds how long the first of them waits for its answer."""
 
@@ -58,6 +62,7 @@ class Writer:
         self._queue: SimpleQueue[Job | Errand | _Stop] = SimpleQueue()
         self._log_failed: LogUnavailableError | None = None
         self._is_stopped = False
+        self._expected = 1
         self._door = Lock()  # between `submit` and `stop`: nothing may be put behind the last task
         self._thread = Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
@@ -91,8 +96,9 @@ class Writer:
         self._disconnect()
 
     def _take(self) -> tuple[list[Job | Errand], bool]:
-        """Wait for a task, and take what else is there; False after the last."""
+        """Wait for a task, and take what else is there or about to be; False after the last."""
         tasks: list[Job | Errand] = []
+        goes_on, waits = True, True
         try:
             task = self._queue.get()
             while not isinstance(task, _Stop):
@@ -100,11 +106,17 @@ class Writer:
                 if task.future.set_running_or_notify_cancel():
                     tasks.append(task)
                 if len(tasks) >= BATCH_LIMIT:
-                    return tasks, True
-                task = self._queue.get_nowait()
+                    break
+                # What takes away waits for nobody.
+                waits = waits and not (isinstance(task, Job) and task.urgent)
+                patience = GATHER_SECONDS if waits and len(tasks) < self._expected else 0
+                task = self._queue.get(timeout=patience) if patience else self._queue.get_nowait()
+            else:
+                goes_on = False
         except Empty:
-            return tasks, True
-        return tasks, False
+            pass  # nobody else comes for now
+        self._expected = len(tasks)
+        return tasks, goes_on
 
     def _guarded(self, tasks: Sequence[Job | Errand], run: Callable[[], None]) -> None:
         """Whatever goes wrong, every caller is answered and the thread goes on."""
