@@ -95,8 +95,11 @@ WITH who AS (
       UNION ALL
       SELECT 'pg_class'::regclass, a.attrelid, a.attnum, a.attacl FROM pg_attribute a
       UNION ALL
+      -- Without an ACL of its own a function has its owner's default grants: they matter only where
+      -- one of us owns it, and looking into those of every function takes most of the time.
       SELECT 'pg_proc'::regclass, p.oid, 0, coalesce(p.proacl, acldefault('f', p.proowner))
         FROM pg_proc p
+        WHERE p.proacl IS NOT NULL OR p.proowner IN (SELECT a.oid FROM acting a)
       UNION ALL
       SELECT 'pg_namespace'::regclass, n.oid, 0, n.nspacl FROM pg_namespace n
       UNION ALL
