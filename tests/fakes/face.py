@@ -78,6 +78,7 @@ class Face:
             unusable=dict,
             logger=logger,
             version="0",
+            origins=(ADDRESS,),
         )
         self.app = make_app(self.surface)
         served: Any = self.app  # Litestar and httpx write ASGI's types differently

@@ -50,6 +50,7 @@ PUBLIC = {
     "/healthz": 200,
     "/v1/installation": 200,
     "/v1/checkpoint": 200,
+    "/.well-known/authzen-configuration": 200,
     # What follows asks for nothing, or for what is not there.
     "/v1/log/proof": 400,
     "/v1/log/consistency": 400,

@@ -31,6 +31,8 @@ def test_names_are_unique_and_stable():
         "bundle:published",
         "bundle:refused",
         "credential:revealed",
+        "decision:made",
+        "decision:searched",
         "epoch:began",
         "finding:raised",
         "incident:confirmed",

@@ -83,7 +83,7 @@ def test_the_default_pack_is_proved() -> None:
     """Each invariant that ships is proved of the pack that ships, and speaks of something."""
     verdicts = prove(PACK, INVARIANTS)
     assert {v.name: v.because for v in verdicts if v.outcome is not Outcome.PROVED} == {}
-    assert len(verdicts) == 16
+    assert len(verdicts) == 17
     assert all(verdict.kinds for verdict in verdicts)
 
 
@@ -126,6 +126,17 @@ def test_the_log_opens_without_its_condition() -> None:
             for file, content in default_pack().items()
         }
         must_break(PolicySet.assembled(files), "the-log-is-for-auditors")
+
+
+def test_an_enforcement_point_may_be_let_ask() -> None:
+    """A workload's permit to ask about others breaks nothing; one for everybody breaks a rule."""
+    scope = 'principal is Workload, action == Action::"decision:evaluate", resource'
+    own = f'@id("own") permit ({scope});'
+    pack = {**default_pack(), "own.cedar": own}
+    invariant = "no-agent-asks-about-others"
+    assert prove(PolicySet.assembled(pack), one(invariant))[0].outcome is Outcome.PROVED
+    pack["own.cedar"] = own.replace("principal is Workload", "principal")
+    must_break(PolicySet.assembled(pack), invariant)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +211,7 @@ def test_the_command_says_it_and_exits(tmp_path) -> None:
     """Proved is 0; a directory whose rules lack one is 2, with the question that gets through."""
     told = CliRunner().invoke(policy, ["prove", str(EXAMPLE)])
     assert told.exit_code == 0, told.output
-    assert told.stdout.endswith("16 statements: 16 proved\n")
+    assert told.stdout.endswith("17 statements: 17 proved\n")
     root = tmp_path / "orders"
     shutil.copytree(EXAMPLE, root)
     (root / "policies").mkdir(exist_ok=True)

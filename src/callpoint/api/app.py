@@ -12,6 +12,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from callpoint.api.activations import ActivationController
 from callpoint.api.answers import Answers
 from callpoint.api.authentication import provide_caller
+from callpoint.api.authzen import DiscoveryController, EvaluationController, echo_request_id
 from callpoint.api.configuration import ConfigurationController
 from callpoint.api.diagnosis import DiagnosisController
 from callpoint.api.incidents import IncidentController, WebhookController
@@ -28,6 +29,8 @@ from callpoint.api.surface import Surface
 from callpoint.api.tlog import TlogController
 from callpoint.api.witness import WitnessController
 from callpoint.domain.errors import CallpointError
+from callpoint.lifecycle.evaluations import Evaluations
+from callpoint.ports.evaluator import Evaluator
 
 CONTROLLERS = (
     PublicController,
@@ -45,6 +48,8 @@ CONTROLLERS = (
     StatusController,
     DiagnosisController,
     PostureController,
+    DiscoveryController,
+    EvaluationController,
 )
 
 _DESCRIPTION = """\
@@ -56,18 +61,28 @@ Every request but the public ones is signed with the caller's Ed25519 key: HTTP 
 """
 
 
-def make_app(surface: Surface) -> Litestar:
-    """An ASGI application over the surface; it starts nothing and closes nothing."""
+def make_app(surface: Surface, evaluator: Evaluator | None = None) -> Litestar:
+    """An ASGI application over the surface; it starts nothing and closes nothing.
+
+    Args:
+        surface: What it works with.
+        evaluator: Answers enforcement points; the life cycle and its policies when None.
+    """
     answers = Answers(surface.logger)
+    asked = Evaluations(surface.services) if evaluator is None else evaluator
 
     def provide_surface() -> Surface:
         return surface
+
+    def provide_evaluator() -> Evaluator:
+        return asked
 
     return Litestar(
         route_handlers=CONTROLLERS,
         dependencies={
             "surface": Provide(provide_surface, sync_to_thread=False),
             "caller": Provide(provide_caller, sync_to_thread=False),
+            "evaluator": Provide(provide_evaluator, sync_to_thread=False),
         },
         exception_handlers={
             CallpointError: answers.of_ours,
@@ -77,6 +92,7 @@ def make_app(surface: Surface) -> Litestar:
         state=State({"surface": surface}, deep_copy=False),
         request_max_body_size=MAX_BODY,
         after_request=_never_cached,
+        before_send=[echo_request_id],
         openapi_config=OpenAPIConfig(
             title="Callpoint",
             version=surface.version,

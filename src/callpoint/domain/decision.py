@@ -18,6 +18,7 @@ class Action(StrEnum):
     ACTIVATION_REQUEST = "activation:request"
     ACTIVATION_VIEW = "activation:view"
     CREDENTIAL_REVEAL = "credential:reveal"
+    DECISION_EVALUATE = "decision:evaluate"
     INCIDENT_CONFIRM = "incident:confirm"
     INCIDENT_DECLARE = "incident:declare"
     LOG_READ = "log:read"

@@ -23,6 +23,7 @@ from callpoint.domain.event_activation import (
     FindingRaised,
     ReviewTriaged,
 )
+from callpoint.domain.event_decision import DecisionMade, DecisionsSearched
 from callpoint.domain.event_form import EVENT_VERSION, Event, Private, data, name, private
 from callpoint.domain.event_incident import (
     IncidentConfirmed,
@@ -80,6 +81,8 @@ __all__ = [
     "BundleRefused",
     "ClockAccepted",
     "CredentialRevealed",
+    "DecisionMade",
+    "DecisionsSearched",
     "EpochBegan",
     "Event",
     "FindingRaised",
@@ -153,6 +156,8 @@ AnyEvent = (
     | ActivationReviewed
     | AccessRefused
     | RequestRefused
+    | DecisionMade
+    | DecisionsSearched
     | UnknownAccountFound
     | KillOrdered
     | TombstoneMerged

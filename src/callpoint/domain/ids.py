@@ -22,6 +22,7 @@ _ACTIVATION = re.compile(r"[a-z][a-z0-9]{11}")
 
 INSTALLATION_STREAM = "installation"
 REFUSALS_STREAM = "refusals"
+DECISIONS_STREAM = "decisions"
 
 
 def handle(installation: str, activation: str, n: int) -> str:

@@ -25,7 +25,7 @@ async def enforce_on(
         DeniedError: Policy says no.
     """
     moment = await services.store.read(lambda view: _moment(view, found))
-    asked = _questions(caller, rules, action, found, moment, quorum_met=quorum_met)
+    asked = questions(caller, rules, action, found, moment, quorum_met=quorum_met)
     return await services.pep.enforce(rules, asked)
 
 
@@ -34,7 +34,7 @@ def may_view(
 ) -> bool:
     """Whether the activation may stand in a list that the caller reads; records nothing."""
     moment = _moment(view, found)
-    asked = _questions(caller, rules, Action.ACTIVATION_VIEW, found, moment, quorum_met=False)
+    asked = questions(caller, rules, Action.ACTIVATION_VIEW, found, moment, quorum_met=False)
     return services.pep.may(rules, asked)
 
 
@@ -42,7 +42,7 @@ def _moment(view: View, found: Activation) -> facts.Moment:
     return facts.Moment(incident=view.find(Incident, found.request.incident), now=view.now())
 
 
-def _questions(
+def questions(
     caller: Caller,
     rules: Rules,
     action: Action,
@@ -51,6 +51,7 @@ def _questions(
     *,
     quorum_met: bool,
 ) -> tuple[DecisionRequest, ...]:
+    """One question for each target role of the activation, as it is at that moment."""
     configuration = rules.configuration
     return facts.questions(
         action,

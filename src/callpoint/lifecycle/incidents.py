@@ -97,17 +97,27 @@ async def confirm(services: Services, caller: Caller, incident: str) -> Incident
 
     def work(tx: Transaction) -> Incident:
         held = tx.get(Incident, name)
-        if caller.principal.kind is not PrincipalKind.HUMAN or person == held.declared_by:
-            raise DeniedError(
-                f"{person} declared {name}; another person must confirm it",
-                way_out=f"ask a colleague to run `callpoint incident confirm {name}`",
-            )
+        must_be_another(caller, held)
         return _put(tx, held, event)
 
     async with on_record(services, caller, Action.INCIDENT_CONFIRM, name):
         made = await services.store.transact(work)
     await _tell(services, made, f"{name} is confirmed and open")
     return made
+
+
+def must_be_another(caller: Caller, incident: Incident) -> None:
+    """Two persons make an incident.
+
+    Raises:
+        DeniedError: The one who declared it, or not a person.
+    """
+    person = caller.principal.persons[0]
+    if caller.principal.kind is not PrincipalKind.HUMAN or person == incident.declared_by:
+        raise DeniedError(
+            f"{person} declared {incident.id}; another person must confirm it",
+            way_out=f"ask a colleague to run `callpoint incident confirm {incident.id}`",
+        )
 
 
 async def resolve(services: Services, caller: Caller, incident: str) -> Incident:

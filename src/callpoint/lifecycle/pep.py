@@ -1,7 +1,8 @@
 """The one gate: only this module asks the PDP (architecture, "Deciding").
 
 Whatever *gives* something calls ``enforce`` first. A refusal, and a PDP that fails, become a
-durable event and a DeniedError. What takes away is not here at all (I11).
+durable event and a DeniedError. What takes away is not here at all (I11). Who only tells somebody
+else what would be decided calls ``decisions``, and keeps the record itself (``evaluations``).
 """
 
 from collections.abc import Sequence
@@ -38,6 +39,10 @@ class Pep:
         Nothing was asked for by name, so nothing is refused and nothing is recorded.
         """
         return bool(questions) and all(_ask(rules, question).allowed for question in questions)
+
+    def decisions(self, rules: Rules, questions: Sequence[DecisionRequest]) -> tuple[Decision, ...]:
+        """Every answer, one for each question; nothing is given, raised or recorded here."""
+        return tuple(_ask(rules, question) for question in questions)
 
     async def _one(self, rules: Rules, question: DecisionRequest) -> Decision:
         decision = _ask(rules, question)

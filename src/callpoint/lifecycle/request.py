@@ -1,7 +1,7 @@
 """Step 1: somebody asks for an activation, for one incident, with a reason."""
 
 import ipaddress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -30,6 +30,9 @@ JUSTIFICATION_LIMIT = 2000
 JUSTIFICATION_LEAST = 10
 SHORTEST = timedelta(minutes=1)
 """The shortest time that can be asked for, as in a configuration: psql is up within it."""
+
+SUPPOSED = "new"
+"""Id of an activation that nobody has asked for: as in policy tests, and no id of a real one."""
 
 _NONCE_SIZE = 16
 _INCIDENT_LIMIT = 128
@@ -101,14 +104,21 @@ async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
 
     def work(tx: Transaction) -> Activation:
         now = draft(tx)
-        open_ = now.incident is not None and now.incident.state_at(tx.now()) is IncidentState.OPEN
-        if (eligibility.incident is not None or ask.incident) and not open_:
-            raise ConflictError(f"incident {ask.incident} is no longer open")
+        must_be_justified(eligibility, ask.incident, now.incident, tx.now())
         return _record(tx, caller, now.request, fresh.words, decisions)
 
     made = await services.store.transact(work)
     await announce_request(services, rules.configuration, made)
     return made
+
+
+def must_be_justified(
+    eligibility: Eligibility, named: str, incident: Incident | None, now: datetime
+) -> None:
+    """The incident that is named, or that there must be, is open. Raises ConflictError."""
+    is_open = incident is not None and incident.state_at(now) is IncidentState.OPEN
+    if (eligibility.incident is not None or named) and not is_open:
+        raise ConflictError(f"incident {named} is no longer open")
 
 
 def _eligibility(configuration: Configuration, caller: Caller, name: str) -> Eligibility:
@@ -248,6 +258,35 @@ async def _enforce(
     services: Services, caller: Caller, rules: Rules, draft: _Draft
 ) -> tuple[Decision, ...]:
     return await services.pep.enforce(rules, _questions(caller, rules, draft))
+
+
+def supposed(
+    view: View,
+    services: Services,
+    rules: Rules,
+    caller: Caller,
+    *,
+    eligibility: str,
+    incident: str,
+    opens: tuple[str, ...],
+) -> tuple[DecisionRequest, ...]:
+    """What policy would be asked if the caller asked for this now; nothing is asked for.
+
+    Raises:
+        NotFoundError: No such eligibility.
+        RequestError: It does not open what is named.
+    """
+    found = _eligibility(rules.configuration, caller, eligibility)
+    ask = Ask(
+        eligibility=found.id,
+        incident=incident,
+        justification="",
+        seal_to="",
+        purpose=found.purposes[0],
+        opens=opens,
+    )
+    fresh = _Fresh(activation=SUPPOSED, nonce="", words=Private(b"", ""), residue=())
+    return _questions(caller, rules, _draft(view, services, rules, caller, ask, fresh))
 
 
 def _questions(caller: Caller, rules: Rules, draft: _Draft) -> tuple[DecisionRequest, ...]:

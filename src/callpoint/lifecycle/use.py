@@ -50,12 +50,12 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
     rules = await services.rules.current()
     async with on_record(services, caller, Action.CREDENTIAL_REVEAL, lease):
         (found, held), now = await services.store.read(
-            lambda view: (_load(view, services, lease), view.now())
+            lambda view: (proven_use(view, services, lease), view.now())
         )
         if caller.principal.id != found.request.principal:
             raise DeniedError(f"only {found.request.principal} can fetch credentials of {found.id}")
-    _must_be_live(found, held)
-    _must_not_be_over(found, now)
+    must_be_live(found, held)
+    must_not_be_over(found, now)
     opened = f"{held.plan.target}:{held.plan.role}"
     asked = msgspec.structs.replace(
         found, request=msgspec.structs.replace(found.request, opens=(opened,))
@@ -93,7 +93,7 @@ async def reveal_all(services: Services, caller: Caller, activation: str) -> tup
     return tuple([await reveal(services, caller, lease.id) for lease in live])
 
 
-def _load(view: View, services: Services, lease: str) -> tuple[Activation, Lease]:
+def proven_use(view: View, services: Services, lease: str) -> tuple[Activation, Lease]:
     """The rows, as the log tells them, and the box as the log says it was issued."""
     held = view.get(Lease, lease)
     found = view.get(Activation, held.activation)
@@ -125,7 +125,8 @@ def _is_live(found: Activation, held: Lease) -> bool:
     return found.state is ActivationState.ACTIVE and held.state is LeaseState.LIVE
 
 
-def _must_be_live(found: Activation, held: Lease) -> None:
+def must_be_live(found: Activation, held: Lease) -> None:
+    """Neither is over. Raises ConflictError."""
     if not _is_live(found, held):
         why = f" ({found.end_reason})" if found.end_reason else ""
         raise ConflictError(
@@ -135,20 +136,26 @@ def _must_be_live(found: Activation, held: Lease) -> None:
         )
 
 
-def _must_not_be_over(found: Activation, now: datetime) -> None:
+def must_not_be_over(found: Activation, now: datetime) -> None:
+    """Whatever its state says: by the clock it has not expired. Raises ConflictError."""
     if found.not_after is None or now >= found.not_after:
         raise ConflictError(f"activation {found.id} expired at {found.not_after}")
 
 
-def _hand_out(tx: Transaction, caller: Caller, seen: Lease, decision: Decision) -> Box:
-    held, found, now = tx.get(Lease, seen.id), tx.get(Activation, seen.activation), tx.now()
-    _must_be_live(found, held)
-    if held.box != seen.box:
-        raise ConflictError(f"lease {held.id} moved meanwhile")
-    _must_not_be_over(found, now)
-    incident = tx.find(Incident, found.request.incident)
+def must_be_justified(view: View, found: Activation) -> None:
+    """Its incident is open still. Raises ConflictError."""
+    incident, now = view.find(Incident, found.request.incident), view.now()
     if incident is not None and incident.state_at(now) is not IncidentState.OPEN:
         raise ConflictError(f"incident {incident.id} is {incident.state_at(now)}")
+
+
+def _hand_out(tx: Transaction, caller: Caller, seen: Lease, decision: Decision) -> Box:
+    held, found, now = tx.get(Lease, seen.id), tx.get(Activation, seen.activation), tx.now()
+    must_be_live(found, held)
+    if held.box != seen.box:
+        raise ConflictError(f"lease {held.id} moved meanwhile")
+    must_not_be_over(found, now)
+    must_be_justified(tx, found)
     event = ev.CredentialRevealed(actor=caller.principal.id, lease=held.id, decision=decision)
     tx.append(activation_stream(found.id), event)
     tx.put(found.apply(event, now))

@@ -144,6 +144,7 @@ ACTIONS: dict[Action, ActionRule] = {
     Action.ACTIVATION_REQUEST: ActionRule(_ROLE, ("incident", "activation"), opening=True),
     Action.ACTIVATION_VIEW: ActionRule(_ROLE + _WHOLE, ("incident", "activation")),
     Action.CREDENTIAL_REVEAL: ActionRule(_ROLE, ("incident", "activation"), opening=True),
+    Action.DECISION_EVALUATE: ActionRule(_WHOLE, ()),
     Action.INCIDENT_CONFIRM: ActionRule(_WHOLE, ("incident",)),
     Action.INCIDENT_DECLARE: ActionRule(_WHOLE, ("incident",)),
     Action.LOG_READ: ActionRule(_WHOLE, ()),

@@ -1,0 +1,88 @@
+"""What an enforcement point is answered (AuthZEN Authorization API 1.0)."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why one evaluation of a batch could not be decided, in the form of AuthZEN, section 7."""
+
+    status: int
+    message: str
+
+
+class AnswerContext(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why, and where it is on record.
+
+    Attributes:
+        evaluation_id: Of the entries ``decision:made`` in the log.
+        reasons: One sentence for each rule that refused.
+        policies: Ids of the policies that decided.
+        policy_digest: SHA-256 hex of the policy set; absent when policy was not asked.
+    """
+
+    evaluation_id: str = ""
+    evaluated_at: datetime | None = None
+    reasons: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    policy_digest: str = ""
+    error: Refusal | None = None
+
+
+class DecisionView(msgspec.Struct, frozen=True):
+    """The answer to one evaluation."""
+
+    decision: bool
+    context: AnswerContext
+
+
+class DecisionList(msgspec.Struct, frozen=True):
+    """The answers to a batch, in its order; fewer where its semantic ended it before."""
+
+    evaluations: tuple[DecisionView, ...]
+
+
+class FoundEntity(msgspec.Struct, frozen=True):
+    """A subject or resource that a search found."""
+
+    type: str
+    id: str
+
+
+class FoundAction(msgspec.Struct, frozen=True):
+    """An action that a search found."""
+
+    name: str
+
+
+class PageView(msgspec.Struct, frozen=True):
+    """``next_token`` is empty on the last page. A page may be short and not be the last one."""
+
+    next_token: str
+    count: int
+
+
+class EntityPage(msgspec.Struct, frozen=True):
+    """A page of subjects or resources."""
+
+    page: PageView
+    results: tuple[FoundEntity, ...]
+
+
+class ActionPage(msgspec.Struct, frozen=True):
+    """A page of actions."""
+
+    page: PageView
+    results: tuple[FoundAction, ...]
+
+
+class AuthzenConfiguration(msgspec.Struct, frozen=True):
+    """Where this decision point is, and what it serves (AuthZEN, section 9)."""
+
+    policy_decision_point: str
+    access_evaluation_endpoint: str
+    access_evaluations_endpoint: str
+    search_subject_endpoint: str
+    search_resource_endpoint: str
+    search_action_endpoint: str

@@ -1,0 +1,312 @@
+"""Answers to enforcement points: what the life cycle and policy would say now, on record.
+
+Read and decided in one view; then one transaction compares what was read with what is stored, and
+appends the record. What moved in between is decided anew. There is no answer that is not in the
+log, and nothing else is changed.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from callpoint.domain.activation import Activation, ActivationState
+from callpoint.domain.configuration import Configuration
+from callpoint.domain.decision import Action, Decision
+from callpoint.domain.errors import (
+    CallpointError,
+    ConflictError,
+    LogUnavailableError,
+    StoreUnavailableError,
+    TamperError,
+    UnavailableError,
+)
+from callpoint.domain.evaluation import (
+    Answer,
+    Entity,
+    Evaluation,
+    Page,
+    Search,
+    Semantic,
+    Sought,
+)
+from callpoint.domain.event_decision import DecisionMade, DecisionsSearched, asked_of
+from callpoint.domain.ids import DECISIONS_STREAM
+from callpoint.domain.incident import Incident
+from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.untrusted import bounded
+from callpoint.lifecycle import facts, inquiry
+from callpoint.lifecycle.inquiry import Desk, Inquiry
+from callpoint.lifecycle.refusal import on_record
+from callpoint.lifecycle.rules import Rules, must_be_in_force
+from callpoint.lifecycle.services import Services
+from callpoint.ports.identity import Caller
+from callpoint.ports.stores import Transaction, View, Where
+
+CANDIDATES = 200
+"""Most names that are looked at for one page of a search: it bounds how long the view is held."""
+
+TRIES = 3
+"""So often is decided anew what moved while it was decided."""
+
+T = TypeVar("T")
+
+_ID_SIZE = 16
+_REASON_SIZE = 500
+_ALL = 1_000_000
+_CONCERNED = {
+    Action.ACTIVATION_APPROVE: (ActivationState.REQUESTED,),
+    Action.ACTIVATION_ISSUE: (ActivationState.APPROVED,),
+    Action.CREDENTIAL_REVEAL: (ActivationState.ACTIVE,),
+    Action.REVIEW_RECORD: (ActivationState.ENDED,),
+}
+"""In all other states the answer is no, so a search need not look there."""
+
+
+class _Finding(msgspec.Struct, frozen=True):
+    """One evaluation, decided but not yet on record.
+
+    Attributes:
+        made: None when the life cycle refused before policy was asked; ``reason`` says why.
+        decisions: One for each question of ``made``.
+    """
+
+    evaluation: Evaluation
+    id: str
+    at: datetime
+    made: Inquiry | None = None
+    decisions: tuple[Decision, ...] = ()
+    reason: str = ""
+
+    @property
+    def allowed(self) -> bool:
+        return bool(self.decisions) and all(decision.allowed for decision in self.decisions)
+
+    def answer(self) -> Answer:
+        refusals = [decision for decision in self.decisions if not decision.allowed]
+        told = [text for decision in refusals for text in (*decision.reasons, *decision.errors)]
+        if self.reason:
+            told = [self.reason]
+        policies = {policy for decision in self.decisions for policy in decision.policies}
+        return Answer(
+            allowed=self.allowed,
+            id=self.id,
+            at=self.at,
+            reasons=tuple(dict.fromkeys(told)),
+            policies=tuple(sorted(policies)),
+            policy_digest=self.decisions[0].policy_digest if self.decisions else "",
+        )
+
+
+class _Page(msgspec.Struct, frozen=True):
+    """What a page holds, and how many were looked at for it."""
+
+    page: Page
+    considered: int
+
+
+class Evaluations:
+    """Implements ``ports.evaluator.Evaluator`` over the life cycle."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def evaluate(
+        self, caller: Caller, asked: Sequence[Evaluation], semantic: Semantic
+    ) -> tuple[Answer, ...]:
+        """One answer for each, in order; fewer where the semantic ends the batch before.
+
+        Raises:
+            DeniedError: The caller may not ask about somebody else.
+            UnavailableError: No answer can be given, or none can be put on record.
+            TamperError: What is stored does not agree with the log; nothing is answered.
+        """
+        found = await _settled(lambda: self._attempt(caller, asked, semantic))
+        return tuple(finding.answer() for finding in found)
+
+    async def search(self, caller: Caller, search: Search) -> Page:
+        """A page of names; each of them would be answered yes at this moment.
+
+        Raises:
+            DeniedError: The caller may not ask about somebody else.
+            UnavailableError: No answer can be given, or none can be put on record.
+            TamperError: What is stored does not agree with the log; nothing is answered.
+        """
+        return await _settled(lambda: self._look(caller, search))
+
+    async def _attempt(
+        self, caller: Caller, asked: Sequence[Evaluation], semantic: Semantic
+    ) -> tuple[_Finding, ...]:
+        """Decide all and put it on record; ConflictError if something moved in between."""
+        services = self._services
+        rules = await services.rules.current()
+        subjects = [evaluation.subject for evaluation in asked]
+        is_trusted = await self._is_trusted(rules, caller, subjects)
+        ids = [services.random.token(_ID_SIZE).hex() for _ in asked]
+
+        def decide(view: View) -> tuple[_Finding, ...]:
+            desk = Desk(view, services, rules, caller, is_trusted=is_trusted)
+            made: list[_Finding] = []
+            for evaluation, ident in zip(asked, ids, strict=True):
+                made.append(self._one(desk, rules, evaluation, ident, view.now()))
+                if semantic.ends_with(allowed=made[-1].allowed):
+                    break
+            return tuple(made)
+
+        about = ", ".join(sorted({evaluation.resource.id for evaluation in asked}))
+        async with on_record(services, caller, Action.DECISION_EVALUATE, about):
+            found = await services.store.read(decide)
+        await services.store.transact(lambda tx: _record(tx, caller, rules, found))
+        return found
+
+    async def _look(self, caller: Caller, search: Search) -> Page:
+        """One page, on record; ConflictError if the rules changed in between."""
+        services = self._services
+        rules = await services.rules.current()
+        # Who can do it is always a question about others.
+        somebody = Entity(type="") if search.sought is Sought.SUBJECT else search.question.subject
+        is_trusted = await self._is_trusted(rules, caller, [somebody])
+
+        def look(view: View) -> _Page:
+            desk = Desk(view, services, rules, caller, is_trusted=is_trusted)
+            names = _candidates(view, rules.configuration, services.installation.id, search)
+            return self._page(desk, rules, search, names, view.now())
+
+        about = search.question.resource.id
+        async with on_record(services, caller, Action.DECISION_EVALUATE, about):
+            found = await services.store.read(look)
+        event = DecisionsSearched(
+            actor=caller.principal.id,
+            sought=search.sought,
+            asked=asked_of(search.question),
+            considered=found.considered,
+            found=found.page.names,
+        )
+
+        def record(tx: Transaction) -> None:
+            must_be_in_force(tx, rules)
+            tx.append(DECISIONS_STREAM, event)
+
+        await services.store.transact(record)
+        return found.page
+
+    async def _is_trusted(self, rules: Rules, caller: Caller, subjects: Sequence[Entity]) -> bool:
+        """Whether it may ask about everybody; whoever asks about others must be."""
+        own = Entity(type=caller.principal.kind, id=caller.principal.id)
+        if all((subject.type, subject.id) == (own.type, own.id) for subject in subjects):
+            return False
+        services = self._services
+        now = await services.store.read(lambda view: view.now())
+        who = facts.actor(caller, rules.configuration)
+        question = facts.plain_question(Action.DECISION_EVALUATE, who, now)
+        await services.pep.enforce(rules, [question])
+        return True
+
+    def _one(
+        self, desk: Desk, rules: Rules, evaluation: Evaluation, ident: str, now: datetime
+    ) -> _Finding:
+        try:
+            made = desk.inquire(evaluation)
+        except (StoreUnavailableError, LogUnavailableError, TamperError):
+            # Nothing was found out, so this is no answer, not even a no.
+            raise
+        except CallpointError as error:
+            return _Finding(evaluation, ident, now, reason=error.message)
+        decisions = self._services.pep.decisions(rules, made.questions)
+        return _Finding(evaluation, ident, now, made, decisions)
+
+    def _page(
+        self, desk: Desk, rules: Rules, search: Search, names: Sequence[str], now: datetime
+    ) -> _Page:
+        found: list[str] = []
+        considered = 0
+        for name in names[:CANDIDATES]:
+            considered += 1
+            if self._one(desk, rules, search.with_name(name), "", now).allowed:
+                found.append(name)
+            if len(found) == search.limit:
+                break
+        after = names[considered - 1] if considered < len(names) else None
+        return _Page(Page(tuple(found), after), considered)
+
+
+async def _settled(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try again while what is asked about moves; UnavailableError if it never stands still."""
+    for _ in range(TRIES):
+        try:
+            return await attempt()
+        except ConflictError:
+            continue
+    raise UnavailableError(
+        "what is asked about moves faster than it can be decided", way_out="ask again"
+    )
+
+
+def _record(tx: Transaction, caller: Caller, rules: Rules, found: Sequence[_Finding]) -> None:
+    """Everything that was answered, if it still is the answer.
+
+    A no of the life cycle is not compared with anything: it gives nothing.
+
+    Raises:
+        ConflictError: Something moved; nothing is recorded.
+    """
+    must_be_in_force(tx, rules)
+    for finding in found:
+        if finding.made is not None:
+            finding.made.must_hold(tx)
+        for event in _events(caller, finding):
+            tx.append(DECISIONS_STREAM, event)
+
+
+def _events(caller: Caller, finding: _Finding) -> list[DecisionMade]:
+    """One for each question to policy, under one id; one without a question if none was asked."""
+    event = DecisionMade(
+        actor=caller.principal.id,
+        evaluation=finding.id,
+        asked=asked_of(finding.evaluation),
+        allowed=finding.allowed,
+        reason=bounded(finding.reason, _REASON_SIZE),
+    )
+    if finding.made is None:
+        return [event]
+    pairs = zip(finding.made.questions, finding.decisions, strict=True)
+    return [msgspec.structs.replace(event, question=q, decision=d) for q, d in pairs]
+
+
+def _candidates(
+    view: View, configuration: Configuration, installation: str, search: Search
+) -> list[str]:
+    """Every name that could be found, after where the page before ended, in order."""
+    question, names = search.question, list[str]()
+    match search.sought:
+        case Sought.SUBJECT:
+            kind = question.subject.type
+            everybody = configuration.principals.values()
+            names = [who.id for who in everybody if who.kind == kind]
+        case Sought.RESOURCE:
+            names = _resources(view, configuration, installation, question)
+        case Sought.ACTION:
+            names = list(Action)
+    return sorted(name for name in names if name > search.after)
+
+
+def _resources(
+    view: View, configuration: Configuration, installation: str, question: Evaluation
+) -> list[str]:
+    match question.resource.type:
+        case inquiry.TARGET_ROLE:
+            targets = configuration.targets.values()
+            return [f"{target.id}:{role.id}" for target in targets for role in target.roles]
+        case inquiry.INSTALLATION:
+            return [installation]
+        case inquiry.INCIDENT:
+            declared = Where(states=(IncidentState.DECLARED,), limit=_ALL)
+            return [found.id for found in view.select(Incident, declared)]
+        case inquiry.ACTIVATION:
+            if question.action.name not in set(Action):
+                return []
+            states = _CONCERNED.get(Action(question.action.name), ())
+            return [a.id for a in view.select(Activation, Where(states=states, limit=_ALL))]
+        case _:
+            return []
