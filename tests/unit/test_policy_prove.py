@@ -181,6 +181,15 @@ def test_what_cedar_does_not_allow_is_no_counterexample() -> None:
     assert "Cedar does not agree" in verdict.because[0]
 
 
+def test_a_nul_in_a_text_proves_nothing() -> None:
+    """Texts that differ behind a NUL stay two, so a hole beside them is still found."""
+    own = (
+        '@id("own") permit (principal is Agent, action == Action::"decision:evaluate", resource)'
+        ' when { principal.name == "a\\0b" || principal.name == "a\\0c" };'
+    )
+    must_break(PolicySet.assembled({"own.cedar": own}), "no-agent-asks-about-others")
+
+
 def test_an_invariant_about_nothing_is_not_proved() -> None:
     """What no question can fulfil says nothing, and is not passed off as a proof."""
     void = (

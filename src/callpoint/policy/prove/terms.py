@@ -90,7 +90,10 @@ class Words:
 
     def word(self, text: str) -> z3.ExprRef:
         """The element that stands for this text."""
-        return self.known.setdefault(text, z3.Const(_LITERAL + text, self.sort))
+        # The solver reads a name up to its first NUL: two texts must not become one symbol, or what
+        # is assumed contradicts itself and nothing can be said.
+        name = text.encode("unicode_escape").decode()
+        return self.known.setdefault(text, z3.Const(_LITERAL + name, self.sort))
 
     def any(self, name: str) -> z3.ExprRef:
         """A string that may be anything."""
