@@ -181,7 +181,7 @@ async def test_searches_go_on_from_page_to_page(face: Face):
     assert [found["id"] for found in first["results"]] == ["erin", "frank", "gina"]
     token = first["page"]["next_token"]
     rest = await face.post(
-        "erin", SEARCH + "subject", {**body, "page": {"token": token, "limit": 1}}
+        "erin", SEARCH + "subject", {**body, "page": {"token": token, "limit": 3}}
     )
     assert rest["results"] == [{"type": "human", "id": "hugo"}]
     assert rest["page"] == {"next_token": "", "count": 1}
@@ -194,6 +194,7 @@ async def test_searches_go_on_from_page_to_page(face: Face):
         {**body, "page": {"token": "\N{SNOWMAN}"}},
         {**body, "page": {"token": ""}},
         {**body, "page": {"token": 1}},
+        {**body, "page": {"token": token, "limit": 1}},
         {**body, "page": {"limit": 0}},
         {**body, "page": {"limit": True}},
         {**body, "page": []},
@@ -254,19 +255,22 @@ async def test_who_may_ask_is_told_by_the_status(face: Face):
 
 async def test_the_metadata_is_of_the_address_that_was_asked(face: Face):
     """A configured address is itself; a name that a stranger makes up is never repeated."""
-    other = "https://callpoint.internal:8443"
-    served: Any = make_app(replace(face.surface, origins=(ADDRESS, other)))
+    other, behind = "https://callpoint.internal:8443", "https://proxy.example/callpoint"
+    served: Any = make_app(replace(face.surface, origins=(ADDRESS, other, behind + "/")))
     transport = httpx.ASGITransport(app=served)
     async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
-        for host, base in (
-            ("callpoint.internal:8443", other),
-            ("callpoint.example", ADDRESS),
-            ("evil.example", ADDRESS),
+        for host, base, path in (
+            ("callpoint.internal:8443", other, ""),
+            ("callpoint.example", ADDRESS, ""),
+            ("evil.example", ADDRESS, ""),
+            ("proxy.example", behind, "/callpoint"),
+            ("evil.example", behind, "/callpoint"),
         ):
-            answer = await client.get(WELL_KNOWN, headers={"host": host})
+            answer = await client.get(WELL_KNOWN + path, headers={"host": host})
             assert answer.headers["content-type"].startswith("application/json")
             found = answer.json()
             assert found["policy_decision_point"] == base
             assert found["access_evaluation_endpoint"] == base + ONE
             assert found["access_evaluations_endpoint"] == base + MANY
             assert found["search_action_endpoint"] == f"{base}{SEARCH}action"
+        assert kind_of(await client.get(WELL_KNOWN + "/other")) == (404, "not_found")

@@ -54,6 +54,7 @@ PUBLIC = {
     # What follows asks for nothing, or for what is not there.
     "/v1/log/proof": 400,
     "/v1/log/consistency": 400,
+    "/.well-known/authzen-configuration/{place}": 404,
     "/tlog/callpoint/{log}/checkpoint": 404,
     "/tlog/callpoint/{log}/{generation}/checkpoint": 404,
     "/tlog/callpoint/{log}/tile/{level}/{place}": 404,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from litestar import Controller, Request, get, post
 from litestar.di import NamedDependency
-from litestar.params import SkipValidation
+from litestar.params import FromPath, SkipValidation
 from litestar.types import Message, Scope
 
 from callpoint.api.answers import PROBLEMS
@@ -38,7 +38,7 @@ from callpoint.api.evaluation_messages import (
 )
 from callpoint.api.i_json import Object, read_object
 from callpoint.api.surface import GivenSurface
-from callpoint.domain.errors import RequestError, UnavailableError
+from callpoint.domain.errors import NotFoundError, RequestError, UnavailableError
 from callpoint.domain.evaluation import Answer, Evaluation, Page, Search, Semantic, Sought
 from callpoint.ports.evaluator import Evaluator
 
@@ -122,12 +122,19 @@ class DiscoveryController(Controller):
 
     tags = ("decisions",)
 
-    @get(WELL_KNOWN, responses=PROBLEMS, summary="AuthZEN: the decision point's metadata")
+    @get(
+        [WELL_KNOWN, WELL_KNOWN + "/{place:path}"],
+        responses=PROBLEMS,
+        summary="AuthZEN: the decision point's metadata",
+    )
     async def configuration(
-        self, request: Request[Any, Any, Any], surface: GivenSurface
+        self, request: Request[Any, Any, Any], surface: GivenSurface, place: FromPath[str] = ""
     ) -> AuthzenConfiguration:
-        """Of the address that was asked, which is what the asker compares it with."""
-        base = _origin(surface.origins, request.headers.get("host", ""))
+        """Of the address that was asked, which is what the asker compares it with.
+
+        An address with a path has it behind the well-known one (RFC 8615; AuthZEN, section 9.2).
+        """
+        base = _origin(surface.origins, request.headers.get("host", ""), place)
         return AuthzenConfiguration(
             policy_decision_point=base,
             access_evaluation_endpoint=f"{base}{PREFIX}/evaluation",
@@ -150,14 +157,20 @@ async def echo_request_id(message: Message, scope: Scope) -> None:
         message["headers"] = [*message["headers"], (_REQUEST_ID, sent[0])]
 
 
-def _origin(origins: Sequence[str], host: str) -> str:
+def _origin(origins: Sequence[str], host: str, place: str) -> str:
     """The configured address that was asked: what a stranger says it is called is not repeated."""
     if not origins:
         raise UnavailableError(
             "this server does not know its own address", way_out="set `public` in server.toml"
         )
-    named = (origin for origin in origins if urlsplit(origin).netloc.lower() == host.lower())
-    return next(named, origins[0]).rstrip("/")
+    path = place.strip("/")
+    fitting = [origin for origin in origins if urlsplit(origin).path.strip("/") == path]
+    if path and not fitting:
+        raise NotFoundError("no decision point has this path")
+    named = (
+        origin for origin in (*fitting, *origins) if urlsplit(origin).netloc.lower() == host.lower()
+    )
+    return next(named, (*fitting, *origins)[0]).rstrip("/")
 
 
 async def _document(request: Request[Any, Any, Any]) -> Object:

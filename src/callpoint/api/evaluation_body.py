@@ -95,7 +95,8 @@ def read_search(document: Object, sought: Sought) -> Search:
     search = Search(sought=sought, question=question, limit=_limit(page))
     if "token" not in page:
         return search
-    return _continued(search, _text(page, "token", "page.token"))
+    token = _text(page, "token", "page.token")
+    return _continued(search, token, is_limited="limit" in page)
 
 
 def page_token(search: Search, after: str) -> str:
@@ -104,7 +105,7 @@ def page_token(search: Search, after: str) -> str:
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
-def _continued(search: Search, token: str) -> Search:
+def _continued(search: Search, token: str, *, is_limited: bool) -> Search:
     strange = RequestError(
         "page.token is not of this search", way_out="begin again without a token"
     )
@@ -115,6 +116,11 @@ def _continued(search: Search, token: str) -> Search:
         raise strange from error
     if bound != _fingerprint(search) or not 1 <= limit <= MAX_PAGE:
         raise strange
+    if is_limited and search.limit != limit:
+        raise RequestError(
+            "page.limit is another one than this search began with",
+            way_out="leave it out: the token carries it",
+        )
     return msgspec.structs.replace(search, limit=limit, after=after)
 
 
