@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEATHS ?= 300
+SECONDS ?= 60
 PYTEST_ARGS ?=
 # Test files run side by side; each worker starts servers of its own. WORKERS=0 runs them in one process.
 WORKERS ?= auto
@@ -47,6 +48,10 @@ fix: $(STAMP) ## format and repair what ruff can
 .PHONY: crash
 crash: $(STAMP) ## kill -9 at every write and target call, DEATHS=300 times, and count what survives
 	@$(BIN)/python -m tests.crash --deaths $(DEATHS)
+
+.PHONY: fuzz
+fuzz: $(STAMP) ## send broken input to everything that strangers can send to, for SECONDS=60
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # The options keep registry hosts and machine paths out of the files; uv is needed here only.
 LOCK = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \

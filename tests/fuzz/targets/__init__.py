@@ -1,0 +1,1 @@
+"""What can be fuzzed: each module here has one ``TARGET`` (``tests.fuzz.target.Target``)."""
