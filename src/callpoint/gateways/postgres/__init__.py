@@ -1,0 +1,1 @@
+"""The gateway for PostgreSQL. So far only what a statement does (``sql``), not yet the wire."""

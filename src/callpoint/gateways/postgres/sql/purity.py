@@ -1,0 +1,103 @@
+"""Which of PostgreSQL's own functions may be used undecided: the rule, as data and queries.
+
+A statement may use a *pure* function without an access of its own. Pure is: immutable or stable
+by the catalogue, of ordinary argument types (``internal`` and ``cstring`` make the server trust
+its caller), and neither reading the catalogue nor running what its caller chose. Names count, not
+signatures: which overload a call means depends on types that the text does not show.
+"""
+
+from collections.abc import Iterable
+
+ALSO_PURE = frozenset({
+    # Volatile by the catalogue; they read a clock, a random source or the session.
+    "clock_timestamp", "timeofday", "random", "random_normal", "gen_random_uuid",
+    "uuidv4", "uuidv7", "lastval",
+    # Of the prefix that is kept back below: these look at their arguments and the session only.
+    "pg_typeof", "pg_column_size", "pg_size_pretty", "pg_size_bytes", "pg_backend_pid",
+    "pg_client_encoding", "pg_collation_for", "pg_is_in_recovery", "pg_postmaster_start_time",
+})  # fmt: skip
+
+KEPT_BACK = (
+    "pg_",  # reads catalogues, files or other sessions; by name, as an access
+    "binary_upgrade_",
+    "lo",  # large objects; `log`, `lower` and the like are named in `_NOT_KEPT`
+)
+"""Prefixes that are no pure function, whatever the catalogue says."""
+
+_NOT_KEPT = frozenset(
+    {"ln", "log", "log10", "lower", "lower_inc", "lower_inf", "lpad", "localtime"}
+)
+
+_SUFFIXES_KEPT_BACK = (
+    "_to_xml", "_to_xmlschema", "_to_xml_and_xmlschema",  # run SQL or read tables by name
+    "_description",  # reads the catalogue
+)  # fmt: skip
+
+OPAQUE: dict[str, str] = {
+    "set_config": "changes settings by a name that is computed",
+    "ts_stat": "runs SQL that it is given as text",
+    "ts_rewrite": "runs SQL that it is given as text",
+    "lo_import": "reads files of the server",
+    "lo_export": "writes files of the server",
+    "pg_read_file": "reads files of the server",
+    "pg_read_binary_file": "reads files of the server",
+    "pg_stat_file": "reads files of the server",
+}
+"""Functions that no policy can allow, because what they touch cannot be named as an object."""
+
+_OPAQUE_FORMS = (
+    ("dblink", "", "runs SQL on another server"),
+    ("pg_ls_", "", "lists files of the server"),
+    ("pg_file_", "", "changes files of the server"),
+    ("", "_to_xml", "reads what its argument says as text"),
+    ("", "_to_xmlschema", "reads what its argument says as text"),
+    ("", "_to_xml_and_xmlschema", "reads what its argument says as text"),
+)
+
+_STRANGE_TYPES = (
+    "internal", "cstring", "trigger", "event_trigger", "language_handler", "fdw_handler",
+    "index_am_handler", "table_am_handler", "tsm_handler",
+)  # fmt: skip
+
+FUNCTION_QUERY = f"""
+SELECT p.proname, bool_and(
+         p.provolatile IN ('i', 's') AND NOT EXISTS (
+           SELECT FROM unnest(p.proargtypes::oid[] || p.prorettype) AS used (type)
+           JOIN pg_catalog.pg_type t ON t.oid = used.type
+           WHERE t.typname IN ({", ".join(f"'{name}'" for name in _STRANGE_TYPES)})))
+FROM pg_catalog.pg_proc p
+WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND p.oid < 16384
+GROUP BY p.proname
+"""  # noqa: S608 -- of constants
+"""Every function that came with the server, by name, and whether the catalogue calls it pure."""
+
+
+def opaque(name: str) -> str:
+    """Why no policy can allow a function of this name in whatever schema; empty when one can."""
+    if name in OPAQUE:
+        return OPAQUE[name]
+    for begins, ends, reason in _OPAQUE_FORMS:
+        if name.startswith(begins) and name.endswith(ends):
+            return reason
+    return ""
+
+
+def pure_names(servers: Iterable[Iterable[tuple[str, bool]]]) -> frozenset[str]:
+    """The pure names of all these servers together: one doubt on one server is enough.
+
+    Args:
+        servers: What `FUNCTION_QUERY` answered on each.
+    """
+    good: set[str] = set()
+    bad: set[str] = set()
+    for functions in servers:
+        for name, pure in functions:
+            (good if _is_pure(name, pure) else bad).add(name)
+    return frozenset(good - bad)
+
+
+def _is_pure(name: str, by_catalogue: bool) -> bool:  # noqa: FBT001 -- a row of the query
+    if name in ALSO_PURE:
+        return True
+    kept = name.startswith(KEPT_BACK) and name not in _NOT_KEPT
+    return by_catalogue and not kept and not name.endswith(_SUFFIXES_KEPT_BACK) and not opaque(name)
