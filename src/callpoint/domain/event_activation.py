@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
+from callpoint.domain.asked import Asked
 from callpoint.domain.decision import Decision
 from callpoint.domain.event_form import Event, Private
 from callpoint.domain.request import Request
@@ -18,11 +19,15 @@ class ActivationRequested(Event, frozen=True, kw_only=True, tag="activation:requ
     request: Request
     digest: str
     decisions: tuple[Decision, ...]
+    asked: Asked | None = None
     private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 
 class ApprovalRecorded(Event, frozen=True, kw_only=True, tag="approval:recorded"):
-    """One signed vote; the fields are those of ``Approval``."""
+    """One signed vote; the fields are those of ``Approval``.
+
+    Policy is asked about a yes alone: a no has neither ``asked`` nor ``decisions``.
+    """
 
     approver: str
     person: str
@@ -30,6 +35,8 @@ class ApprovalRecorded(Event, frozen=True, kw_only=True, tag="approval:recorded"
     statement: str
     signature: str
     key: str
+    asked: Asked | None = None
+    decisions: tuple[Decision, ...] = ()
     private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 
@@ -65,6 +72,7 @@ class ActivationActivated(Event, frozen=True, kw_only=True, tag="activation:acti
     not_after: datetime
     plans: tuple[UndoPlan, ...]
     decisions: tuple[Decision, ...]
+    asked: Asked | None = None
 
 
 class ActivationEnded(Event, frozen=True, kw_only=True, tag="activation:ended"):
@@ -86,6 +94,8 @@ class ReviewTriaged(Event, frozen=True, kw_only=True, tag="review:triaged"):
     """An independent person took a first look."""
 
     person: str
+    asked: Asked | None = None
+    decisions: tuple[Decision, ...] = ()
 
 
 class ActivationReviewed(Event, frozen=True, kw_only=True, tag="activation:reviewed"):
@@ -97,3 +107,5 @@ class ActivationReviewed(Event, frozen=True, kw_only=True, tag="activation:revie
     findings: tuple[Finding, ...]
     follow_ups: tuple[str, ...]
     checkpoint: str
+    asked: Asked | None = None
+    decisions: tuple[Decision, ...] = ()

@@ -4,6 +4,8 @@ from datetime import datetime
 
 import msgspec
 
+from callpoint.domain.asked import Asked
+from callpoint.domain.decision import Decision
 from callpoint.domain.eligibility import Severity
 from callpoint.domain.event_form import Event, Private
 
@@ -15,6 +17,8 @@ class IncidentDeclared(Event, frozen=True, kw_only=True, tag="incident:declared"
     severity: Severity
     targets: tuple[str, ...]
     person: str
+    asked: Asked | None = None
+    decisions: tuple[Decision, ...] = ()
     private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 
@@ -35,6 +39,8 @@ class IncidentConfirmed(Event, frozen=True, kw_only=True, tag="incident:confirme
 
     incident: str
     person: str
+    asked: Asked | None = None
+    decisions: tuple[Decision, ...] = ()
 
 
 class IncidentResolved(Event, frozen=True, kw_only=True, tag="incident:resolved"):

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import msgspec
 
+from callpoint.domain.asked import Asked
 from callpoint.domain.decision import Decision
 from callpoint.domain.event_form import Event, Private
 from callpoint.domain.review import Finding
@@ -33,6 +34,7 @@ class CredentialRevealed(Event, frozen=True, kw_only=True, tag="credential:revea
 
     lease: str
     decision: Decision
+    asked: Asked | None = None
 
 
 class SecretPrepared(Event, frozen=True, kw_only=True, tag="secret:prepared"):

@@ -11,6 +11,7 @@ class AccessRefused(Event, frozen=True, kw_only=True, tag="access:refused"):
 
     question: DecisionRequest
     decision: Decision
+    configuration_digest: str = ""
 
 
 class RequestRefused(Event, frozen=True, kw_only=True, tag="request:refused"):

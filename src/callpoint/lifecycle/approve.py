@@ -8,6 +8,7 @@ import msgspec
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import Statement, Verdict, signed_message
+from callpoint.domain.asked import Decided
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action
 from callpoint.domain.errors import ConflictError, DeniedError
@@ -74,7 +75,7 @@ async def approve(services: Services, caller: Caller, activation: str, vote: Vot
     async with on_record(services, caller, Action.ACTIVATION_APPROVE, activation):
         person = must_be_person(caller.principal)
     asked = await services.store.read(lambda view: view.get(Activation, activation))
-    await enforce_on(services, caller, rules, Action.ACTIVATION_APPROVE, asked)
+    decided = await enforce_on(services, caller, rules, Action.ACTIVATION_APPROVE, asked)
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
@@ -83,7 +84,7 @@ async def approve(services: Services, caller: Caller, activation: str, vote: Vot
         _must_hold(tx, services, caller, found, vote, Verdict.APPROVE)
         incident = tx.find(Incident, found.request.incident)
         must_be_eligible(found, incident, rules.configuration, person)
-        voted = _record(tx, services, caller, found, vote, Verdict.APPROVE)
+        voted = _record(tx, services, caller, found, vote, decided)
         tally = standing(voted, incident, rules.configuration)
         if tally.met:
             event = ev.ActivationApproved(persons=tally.counted)
@@ -112,7 +113,7 @@ async def deny(services: Services, caller: Caller, activation: str, vote: Vote) 
         _must_hold(tx, services, caller, found, vote, Verdict.DENY)
         incident = tx.find(Incident, found.request.incident)
         must_be_eligible(found, incident, configuration, person)
-        voted = _record(tx, services, caller, found, vote, Verdict.DENY)
+        voted = _record(tx, services, caller, found, vote, None)
         event = ev.ActivationDenied(actor=caller.principal.id, person=person)
         tx.append(activation_stream(activation), event)
         return tx.put(voted.apply(event, tx.now()))
@@ -205,17 +206,20 @@ def _record(
     caller: Caller,
     found: Activation,
     vote: Vote,
-    verdict: Verdict,
+    decided: Decided | None,
 ) -> Activation:
+    """Policy decided about a yes; a no needs nobody's leave."""
     comment = vote.comment.strip()[:COMMENT_LIMIT]
     event = ev.ApprovalRecorded(
         actor=caller.principal.id,
         approver=caller.principal.id,
         person=caller.principal.persons[0],
-        verdict=verdict,
+        verdict=Verdict.APPROVE if decided else Verdict.DENY,
         statement=base64.b64encode(vote.statement).decode(),
         signature=vote.signature,
         key=caller.principal.key,
+        asked=decided.asked if decided else None,
+        decisions=decided.decisions if decided else (),
         private={"comment": services.private(comment)} if comment else {},
     )
     tx.append(activation_stream(found.id), event)

@@ -1,7 +1,8 @@
 """Ask the gate about an existing activation, from what is stored now."""
 
 from callpoint.domain.activation import Activation
-from callpoint.domain.decision import Action, Decision, DecisionRequest
+from callpoint.domain.asked import Decided
+from callpoint.domain.decision import Action, DecisionRequest
 from callpoint.domain.incident import Incident
 from callpoint.lifecycle import facts
 from callpoint.lifecycle.rules import Rules
@@ -18,7 +19,7 @@ async def enforce_on(
     found: Activation,
     *,
     quorum_met: bool = False,
-) -> tuple[Decision, ...]:
+) -> Decided:
     """One decision for each target role of the activation; all must allow.
 
     Raises:

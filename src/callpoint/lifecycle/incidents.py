@@ -55,13 +55,16 @@ async def declare(services: Services, caller: Caller, said: Declaration) -> Inci
         raise RequestError("an incident names at least one target", way_out="add `--target NAME`")
     now = await services.store.read(lambda view: view.now())
     who = facts.actor(caller, rules.configuration)
-    await services.pep.enforce(rules, [facts.plain_question(Action.INCIDENT_DECLARE, who, now)])
+    question = facts.plain_question(Action.INCIDENT_DECLARE, who, now)
+    decided = await services.pep.enforce(rules, [question])
     event = ev.IncidentDeclared(
         actor=caller.principal.id,
         incident=name,
         severity=said.severity,
         targets=tuple(sorted(set(said.targets))),
         person=caller.principal.persons[0],
+        asked=decided.asked,
+        decisions=decided.decisions,
         private={"title": services.private(said.title[:TITLE_LIMIT])} if said.title else {},
     )
 
@@ -91,9 +94,15 @@ async def confirm(services: Services, caller: Caller, incident: str) -> Incident
     question = facts.plain_question(
         Action.INCIDENT_CONFIRM, who, now, facts.incident_facts(found, now)
     )
-    await services.pep.enforce(rules, [question])
+    decided = await services.pep.enforce(rules, [question])
     person = caller.principal.persons[0]
-    event = ev.IncidentConfirmed(actor=caller.principal.id, incident=name, person=person)
+    event = ev.IncidentConfirmed(
+        actor=caller.principal.id,
+        incident=name,
+        person=person,
+        asked=decided.asked,
+        decisions=decided.decisions,
+    )
 
     def work(tx: Transaction) -> Incident:
         held = tx.get(Incident, name)

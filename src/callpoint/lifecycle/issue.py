@@ -13,7 +13,8 @@ import msgspec
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
-from callpoint.domain.decision import Action, Decision
+from callpoint.domain.asked import Decided
+from callpoint.domain.decision import Action
 from callpoint.domain.eligibility import parse_opening
 from callpoint.domain.errors import (
     ClockError,
@@ -71,7 +72,7 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
     async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
         case = await services.store.read(lambda view: _prove(view, services, activation))
         must_be_due(services, caller, case, rules)
-    decisions = await enforce_on(
+    decided = await enforce_on(
         services, caller, rules, Action.ACTIVATION_ISSUE, case.activation, quorum_met=True
     )
     async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
@@ -79,7 +80,7 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
 
     def work(tx: Transaction) -> tuple[Activation, tuple[Planned, ...]]:
         _must_still_be_due(tx, services, rules, case)
-        return _intend(tx, services, rules, case.activation, decisions)
+        return _intend(tx, services, rules, case.activation, decided)
 
     active, planned = await services.store.transact(work)
     await mint_all(services, active, planned)
@@ -180,7 +181,7 @@ def _intend(
     services: Services,
     rules: Rules,
     found: Activation,
-    decisions: tuple[Decision, ...],
+    decided: Decided,
 ) -> tuple[Activation, tuple[Planned, ...]]:
     """Step 4, second half: the intent, before any call to a target (I1).
 
@@ -194,7 +195,11 @@ def _intend(
         for n, text in enumerate(found.request.opens)
     )
     event = ev.ActivationActivated(
-        actor=found.request.principal, not_after=not_after, plans=plans, decisions=decisions
+        actor=found.request.principal,
+        not_after=not_after,
+        plans=plans,
+        decisions=decided.decisions,
+        asked=decided.asked,
     )
     tx.append(activation_stream(found.id), event)
     planned = [

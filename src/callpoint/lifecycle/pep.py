@@ -8,6 +8,7 @@ else what would be decided calls ``decisions``, and keeps the record itself (``e
 from collections.abc import Sequence
 
 from callpoint.domain import event as ev
+from callpoint.domain.asked import Decided, asked_of
 from callpoint.domain.decision import Decision, DecisionRequest, Effect
 from callpoint.domain.errors import DeniedError
 from callpoint.domain.ids import REFUSALS_STREAM
@@ -21,17 +22,19 @@ class Pep:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def enforce(
-        self, rules: Rules, questions: Sequence[DecisionRequest]
-    ) -> tuple[Decision, ...]:
+    async def enforce(self, rules: Rules, questions: Sequence[DecisionRequest]) -> Decided:
         """All must be allowed; the first refusal ends it, on record.
+
+        Returns:
+            What the step's own event keeps of it: an allowed decision has no other record.
 
         Raises:
             DeniedError: With the reasons of the policies that refused.
         """
         if not questions:
             raise DeniedError("nothing was asked, so nothing is allowed")
-        return tuple([await self._one(rules, question) for question in questions])
+        decisions = tuple([await self._one(rules, question) for question in questions])
+        return Decided(asked_of(questions, rules.configuration_digest), decisions)
 
     def may(self, rules: Rules, questions: Sequence[DecisionRequest]) -> bool:
         """Whether all are allowed, for leaving out of a list what the caller may not see.
@@ -49,7 +52,10 @@ class Pep:
         if decision.allowed:
             return decision
         refused = ev.AccessRefused(
-            actor=question.actor.principal, question=question, decision=decision
+            actor=question.actor.principal,
+            question=question,
+            decision=decision,
+            configuration_digest=rules.configuration_digest,
         )
         await self._store.transact(lambda tx: tx.append(REFUSALS_STREAM, refused), urgent=True)
         raise DeniedError(

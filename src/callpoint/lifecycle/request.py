@@ -7,8 +7,9 @@ import msgspec
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, begin
+from callpoint.domain.asked import Decided
 from callpoint.domain.configuration import Configuration
-from callpoint.domain.decision import Action, Decision, DecisionRequest
+from callpoint.domain.decision import Action, DecisionRequest
 from callpoint.domain.eligibility import Eligibility, Purpose
 from callpoint.domain.errors import ConflictError, NotFoundError, RequestError
 from callpoint.domain.event_form import Private
@@ -100,12 +101,12 @@ async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
         return _draft(view, services, rules, caller, ask, fresh)
 
     first = await services.store.read(draft)
-    decisions = await _enforce(services, caller, rules, first)
+    decided = await _enforce(services, caller, rules, first)
 
     def work(tx: Transaction) -> Activation:
         now = draft(tx)
         must_be_justified(eligibility, ask.incident, now.incident, tx.now())
-        return _record(tx, caller, now.request, fresh.words, decisions)
+        return _record(tx, caller, now.request, fresh.words, decided)
 
     made = await services.store.transact(work)
     await announce_request(services, rules.configuration, made)
@@ -254,9 +255,7 @@ def _draft(
     return _Draft(request=made, budget_left=terms.left, incident=view.find(Incident, ask.incident))
 
 
-async def _enforce(
-    services: Services, caller: Caller, rules: Rules, draft: _Draft
-) -> tuple[Decision, ...]:
+async def _enforce(services: Services, caller: Caller, rules: Rules, draft: _Draft) -> Decided:
     return await services.pep.enforce(rules, _questions(caller, rules, draft))
 
 
@@ -313,13 +312,14 @@ def _record(
     caller: Caller,
     made: Request,
     words: Private,
-    decisions: tuple[Decision, ...],
+    decided: Decided,
 ) -> Activation:
     event = ev.ActivationRequested(
         actor=caller.principal.id,
         request=made,
         digest=made.digest(),
-        decisions=decisions,
+        decisions=decided.decisions,
+        asked=decided.asked,
         private={"justification": words},
     )
     tx.append(activation_stream(made.activation), event)

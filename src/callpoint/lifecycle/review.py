@@ -4,6 +4,7 @@ import msgspec
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import PENDING, Activation, ActivationState
+from callpoint.domain.asked import Decided
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError
@@ -41,12 +42,17 @@ class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def triage(services: Services, caller: Caller, activation: str) -> Activation:
     """Somebody independent took a first look; the first deadline is met."""
     rules = await services.rules.current()
-    await _enforce(services, caller, rules, activation)
+    decided = await _enforce(services, caller, rules, activation)
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)
         must_be_independent(caller, found, rules)
-        event = ev.ReviewTriaged(actor=caller.principal.id, person=caller.principal.persons[0])
+        event = ev.ReviewTriaged(
+            actor=caller.principal.id,
+            person=caller.principal.persons[0],
+            asked=decided.asked,
+            decisions=decided.decisions,
+        )
         after = found.apply(event, tx.now())
         tx.append(activation_stream(activation), event)
         return tx.put(after)
@@ -64,7 +70,7 @@ async def close(services: Services, caller: Caller, activation: str, said: Judge
     """
     rules = await services.rules.current()
     _check(said)
-    await _enforce(services, caller, rules, activation)
+    decided = await _enforce(services, caller, rules, activation)
     event = ev.ActivationReviewed(
         actor=caller.principal.id,
         person=caller.principal.persons[0],
@@ -72,6 +78,8 @@ async def close(services: Services, caller: Caller, activation: str, said: Judge
         findings=tuple(Finding(kind="review", text=text) for text in said.findings),
         follow_ups=said.follow_ups,
         checkpoint=said.checkpoint,
+        asked=decided.asked,
+        decisions=decided.decisions,
     )
 
     def work(tx: Transaction) -> Activation:
@@ -131,6 +139,6 @@ def must_be_independent(caller: Caller, found: Activation, rules: Rules) -> None
         )
 
 
-async def _enforce(services: Services, caller: Caller, rules: Rules, activation: str) -> None:
+async def _enforce(services: Services, caller: Caller, rules: Rules, activation: str) -> Decided:
     found = await services.store.read(lambda view: view.get(Activation, activation))
-    await enforce_on(services, caller, rules, Action.REVIEW_RECORD, found)
+    return await enforce_on(services, caller, rules, Action.REVIEW_RECORD, found)

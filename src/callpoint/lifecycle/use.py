@@ -11,7 +11,8 @@ import msgspec
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
-from callpoint.domain.decision import Action, Decision
+from callpoint.domain.asked import Decided
+from callpoint.domain.decision import Action
 from callpoint.domain.errors import ConflictError, DeniedError, TamperError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.incident import Incident
@@ -60,7 +61,7 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
     asked = msgspec.structs.replace(
         found, request=msgspec.structs.replace(found.request, opens=(opened,))
     )
-    (decision,) = await enforce_on(
+    decided = await enforce_on(
         services, caller, rules, Action.CREDENTIAL_REVEAL, asked, quorum_met=True
     )
 
@@ -68,7 +69,7 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
         must_be_able_to_take_away(services.node)
         must_be_in_force(tx, rules)
         must_keep_time(tx, services)
-        return _hand_out(tx, caller, held, decision)
+        return _hand_out(tx, caller, held, decided)
 
     return await services.store.transact(work)
 
@@ -149,14 +150,17 @@ def must_be_justified(view: View, found: Activation) -> None:
         raise ConflictError(f"incident {incident.id} is {incident.state_at(now)}")
 
 
-def _hand_out(tx: Transaction, caller: Caller, seen: Lease, decision: Decision) -> Box:
+def _hand_out(tx: Transaction, caller: Caller, seen: Lease, decided: Decided) -> Box:
     held, found, now = tx.get(Lease, seen.id), tx.get(Activation, seen.activation), tx.now()
     must_be_live(found, held)
     if held.box != seen.box:
         raise ConflictError(f"lease {held.id} moved meanwhile")
     must_not_be_over(found, now)
     must_be_justified(tx, found)
-    event = ev.CredentialRevealed(actor=caller.principal.id, lease=held.id, decision=decision)
+    (decision,) = decided.decisions
+    event = ev.CredentialRevealed(
+        actor=caller.principal.id, lease=held.id, decision=decision, asked=decided.asked
+    )
     tx.append(activation_stream(found.id), event)
     tx.put(found.apply(event, now))
     return Box(lease=held.id, target=held.plan.target, role=held.plan.role, box=held.box)
