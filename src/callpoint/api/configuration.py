@@ -1,7 +1,7 @@
 """The rules in force, and how they change: signed by governors, whoever brings them."""
 
 from litestar import Controller, get, post
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
 
 from callpoint.api.answers import PROBLEMS
 from callpoint.api.authentication import GivenCaller, signed
@@ -32,6 +32,21 @@ class ConfigurationController(Controller):
             digest=rules.digest,
             configuration_digest=rules.configuration_digest,
             policy_digest=rules.policy_digest,
+        )
+
+    @get("/{number:int}", responses=PROBLEMS, summary="A bundle that is or was in force")
+    async def published(
+        self, surface: GivenSurface, caller: GivenCaller, number: FromPath[int]
+    ) -> ConfigurationView:
+        """For the same people: what was decided long ago was decided under it."""
+        rules = await surface.services.rules.current()
+        await _enforce(surface.services, caller, rules)
+        bundle = (await surface.services.rules.published(number)).bundle
+        return ConfigurationView(
+            bundle=bundle,
+            digest=bundle.digest(),
+            configuration_digest=bundle.configuration_digest(),
+            policy_digest=bundle.policy_digest(),
         )
 
     @post(status_code=200, responses=PROBLEMS, summary="Put a signed bundle in force")

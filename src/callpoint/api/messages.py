@@ -330,7 +330,7 @@ class StatusView(msgspec.Struct, frozen=True):
 
 
 class ConfigurationView(msgspec.Struct, frozen=True):
-    """``GET /v1/configuration``: the bundle in force."""
+    """``GET /v1/configuration``: the bundle in force, or the one of a number."""
 
     bundle: Bundle
     digest: str

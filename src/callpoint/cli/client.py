@@ -165,6 +165,10 @@ class Client:
     def configuration(self) -> api.ConfigurationView:
         return self._get("/v1/configuration", api.ConfigurationView)
 
+    def published(self, number: int) -> api.ConfigurationView:
+        """One that is or was in force."""
+        return self._get(f"/v1/configuration/{number}", api.ConfigurationView)
+
     def publish(self, publication: api.Publication) -> Published:
         return self._post("/v1/configuration", Published, publication)
 

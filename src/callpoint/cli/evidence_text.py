@@ -30,7 +30,7 @@ _UNREAD = frozenset(
         "request",
         "plans",
     }
-    | {"decisions", "decision"}
+    | {"decisions", "decision", "asked"}
 )
 
 

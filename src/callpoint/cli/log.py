@@ -14,6 +14,7 @@ import click
 
 from callpoint.audit.proof_file import ProofFile
 from callpoint.audit.verify import verify_proof
+from callpoint.cli.bundle_files import BUNDLES, encoded, fetched, file_name
 from callpoint.cli.exit_codes import ExitCode, reported
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.key import home_option
@@ -22,10 +23,13 @@ from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.signature_file import read_signatures
 from callpoint.cli.trust import known_installation
 from callpoint.cli.verify import CHECKPOINT_FILE
-from callpoint.domain.errors import ConflictError, RequestError, TamperError
+from callpoint.cli.whole_log import WholeLog
+from callpoint.cli.words import plural
+from callpoint.domain.errors import NotFoundError, RequestError, TamperError
 
 if TYPE_CHECKING:  # the composition root takes a second to import, which `--help` need not pay
     from callpoint.bootstrap.recovery import Recovered
+    from callpoint.domain.event import BundlePublished
 
 _MAX_REASON = 1000
 _LINES_FILE = "entries.jsonl"
@@ -117,7 +121,10 @@ def checkpoint(run: Invocation, out: Path | None) -> None:
 @verb("export", log)
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 def export(run: Invocation, directory: Path) -> None:
-    """Write the whole log and its checkpoint to a new DIRECTORY, for `callpoint verify log`."""
+    """Write the whole log and its checkpoint to a new DIRECTORY, for `callpoint verify log`.
+
+    And each configuration that was in force, for `callpoint policy replay --log DIRECTORY`.
+    """
     try:
         directory.mkdir(mode=0o700, parents=True)
     except FileExistsError as error:
@@ -127,17 +134,19 @@ def export(run: Invocation, directory: Path) -> None:
     except OSError as error:
         raise RequestError(f"{directory} cannot be made: {error.strerror}") from error
     try:
-        size, note = _entries(run, directory / _LINES_FILE)
-        _write(directory / CHECKPOINT_FILE, note)
+        whole = WholeLog(run.client)
+        _entries(whole, directory / _LINES_FILE)
+        _write(directory / CHECKPOINT_FILE, whole.checkpoint)
+        bundles = _bundles(run, whole.published, directory / BUNDLES)
     except BaseException:
         # Half an export is in the way of the next try, and reads like a log that was cut.
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    facts = {"directory": str(directory), "entries": size}
+    facts = {"directory": str(directory), "entries": whole.size, "bundles": bundles}
     run.show(
         facts,
         [
-            f"{size} entries written to {directory}",
+            f"{whole.size} entries and {plural(bundles, 'configuration')} written to {directory}",
             f"to check it: callpoint verify log {directory} --installation FILE",
         ],
     )
@@ -213,30 +222,30 @@ def _told(done: "Recovered", home: Path) -> Iterator[str]:
     yield "then the same command again, with --signatures NAME.signature …"
 
 
-def _entries(run: Invocation, path: Path) -> tuple[int, bytes]:
-    """Write all entries up to the size that the first answer names; returns it and its checkpoint.
-
-    The log grows meanwhile; later answers are cut at that size, so that entries and checkpoint
-    belong together.
-    """
-    first = run.client.log_entries(0)
-    size, page, written = first.size, first, 0
+def _entries(log: WholeLog, path: Path) -> None:
     with path.open("x", encoding="ascii") as file:
-        while written < size:
-            if not page.entries:
-                raise ConflictError(
-                    f"the server gave {written} of {size} entries and no more",
-                    way_out="try again; if it stays so, look at the server's log",
-                )
-            for entry in page.entries[: size - written]:
-                if entry.index != written:
-                    raise TamperError(f"the server gave entry {entry.index} in place of {written}")
-                leaf = base64.b64encode(entry.leaf).decode()
-                file.write(json.dumps({"index": entry.index, "leaf": leaf}) + "\n")
-                written += 1
-            if written < size:
-                page = run.client.log_entries(written)
-    return size, first.checkpoint.encode()
+        for entry in log.entries():
+            leaf = base64.b64encode(entry.leaf).decode()
+            file.write(json.dumps({"index": entry.index, "leaf": leaf}) + "\n")
+
+
+def _bundles(run: Invocation, published: "list[BundlePublished]", folder: Path) -> int:
+    """Write every configuration that the log names, as canonical JSON; returns how many.
+
+    One that the server cannot give leaves the export good: the log is whole without it, and to
+    export it is what one does when the database was changed.
+    """
+    folder.mkdir(mode=0o700)
+    written = 0
+    for event in published:
+        try:
+            content = encoded(fetched(run.client, event), event)
+        except (NotFoundError, TamperError) as error:
+            run.note(f"! without configuration {event.number}: {error.message}")
+            continue
+        _write(folder / file_name(event.number), content)
+        written += 1
+    return written
 
 
 def _write(path: Path, content: bytes) -> None:

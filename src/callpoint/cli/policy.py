@@ -1,6 +1,6 @@
 """`callpoint policy check | test | explain`: on local files, before anything is published.
 
-`prove` is in a file of its own.
+`prove` and `replay` are in files of their own.
 """
 
 import json
@@ -13,6 +13,7 @@ import click
 
 from callpoint.cli.exit_codes import ExitCode, reported
 from callpoint.cli.policy_prove import prove
+from callpoint.cli.policy_replay import replay
 
 if TYPE_CHECKING:  # these take a tenth of a second to import, which `--help` need not pay
     from callpoint.config.files import Sources
@@ -38,10 +39,11 @@ _output = click.option(
 
 @click.group()
 def policy() -> None:
-    """Check, test, explain and prove policies in local files."""
+    """Check, test, explain and prove policies in local files; replay what was decided."""
 
 
 policy.add_command(prove)
+policy.add_command(replay)
 
 
 @policy.command()

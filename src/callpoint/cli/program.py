@@ -63,7 +63,7 @@ _SECTIONS: dict[str, dict[str, _Verb]] = {
     },
     "Rules": {
         "check": _Verb("governance", "Find everything that is wrong with a configuration."),
-        "policy": _Verb("policy", "Check, test, explain and prove policies in local files."),
+        "policy": _Verb("policy", "Check, test, explain, prove and replay policies."),
         "publish": _Verb("publish", "Propose, look at and submit a signed configuration."),
         "sign": _Verb("governance", "Sign a configuration or a key rotation as a governor."),
         "keygen": _Verb("governance", "Make a key for yourself."),

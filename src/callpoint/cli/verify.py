@@ -70,7 +70,7 @@ def bundle_(
 
     A page is computed again from its machine part; one that was edited is found.
     """
-    trusted = _trusted(log_key, installation, former, origin)
+    trusted = trusted_log(log_key, installation, former, origin)
     content = _read(bundle, MAX_DOCUMENT_SIZE + 1)
     policy = _policy(witnesses, need)
     authority = _read(timestamp_authority, _MAX_SMALL_FILE) if timestamp_authority else None
@@ -102,7 +102,7 @@ def proof_(
     need: int | None,
 ) -> int:
     """Check a tlog-proof, as `callpoint log proof` writes it: that one entry is in the log."""
-    trusted = _trusted(log_key, installation, former, origin)
+    trusted = trusted_log(log_key, installation, former, origin)
     policy = _policy(witnesses, need)
     content = _read(proof, MAX_PROOF_SIZE + 1)
     leaf = None if entry is None else _read(entry, _MAX_SMALL_FILE).removesuffix(b"\n")
@@ -146,7 +146,7 @@ def log(
     earlier: Path | None,
 ) -> int:
     """Check a whole exported log: a folder of `callpoint log export`, or one .jsonl file."""
-    trusted = _trusted(log_key, installation, former, origin)
+    trusted = trusted_log(log_key, installation, former, origin)
     policy = _policy(witnesses, need)
     newest = _read(checkpoint or directory / CHECKPOINT_FILE, _MAX_SMALL_FILE)
     before = None if earlier is None else _read(earlier, _MAX_SMALL_FILE)
@@ -208,8 +208,11 @@ def _no_key(error: MalformedNoteError) -> RequestError:
     )
 
 
-def _trusted(
-    log_key: str | None, installation: Path | None, former: tuple[str, ...], origin: str | None
+def trusted_log(
+    log_key: str | None,
+    installation: Path | None,
+    former: tuple[str, ...] = (),
+    origin: str | None = None,
 ) -> Known:
     """Whose log it must be: given, never asked of whoever made the evidence."""
     if (log_key is None) == (installation is None):

@@ -9,6 +9,7 @@ from callpoint.domain.errors import (
     CallpointError,
     ConfigError,
     ConflictError,
+    NotFoundError,
     TamperError,
     UnavailableError,
 )
@@ -139,6 +140,32 @@ class RuleBook:
             if self._newest is None:
                 raise
             return self._newest.configuration
+
+    async def published(self, number: int) -> StoredBundle:
+        """A configuration that is or was in force, as the log names it.
+
+        Raises:
+            NotFoundError: None of that number was ever published.
+            TamperError: What the database holds is not what was published.
+        """
+
+        def read(view: View) -> StoredBundle:
+            named = {event.number: event.digest for event in self._published(view)}
+            if number not in named:
+                raise NotFoundError(
+                    f"no configuration {number} was published",
+                    way_out=f"they are numbered 1 to {max(named)}",
+                )
+            row = view.find(StoredBundle, f"{number:08d}")
+            if row is None or row.bundle.digest() != named[number]:
+                raise TamperError(
+                    f"configuration {number} in the database is not the one in the log",
+                    way_out="the newest backup of the database holds it; what it decided cannot be"
+                    " replayed without it",
+                )
+            return row
+
+        return await self._store.read(read)
 
     def _is_refused(self, view: View) -> bool:
         pointer = view.find(InForce, "bundle")
