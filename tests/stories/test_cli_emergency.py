@@ -1,6 +1,7 @@
 """One emergency as people live it: the real program, a real server process, a real PostgreSQL."""
 
 import json
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,16 @@ import pytest
 
 from callpoint.bootstrap.home import Home
 from callpoint.cli.throwaway import ThrowawayPostgres
+from callpoint.config.default_policies import default_pack
 from tests.fakes.homestead import Homestead, Running, serving
 from tests.servers import FreshDatabase, fresh_database
 
+FREEZE = """
+@id("frozen")
+@reason("{target} is frozen until the migration is over; ask a commander")
+forbid (principal, action == Action::"activation:request", resource in Target::"orders-db")
+unless { principal in Group::"commanders" };
+"""
 BROKER, PARENT, PASSWORD = "broker_story", "orders_repair", "broker-of-a-story"
 
 
@@ -115,6 +123,7 @@ async def test_an_emergency_on_a_real_database(  # noqa: PLR0915 -- a story, rea
         assert bundle.exists()
         shown = people.say("bob", "status", activation)
         assert _find(shown, "state") == "reviewed"
+        _decided_again(people)
         assert server.end(signal.SIGTERM) == 0
     own = f"cp_{Home(here.home).installation().id}"  # other tests share the server
     left = await owner.fetchval(
@@ -122,6 +131,30 @@ async def test_an_emergency_on_a_real_database(  # noqa: PLR0915 -- a story, rea
     )
     assert left == 0
     assert await owner.fetchval("SELECT count(*) FROM orders") == 1
+
+
+def _decided_again(people: People) -> None:
+    """The same policy says the same; a proposed freeze would have refused this one request."""
+    here = people.here
+    trusted = ("--installation", here.home / "installation.json")
+    same = people.say("erin", "policy", "replay", *trusted)
+    # Declared, confirmed, asked, approved twice, issued, revealed, triaged, reviewed.
+    assert (same["decided"], same["differing"], same["not_decided"]) == (9, 0, {})
+    export, proposal = here.root / "export", here.root / "proposal"
+    people.say("erin", "log", "export", export)
+    shutil.copytree(here.config, proposal)
+    (proposal / "policies").mkdir()
+    for name, text in {**default_pack(), "freeze.cedar": FREEZE}.items():
+        (proposal / "policies" / name).write_text(text)
+    with_it = ("policy", "replay", "--log", export, *trusted, "--since", "1d", "--with", proposal)
+    found = people.say("bob", *with_it, code=4)
+    (change,) = found["changes"]
+    assert (change["principal"], change["action"]) == ("alice", "activation:request")
+    assert (change["resource"], change["incident"]) == ("orders-db:repair", "inc-7")
+    assert (change["old"]["effect"], change["new"]["effect"]) == ("allow", "deny")
+    assert change["new"]["policies"] == ["frozen"]
+    frozen = {"policy": "frozen", "change": "allow -> deny", "count": 1}
+    assert (found["by_policy"], found["decided"], found["differing"]) == ([frozen], 9, 0)
 
 
 def _find(document: Any, key: str) -> Any:
