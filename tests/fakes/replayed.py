@@ -6,12 +6,14 @@ from callpoint.audit.entry import parse_entry, parse_time
 from callpoint.domain import event as ev
 from callpoint.domain.approval import Verdict
 from callpoint.domain.errors import DeniedError
+from callpoint.domain.evaluation import Entity
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.governance import Bundle
 from callpoint.domain.review import ReviewVerdict
 from callpoint.lifecycle import give_back, review
 from callpoint.lifecycle.proof import checkpoint_line, newest_checkpoint
 from callpoint.policy.replay.replaying import Outcome, Replay, Rules
+from tests.fakes.asking import ROLE, about, ask
 from tests.fakes.world import World
 
 STORY = {
@@ -21,6 +23,7 @@ STORY = {
     "activation:reviewed": 1,
     "approval:recorded": 2,
     "credential:revealed": 1,
+    "decision:made": 1,
     "incident:confirmed": 1,
     "incident:declared": 1,
     "review:triaged": 1,
@@ -36,7 +39,7 @@ class Always:
 
 
 async def tell(world: World, incident: str = "inc-7") -> str:
-    """An emergency from declaration to verdict, with two refusals, a no, and each kind of event."""
+    """An emergency from declaration to verdict: each kind of event that holds decisions."""
     await world.incident(incident)
     for stranger in ("carol", "gina"):
         try:
@@ -44,6 +47,9 @@ async def tell(world: World, incident: str = "inc-7") -> str:
         except DeniedError:
             continue
         raise AssertionError(f"{stranger} is not on call")
+    carol = Entity("human", "carol")
+    wish = {"eligibility": "orders-repair", "incident": incident}
+    await ask(world, about("activation:request", ROLE, carol, **wish))
     denied = await world.ask(incident=incident)
     await world.vote("carol", denied.id, Verdict.DENY)
     made = await world.active(incident=incident)

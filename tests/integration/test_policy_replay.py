@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from callpoint.domain.decision import Decision, DecisionRequest, Effect
 from callpoint.domain.errors import DeniedError
@@ -115,6 +116,8 @@ def test_a_tampered_log_tells_nothing(erin: Shell, export: Path):
     found = replayed(erin, "--log", export, code=7)
     assert (found["ok"], "decided" in found, "differences" in found) == (False, False, False)
     assert found["findings"]
+    (export / "bundles" / "00000001.json").write_text("{}")
+    assert replayed(erin, "--log", export, code=7)["findings"] == found["findings"]
     text = erin.run(
         "policy", "replay", "--log", export, "--installation", export.parent / "installation.json"
     )
@@ -172,9 +175,7 @@ def test_a_configuration_that_was_changed_in_the_database_is_not_given_out(
 
     def change(tx: Any) -> None:
         row = tx.get(StoredBundle, "00000001")
-        bundle = Bundle(*(getattr(row.bundle, name) for name in ("installation", "number")),
-                        row.bundle.previous, row.bundle.configuration, policies)  # fmt: skip
-        tx.put(StoredBundle(bundle, row.digest, row.version))
+        tx.put(replace(row, bundle=replace(row.bundle, policies=policies)))
 
     app.do(world.store.transact(change))
     assert "is not the one in the log" in replayed(erin, code=7)["stderr"]

@@ -48,7 +48,7 @@ def _leaf(event: ev.AnyEvent) -> bytes:
             seq=0,
             prev=None,
             at="2026-11-24T04:09:13.000001Z",
-            data=data(event),
+            data={**data(event)},
             personal={},
         )
     )

@@ -10,7 +10,7 @@ import click
 
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.domain.errors import ConfigError, RequestError
+from callpoint.domain.errors import ConfigError, RequestError, TamperError
 
 if TYPE_CHECKING:  # these take half a second to import, which `--help` need not pay
     from callpoint.audit.verify import Report
@@ -208,10 +208,10 @@ def _passed(log: _Source, replaying: "Replay") -> "Report":
     from callpoint.audit.verify import verify_log
     from callpoint.audit.verify.report import Findings
 
-    findings, trusted = Findings(), log.trusted
+    findings, trusted, watch = Findings(), log.trusted, _Watch(replaying)
     try:
         report = verify_log(
-            _watched(log.leaves(findings), replaying),
+            watch.over(log.leaves(findings)),
             log.checkpoint,
             trusted.log_key,
             None,
@@ -222,26 +222,50 @@ def _passed(log: _Source, replaying: "Replay") -> "Report":
         raise RequestError(f"the log's key cannot be read: {error}") from error
     except OSError as error:
         raise ConfigError(f"the log cannot be read: {error}", file="entries") from error
-    return replace(report, findings=findings.report(0).findings + report.findings)
+    report = replace(report, findings=findings.report(0).findings + report.findings)
+    if report.ok and watch.alarm is not None:
+        raise watch.alarm
+    return report
 
 
-def _watched(leaves: Iterator[bytes], replaying: "Replay") -> Iterator[bytes]:
-    from callpoint.audit.entry import EntryError, parse_entry, parse_time
-    from callpoint.cli.bundle_files import PUBLISHED, kind_of
-    from callpoint.domain import event as ev
-    from callpoint.policy.replay.recorded import KINDS
+class _Watch:
+    """Decides again what passes by on its way to the verification.
 
-    wanted = KINDS | {PUBLISHED}
-    for leaf in leaves:
-        if (kind := kind_of(leaf)) in wanted:
-            try:
-                entry = parse_entry(leaf)
-                at = parse_time(entry.at)
-            except EntryError:
-                yield leaf  # the verification says what is wrong with it
-                continue
-            try:
-                replaying.take(ev.parse(entry.type, entry.data), at)
-            except ValueError:
-                replaying.miss(f"this version cannot read the log's {kind}", at)
-        yield leaf
+    Attributes:
+        alarm: A configuration is not the one that the log names. Which of the two was changed is
+            known only when the log is verified, so until then nothing is said of it.
+    """
+
+    def __init__(self, replaying: "Replay") -> None:
+        self.alarm: TamperError | None = None
+        self._replaying = replaying
+
+    def over(self, leaves: Iterator[bytes]) -> Iterator[bytes]:
+        """The same leaves."""
+        from callpoint.cli.bundle_files import PUBLISHED, kind_of
+        from callpoint.policy.replay.recorded import KINDS
+
+        wanted = KINDS | {PUBLISHED}
+        for leaf in leaves:
+            if self.alarm is None and (kind := kind_of(leaf)) in wanted:
+                try:
+                    self._take(leaf, kind)
+                except TamperError as error:
+                    self.alarm = error
+            yield leaf
+
+    def _take(self, leaf: bytes, kind: str) -> None:
+        from callpoint.audit.entry import EntryError, parse_entry, parse_time
+        from callpoint.domain import event as ev
+
+        try:
+            entry = parse_entry(leaf)
+            at = parse_time(entry.at)
+        except EntryError:
+            return  # the verification says what is wrong with it
+        try:
+            event = ev.parse(entry.type, entry.data)
+        except ValueError:
+            self._replaying.miss(f"this version cannot read the log's {kind}", at)
+            return
+        self._replaying.take(event, at)

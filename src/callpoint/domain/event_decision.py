@@ -40,6 +40,7 @@ class DecisionMade(Event, frozen=True, kw_only=True, tag="decision:made"):
         reason: Why not, where no policy was asked: unknown, over, or not possible in this state.
         question: What policy was asked, so that it can be replayed.
         decision: What policy said.
+        configuration_digest: Of the configuration that described who and what in the question.
     """
 
     evaluation: str
@@ -48,6 +49,7 @@ class DecisionMade(Event, frozen=True, kw_only=True, tag="decision:made"):
     reason: str = ""
     question: DecisionRequest | None = None
     decision: Decision | None = None
+    configuration_digest: str = ""
 
 
 class DecisionsSearched(Event, frozen=True, kw_only=True, tag="decision:searched"):

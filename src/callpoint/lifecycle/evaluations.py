@@ -255,11 +255,11 @@ def _record(tx: Transaction, caller: Caller, rules: Rules, found: Sequence[_Find
     for finding in found:
         if finding.made is not None:
             finding.made.must_hold(tx)
-        for event in _events(caller, finding):
+        for event in _events(caller, rules, finding):
             tx.append(DECISIONS_STREAM, event)
 
 
-def _events(caller: Caller, finding: _Finding) -> list[DecisionMade]:
+def _events(caller: Caller, rules: Rules, finding: _Finding) -> list[DecisionMade]:
     """One for each question to policy, under one id; one without a question if none was asked."""
     event = DecisionMade(
         actor=caller.principal.id,
@@ -271,6 +271,7 @@ def _events(caller: Caller, finding: _Finding) -> list[DecisionMade]:
     if finding.made is None:
         return [event]
     pairs = zip(finding.made.questions, finding.decisions, strict=True)
+    event = msgspec.structs.replace(event, configuration_digest=rules.configuration_digest)
     return [msgspec.structs.replace(event, question=q, decision=d) for q, d in pairs]
 
 

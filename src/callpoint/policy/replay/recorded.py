@@ -15,6 +15,7 @@ _DECIDED = (
     ev.ActivationReviewed,
     ev.ApprovalRecorded,
     ev.CredentialRevealed,
+    ev.DecisionMade,
     ev.IncidentConfirmed,
     ev.IncidentDeclared,
     ev.ReviewTriaged,
@@ -48,10 +49,8 @@ class Held(msgspec.Struct, frozen=True):
 def recorded_in(event: AnyEvent) -> Held:
     """What policy decided for this event to come about; nothing where it was not asked."""
     match event:
-        case ev.AccessRefused(configuration_digest=""):
-            return Held(unasked=1)
-        case ev.AccessRefused():
-            return Held((Recorded(event.question, event.decision, event.configuration_digest),))
+        case ev.AccessRefused() | ev.DecisionMade():
+            return _whole(event.question, event.decision, event.configuration_digest)
         case ev.ApprovalRecorded(verdict=Verdict.DENY):
             return Held()  # who says no asks nobody
         case (
@@ -68,6 +67,13 @@ def recorded_in(event: AnyEvent) -> Held:
             return _held(event.asked, (event.decision,))
         case _:
             return Held()
+
+
+def _whole(question: DecisionRequest | None, decision: Decision | None, digest: str) -> Held:
+    """One question and its answer; without either policy was not asked (``decision:made``)."""
+    if question is None or decision is None:
+        return Held()
+    return Held((Recorded(question, decision, digest),)) if digest else Held(unasked=1)
 
 
 def _held(asked: Asked | None, decisions: tuple[Decision, ...]) -> Held:
