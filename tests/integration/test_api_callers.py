@@ -70,6 +70,7 @@ async def test_only_the_public_routes_answer_strangers(face: Face):
     for path, operations in face.app.openapi_schema.to_schema()["paths"].items():
         for method in set(operations) & {"get", "post"}:
             place = path.replace("{activation}", "a" * 12).replace("{incident}", "inc-7")
+            place = place.replace("{number}", "1")
             answer = await face.client.request(method, place.replace("{source}", "nobody"))
             assert answer.status_code == PUBLIC.get(path, 401), path
             asked += 1
