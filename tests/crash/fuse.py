@@ -75,6 +75,9 @@ class FusedStore:
     async def read(self, work: Callable[[View], T]) -> T:
         return await self._inner.read(work)
 
+    def listen(self, hear: Callable[[str], None]) -> None:
+        self._inner.listen(hear)
+
     async def log_works(self) -> bool:
         return await self._inner.log_works()
 

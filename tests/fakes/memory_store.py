@@ -80,6 +80,7 @@ class MemoryView:
 
     def __init__(self, state: State, clock: datetime) -> None:
         self.state = state
+        self.signals: list[str] = []
         self._clock = clock
 
     def now(self) -> datetime:
@@ -231,6 +232,9 @@ class MemoryView:
             raise ConflictError(f"{stream} is closed: no event can be added to it")
         self.state.spool.append(log.draft(stream, event, self.now()))
 
+    def signal(self, text: str) -> None:
+        self.signals.append(text)
+
     def _node(self, level: int, index: int) -> bytes:
         first = index << level
         return subtree_root([leaf_hash(x) for x in self.state.leaves[first : first + (1 << level)]])
@@ -252,6 +256,7 @@ class MemoryStore:
         self.dead = False
         self.before: Callable[[], None] = _nothing
         self.after: Callable[[], None] = _nothing
+        self._listeners: list[Callable[[str], None]] = []
         self._signer = signer
         self._clock = clock
         self._origin = origin
@@ -268,8 +273,14 @@ class MemoryStore:
         if not self.log_down:
             self._number(view.state)
         self.state = view.state
+        for text in view.signals:
+            for hear in self._listeners:
+                hear(text)
         self.after()
         return result
+
+    def listen(self, hear: Callable[[str], None]) -> None:
+        self._listeners.append(hear)
 
     async def read(self, work: Callable[[View], T]) -> T:
         self._must_live()

@@ -33,6 +33,9 @@ class HeldStore:
     async def read(self, work: Callable[[View], T]) -> T:  # noqa: ARG002 -- the port's
         self._refuse()
 
+    def listen(self, hear: Callable[[str], None]) -> None:
+        """Nothing is ever committed, so nothing is signalled."""
+
     async def log_works(self) -> bool:
         return False
 

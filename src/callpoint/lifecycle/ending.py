@@ -1,6 +1,7 @@
 """The moment an activation ends: one urgent transaction, whatever the reason (I11, I2).
 
-It never asks the PDP, never waits for the log, and leaves every lease due for revocation now.
+It never asks the PDP, never waits for the log, cuts every session through a gateway, and leaves
+every lease due for revocation now.
 """
 
 from callpoint.domain import event as ev
@@ -8,6 +9,8 @@ from callpoint.domain.activation import PENDING, Activation, ActivationState, En
 from callpoint.domain.errors import TamperError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import Lease, LeaseState
+from callpoint.lifecycle.live_sessions import signal
+from callpoint.ports.authority import Cut, Reach
 from callpoint.ports.stores import Transaction, View, Where
 
 
@@ -25,6 +28,7 @@ def end(tx: Transaction, activation: Activation, reason: EndReason, actor: str =
         close_by=now + activation.request.close,
     )
     tx.append(activation_stream(activation.id), event)
+    signal(tx, Cut(Reach.ACTIVATION, activation.id, reason))
     for lease in leases(tx, activation.id):
         if lease.state in (LeaseState.PLANNED, LeaseState.LIVE):
             end_lease(tx, lease, reason)
@@ -33,6 +37,7 @@ def end(tx: Transaction, activation: Activation, reason: EndReason, actor: str =
 
 def end_lease(tx: Transaction, lease: Lease, reason: str) -> Lease:
     """Revocation of one lease begins; the sealed box can no longer be fetched."""
+    signal(tx, Cut(Reach.ACTIVATION, lease.activation, reason))
     event = ev.LeaseEnding(lease=lease.id, target=lease.plan.target, reason=reason)
     tx.append(activation_stream(lease.activation), event)
     ending = lease.moved(LeaseState.ENDING).due(tx.now())

@@ -18,9 +18,11 @@ from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.ending import end, end_lease, row_of
+from callpoint.lifecycle.live_sessions import signal
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.revoke import revoke_now
 from callpoint.lifecycle.services import Services
+from callpoint.ports.authority import Cut, Reach
 from callpoint.ports.identity import Caller
 from callpoint.ports.notifiers import Notice
 from callpoint.ports.stores import Transaction, View, Where
@@ -78,6 +80,7 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
     def work(tx: Transaction) -> tuple[str, ...]:
         return end_covered(tx, caller, scope, about)
 
+    cut_at_once(services, caller, scope, about)
     async with on_record(services, caller, f"kill:{scope}", about):
         ended = await services.answered(services.store.transact(work, urgent=True))
     alive = await _revoke_all(services, scope, about)
@@ -93,6 +96,15 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
         )
     )
     return Killed(activations=ended, alive=alive)
+
+
+def cut_at_once(services: Services, caller: Caller, scope: Scope, about: str) -> None:
+    """Cut live sessions on this node before anything is written: a person may end anything.
+
+    Of a machine it is first to be seen what is its own; its sessions are cut by ``end``.
+    """
+    if caller.principal.kind is PrincipalKind.HUMAN:
+        services.live.cut(Cut(Reach(scope), about, EndReason.KILLED))
 
 
 def named(scope: Scope, about: str) -> str:
@@ -116,6 +128,8 @@ def end_covered(tx: Transaction, caller: Caller, scope: Scope, about: str) -> tu
     rowless = _rowless(tx, scope, about)
     owners = {a.request.principal for a in found} | {lease.principal for lease in rowless}
     must_be_allowed(caller, owners)
+    if owners:
+        signal(tx, Cut(Reach(scope), about, EndReason.KILLED))  # one order, before many
     for activation in found:
         end(tx, activation, EndReason.KILLED, caller.principal.id)
     for lease in rowless:

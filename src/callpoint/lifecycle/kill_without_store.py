@@ -8,6 +8,7 @@
 
 import asyncio
 
+from callpoint.domain.activation import EndReason
 from callpoint.domain.errors import DeniedError, RequestError, StoreUnavailableError
 from callpoint.domain.ids import activation_of
 from callpoint.domain.principal import PrincipalKind
@@ -17,6 +18,7 @@ from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.kill import Killed, Scope, kill, must_be_allowed, named
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.strike import Order, Seen, covers_known, strike
+from callpoint.ports.authority import Cut, Reach
 from callpoint.ports.identity import Caller
 from callpoint.ports.notifiers import Notice
 
@@ -65,6 +67,7 @@ async def kill_without_store(
     if len(order.body) > MAX_ORDER:
         raise RequestError(f"an order has at most {MAX_ORDER} bytes while the store is down")
     await _must_be_allowed(services, caller, wanted)
+    services.live.cut(Cut(Reach(wanted.scope), wanted.about, EndReason.KILLED))
     tombstone = Tombstone(
         id=tombstone_id(order.headers),
         at=services.clock.now(),

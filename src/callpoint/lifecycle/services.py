@@ -9,6 +9,7 @@ from typing import TypeVar
 from callpoint.domain.errors import ClockError, StoreUnavailableError
 from callpoint.domain.event_form import Private
 from callpoint.domain.governance import Installation
+from callpoint.lifecycle.live_sessions import LiveSessions
 from callpoint.lifecycle.node import Node
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.removal import STEP_LIMIT
@@ -69,6 +70,7 @@ class Services:
     Attributes:
         lanes: See ``lane``.
         log: What this process has verified of the log.
+        live: Where gateways hear which sessions are cut; it listens on the store.
         compared: Targets that this process has compared with the leases since it began (I8).
     """
 
@@ -87,7 +89,11 @@ class Services:
     lanes: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     log: VerifiedLog = field(default_factory=VerifiedLog)
     node: Node = field(default_factory=Node)
+    live: LiveSessions = field(default_factory=LiveSessions)
     compared: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.store.listen(self.live.hear)
 
     def private(self, value: str) -> Private:
         """A personal value with a fresh salt."""

@@ -82,6 +82,7 @@ class Opened(msgspec.Struct, frozen=True):
     """A session that stands, and what the gateway needs for it. Its ``repr`` hides the credential.
 
     Attributes:
+        persons: Behind the principal.
         credential: The lease's, for the target. It stays in the gateway's memory.
         not_after: Then it is over, whatever anybody says; the gateway's own clock cuts it, too.
         evidence: When decisions are durable.
@@ -92,6 +93,7 @@ class Opened(msgspec.Struct, frozen=True):
     session: str
     activation: str
     principal: str
+    persons: tuple[str, ...]
     incident: str
     target: str
     role: str
@@ -168,16 +170,44 @@ class Standing(StrEnum):
     OVER = "over"
 
 
-class Cut(msgspec.Struct, frozen=True):
-    """An order to a gateway: end this session, now.
+class Reach(StrEnum):
+    """Which sessions an order means."""
+
+    SESSION = "session"
+    ACTIVATION = "activation"
+    PRINCIPAL = "principal"
+    TARGET = "target"
+    INCIDENT = "incident"
+    EVERYTHING = "everything"
+
+
+class Cut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An order to gateways: end these sessions, now. It goes to all; each knows what it has.
 
     Attributes:
-        session: Empty: all of them.
+        about: Its name; of a principal or of a person behind it.
         reason: For the actor, for instance ``killed``.
     """
 
-    session: str
-    reason: str
+    reach: Reach
+    about: str = ""
+    reason: str = ""
+
+    def covers(self, opened: Opened) -> bool:
+        """Whether it means that session."""
+        match self.reach:
+            case Reach.SESSION:
+                return self.about == opened.session
+            case Reach.ACTIVATION:
+                return self.about == opened.activation
+            case Reach.PRINCIPAL:
+                return self.about in (opened.principal, *opened.persons)
+            case Reach.TARGET:
+                return self.about == opened.target
+            case Reach.INCIDENT:
+                return self.about == opened.incident
+            case Reach.EVERYTHING:
+                return True
 
 
 class Authority(Protocol):

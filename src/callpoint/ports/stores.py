@@ -11,6 +11,8 @@
   extended, an urgent transaction's events stay unnumbered in the database (the spool) and are
   numbered, in order, when the log works again; any other transaction raises LogUnavailableError
   and changes nothing.
+* What a transaction signals is told to every process on the store once it is committed: a push, so
+  that what ended is cut at once. It can be lost with a connection; who listens also asks.
 * Failures: StoreUnavailableError (nothing is known to be written: the caller must read again),
   LogUnavailableError, ConflictError (after the store's own retries), TamperError (a row or an
   entry does not parse or does not agree).
@@ -24,6 +26,9 @@ import msgspec
 
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.record import Record
+
+SIGNAL_LIMIT = 2000
+"""Bytes of a signal."""
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -238,6 +243,13 @@ class Transaction(View, Protocol):
         """Add an event to a stream. A closing event's entry states the stream's length."""
         ...
 
+    def signal(self, text: str) -> None:
+        """Tell all who listen, here and in other processes, once this is committed.
+
+        At most ``SIGNAL_LIMIT`` bytes; no secret, for whoever uses the database may hear it.
+        """
+        ...
+
 
 class Store(Protocol):
     """State and event log of one installation."""
@@ -248,6 +260,13 @@ class Store(Protocol):
 
     async def read(self, work: Callable[[View], T]) -> T:
         """Run ``work`` on a consistent view that never blocks writers."""
+        ...
+
+    def listen(self, hear: Callable[[str], None]) -> None:
+        """From now on call ``hear`` with each signal, as soon as it is committed.
+
+        On a thread of the store's: it must return at once and never raise.
+        """
         ...
 
     async def log_works(self) -> bool:

@@ -19,6 +19,7 @@ class LateStore:
     def __init__(self, why: str) -> None:
         self._why = why
         self._inner: Store | None = None
+        self._listeners: list[Callable[[str], None]] = []
 
     @property
     def is_there(self) -> bool:
@@ -28,12 +29,19 @@ class LateStore:
     def attach(self, store: Store) -> None:
         """From now on everything goes to it; it is closed with this one."""
         self._inner = store
+        for hear in self._listeners:
+            store.listen(hear)
 
     async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
         return await self._store().transact(work, urgent=urgent)
 
     async def read(self, work: Callable[[View], T]) -> T:
         return await self._store().read(work)
+
+    def listen(self, hear: Callable[[str], None]) -> None:
+        self._listeners.append(hear)
+        if self._inner is not None:
+            self._inner.listen(hear)
 
     async def log_works(self) -> bool:
         return await self._store().log_works()

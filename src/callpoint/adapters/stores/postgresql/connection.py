@@ -19,6 +19,9 @@ from psycopg.pq import TransactionStatus
 from callpoint.adapters.stores.sql.connection import Parameters
 from callpoint.domain.errors import StoreUnavailableError
 
+SIGNALLED = "callpoint_signalled"
+"""Channel of signals between processes. A database has one, so others' may be heard."""
+
 _CONNECT_SECONDS = 5
 # A server that the network lost is noticed within this, and so that it is back.
 _UNACKNOWLEDGED_MS = 15_000
@@ -38,6 +41,9 @@ _DURABLE = """
 SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') IN ('off', 'local')
 """
+# With a full queue the commit would fail, and whoever listens and sleeps could fill it. A signal
+# may be lost, a revocation may not.
+_NOTIFY = "SELECT pg_notify(?, ?) WHERE pg_notification_queue_usage() < 0.5"
 _SET = "SELECT set_config(?, ?, false)"
 
 
@@ -119,6 +125,9 @@ class PostgresConnection:
     def clock(self) -> datetime:
         now: datetime = self.rows("SELECT clock_timestamp()")[0][0]
         return now.astimezone(UTC) + self._offset()
+
+    def notify(self, text: str) -> None:
+        self.rows(_NOTIFY, (SIGNALLED, text))
 
     def close(self) -> None:
         with suppress(psycopg.Error):

@@ -93,6 +93,7 @@ class Listener:
         channel: What it listens to.
         turn: Called with the connection after each wake-up or poll.
         name: The thread's name.
+        hear: Called with the words of each notification, if they matter.
     """
 
     def __init__(
@@ -101,10 +102,12 @@ class Listener:
         channel: str,
         turn: Callable[[PostgresConnection], None],
         name: str,
+        hear: Callable[[str], None] | None = None,
     ) -> None:
         self._connect = connect
         self._channel = channel
         self._turn = turn
+        self._hear = hear
         self._stopped = Event()
         self._thread = Thread(target=self._serve, name=name, daemon=True)
 
@@ -131,8 +134,9 @@ class Listener:
             connection.run(f"LISTEN {self._channel}")
             while not self._stopped.is_set():
                 self._turn(connection)
-                for _ in connection.session.notifies(timeout=_POLL_SECONDS, stop_after=1):
-                    pass
+                for heard in connection.session.notifies(timeout=_POLL_SECONDS, stop_after=1):
+                    if self._hear is not None:
+                        self._hear(heard.payload)
         finally:
             connection.close()
 

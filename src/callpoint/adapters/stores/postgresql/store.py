@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Self
 
 from callpoint.adapters.stores.postgresql.connection import PostgresConnection, no_offset
+from callpoint.adapters.stores.postgresql.ear import ear
 from callpoint.adapters.stores.postgresql.migrations import LEDGER_OF_MIGRATIONS, MIGRATIONS
 from callpoint.adapters.stores.postgresql.place import place_of
 from callpoint.adapters.stores.postgresql.sequencer import (
     Numberings,
+    OpenConnection,
     RemoteLog,
     Sequencer,
     is_key_at_work,
@@ -40,10 +42,13 @@ class PostgresStore(SqlStore):
         ledger: Ledger | RemoteLog,
         helper: Sequencer | Numberings,
         place: str,
+        connect: OpenConnection,
     ) -> None:
         super().__init__(writer, readers, ledger, place)
         self._helper = helper
+        self._ear = ear(connect, writer.signals.tell_one)
         helper.listener.start()
+        self._ear.start()
 
     @classmethod
     async def open(
@@ -95,7 +100,7 @@ class PostgresStore(SqlStore):
             numberings = Numberings(connect, number_within.total_seconds())
             remote = RemoteLog()
             writer = Writer(connect, remote, "postgres-writer", numberings.await_number)
-            return await cls(writer, readers, remote, numberings, place).begin()
+            return await cls(writer, readers, remote, numberings, place, connect).begin()
         ledger = Ledger(
             origin=origin,
             installation=installation,
@@ -105,7 +110,7 @@ class PostgresStore(SqlStore):
         )
         writer = Writer(connect, ledger, "postgres-writer")
         sequencer = Sequencer(connect, writer.submit, ledger.try_signer)
-        return await cls(writer, readers, ledger, sequencer, place).begin()
+        return await cls(writer, readers, ledger, sequencer, place, connect).begin()
 
     @staticmethod
     async def must_be_idle(dsn: str, *, schema: str = "callpoint") -> None:
@@ -132,6 +137,7 @@ class PostgresStore(SqlStore):
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        self._ear.stop()
         if isinstance(self._helper, Sequencer):
             self._helper.listener.stop()
             self._writer.stop()

@@ -39,10 +39,12 @@ class Job:
     error: BaseException | None = None
     is_logged: bool = False
     spooled: list[int] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
 
     def forget(self) -> None:
         """Its batch was taken back: whatever it came to does not count."""
-        self.value, self.error, self.is_logged, self.spooled = None, None, False, []
+        self.value, self.error, self.is_logged = None, None, False
+        self.spooled, self.signals = [], []
 
     def answer(self) -> None:
         """Wake the caller."""
@@ -153,6 +155,7 @@ class Batch:
             job.error = error
             return True
         job.value, job.is_logged, job.spooled = value, bool(transaction.drafts), spooled
+        job.signals = transaction.signals
         self._must_commit = True
         self._gives = self._gives or not job.urgent
         return True

@@ -26,6 +26,10 @@ class Statements(Protocol):
         """The store's clock, aware, UTC."""
         ...
 
+    def notify(self, text: str) -> None:
+        """Signal other processes on the database when the transaction commits."""
+        ...
+
 
 class Connection(Statements, Protocol):
     """One connection, used by one thread at a time. Every method raises StoreUnavailableError."""

@@ -39,6 +39,11 @@ class Savepoint:
         """The store's clock."""
         return self._connection.clock()
 
+    def notify(self, text: str) -> None:
+        """Signal other processes, unless it is taken back."""
+        self._open()
+        self._connection.notify(text)
+
     def keep(self) -> None:
         """What the caller wrote belongs to the batch."""
         if self._is_open:

@@ -52,6 +52,9 @@ class SqlStore:
     async def read(self, work: Callable[[View], T]) -> T:
         return await self._readers.run(work)
 
+    def listen(self, hear: Callable[[str], None]) -> None:
+        self._writer.signals.add(hear)
+
     async def log_works(self) -> bool:
         try:
             await self.check_log()

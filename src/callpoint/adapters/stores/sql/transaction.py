@@ -10,10 +10,10 @@ from callpoint.adapters.stores.sql.timestamps import keep_timestamp
 from callpoint.adapters.stores.sql.view import Moment, SqlView
 from callpoint.audit.entry import format_time
 from callpoint.audit.log import Ready, ready
-from callpoint.domain.errors import ConflictError
+from callpoint.domain.errors import ConflictError, RequestError
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.record import Record
-from callpoint.ports.stores import Cosignature, Entry, TimeStamp
+from callpoint.ports.stores import SIGNAL_LIMIT, Cosignature, Entry, TimeStamp
 
 R = TypeVar("R", bound=Record)
 
@@ -49,6 +49,7 @@ class SqlTransaction(SqlView):
 
     Attributes:
         drafts: What the caller appended so far.
+        signals: What is to be told once it is committed.
         was_too_soon: ReadTooSoonError was raised, whatever became of it.
     """
 
@@ -64,6 +65,7 @@ class SqlTransaction(SqlView):
         self._is_closed = is_closed
         self._closed: set[str] = set()
         self.drafts: list[Ready] = []
+        self.signals: list[str] = []
         self.was_too_soon = False
 
     def entries(self, stream: str) -> tuple[Entry, ...]:
@@ -107,6 +109,12 @@ class SqlTransaction(SqlView):
         self.drafts.append(made)
         if made.draft.closes:
             self._closed.add(stream)
+
+    def signal(self, text: str) -> None:
+        if len(text.encode()) > SIGNAL_LIMIT:
+            raise RequestError(f"a signal has at most {SIGNAL_LIMIT} bytes")
+        self._connection.notify(text)
+        self.signals.append(text)
 
     def waiting(self) -> int:
         """How many events of all streams wait for a number."""

@@ -11,6 +11,7 @@ from typing import Any
 from callpoint.adapters.stores.sql.batch import Batch, Job, TransactionLostError
 from callpoint.adapters.stores.sql.connection import Connect, Connection
 from callpoint.adapters.stores.sql.ledger import LogAccess
+from callpoint.adapters.stores.sql.signals import Signals
 from callpoint.domain.errors import CallpointError, LogUnavailableError, StoreUnavailableError
 
 GATHER_SECONDS = 0.001
@@ -46,6 +47,9 @@ class Writer:
         name: The thread's name.
         await_number: Takes over a caller that is committed, but whose events another process
             numbers; it answers the caller.
+
+    Attributes:
+        signals: Who hears what callers signalled, before the callers have their answers.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Writer:
         name: str,
         await_number: Callable[[Job], None] = Job.answer,
     ) -> None:
+        self.signals = Signals()
         self._await_number = await_number
         self._connect = connect
         self._ledger = ledger
@@ -149,6 +154,7 @@ class Writer:
             for job in jobs:
                 if job in later:
                     continue
+                self.signals.tell(job.signals)
                 if job.spooled and not job.urgent:
                     self._await_number(job)
                 else:

@@ -98,6 +98,9 @@ class SqliteConnection:
     def clock(self) -> datetime:
         return self._clock.now()
 
+    def notify(self, text: str) -> None:
+        """No other process has this database open."""
+
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self._database.close()

@@ -1,0 +1,81 @@
+"""The push that ends live sessions: from whoever ends something to every gateway, at once (I13).
+
+An order goes to every gateway that listens on this process, and, by the store's signals, to those
+on other processes; each gateway knows which sessions it has. It is a push and can be lost: each
+gateway also asks how its sessions stand, every two seconds (``ports.authority.POLL``).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from threading import Lock
+
+import msgspec
+
+from callpoint.ports.authority import POLL, Cut
+from callpoint.ports.stores import Transaction
+
+_HEARTBEAT = POLL.total_seconds() / 2
+_KIND = "cut:"
+
+
+class LiveSessions:
+    """The gateways that listen on this process. Any thread may call ``cut`` and ``hear``."""
+
+    def __init__(self) -> None:
+        self._lines: set[_Line] = set()
+        self._lock = Lock()
+
+    def cut(self, order: Cut) -> None:
+        """End what it covers on every gateway that listens here. Never waits, never raises."""
+        with self._lock:
+            lines = tuple(self._lines)
+        for line in lines:
+            line.put(order)
+
+    def hear(self, signal: str) -> None:
+        """A signal of the store, also from another process; what is no order is for others."""
+        if not signal.startswith(_KIND):
+            return
+        # Whoever uses the database may have said it. All that nonsense could do is cut.
+        with suppress(msgspec.MsgspecError, UnicodeError):
+            self.cut(msgspec.json.decode(signal.removeprefix(_KIND), type=Cut))
+
+    async def cuts(self) -> AsyncIterator[Cut | None]:
+        """Orders from now on, as they come; None when there was none for a moment."""
+        line = _Line(asyncio.get_running_loop())
+        with self._lock:
+            self._lines.add(line)
+        try:
+            yield None  # whoever waits for it knows that from here on nothing is missed
+            while True:
+                yield await line.get()
+        finally:
+            with self._lock:
+                self._lines.discard(line)
+
+
+class _Line:
+    """One listener, on its own event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._orders: asyncio.Queue[Cut] = asyncio.Queue()
+
+    def put(self, order: Cut) -> None:
+        """From any thread."""
+        with suppress(RuntimeError):  # its loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(self._orders.put_nowait, order)
+
+    async def get(self) -> Cut | None:
+        """The next order, or None after a while without one."""
+        try:
+            async with asyncio.timeout(_HEARTBEAT):
+                return await self._orders.get()
+        except TimeoutError:
+            return None
+
+
+def signal(tx: Transaction, order: Cut) -> None:
+    """Cut everywhere, once the transaction is committed."""
+    tx.signal(_KIND + msgspec.json.encode(order).decode())
