@@ -83,7 +83,7 @@ async def passes(clock: SimulatedClock, span: timedelta, step: timedelta = timed
 async def guarded():
     clock = SimulatedClock()
     line = Line(clock)
-    guard = Guard(line, clock, structlog.get_logger())
+    guard = Guard(line, clock, structlog.get_logger())  # type: ignore[arg-type]  # what it uses
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(guard.run(stop))
@@ -98,7 +98,7 @@ async def test_an_order_cuts_what_it_covers_at_once():
     """A pushed order ends its sessions without any time passing; the others go on."""
     async with guarded() as (_, line, guard):
         one, two = await guard.admit(arrival("a1")), await guard.admit(arrival("a2"))
-        reasons = []
+        reasons: list[str] = []
         one.on_cut(reasons.append)
         line.orders.put_nowait(Cut(Reach.ACTIVATION, "a1", "killed"))
         await settled()
@@ -121,7 +121,7 @@ async def test_who_listens_late_to_a_cut_hears_it_all_the_same():
         one = await guard.admit(arrival("a1"))
         line.orders.put_nowait(Cut(Reach.SESSION, "s1", "killed"))
         await settled()
-        reasons = []
+        reasons: list[str] = []
         one.on_cut(reasons.append)
         assert reasons == ["killed"]
 

@@ -169,16 +169,12 @@ class Guard:
             try:
                 async with asyncio.timeout(_ANSWER_WITHIN.total_seconds()):
                     for start in range(0, max(len(asked), 1), _AT_ONCE):
-                        self._settle(
-                            asked[start : start + _AT_ONCE], await self._stand(asked, start)
-                        )
+                        part = asked[start : start + _AT_ONCE]
+                        self._settle(part, await self._authority.standing(part))
                 self._answered = self._clock.monotonic()
             except (CallpointError, TimeoutError) as error:
                 self._logger.warning("authority_silent", error=_words(error))
             await self._clock.sleep(POLL / 2)
-
-    async def _stand(self, asked: tuple[str, ...], start: int) -> dict[str, Standing]:
-        return await self._authority.standing(asked[start : start + _AT_ONCE])
 
     def _settle(self, asked: tuple[str, ...], answer: dict[str, Standing]) -> None:
         for session in asked:
@@ -217,7 +213,7 @@ class Guard:
         session = admission.opened.session
         try:
             admission.cut(reason)
-        except Exception as error:  # noqa: BLE001 -- whatever one session does, the others are cut
+        except Exception as error:  # whatever one session does, the others are cut
             self._logger.critical("session_cut_crashed", session=session, exc_info=error)
         self._logger.info("session_cut", session=session, reason=reason)
 
