@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.fakes.replayed import STORY, tell
 from tests.fakes.running_app import RunningApp, running_world
 from tests.fakes.world import ORIGIN, World, installation
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "orders"
 TOTAL = sum(STORY.values())
 
 
@@ -98,9 +100,23 @@ def test_the_window_counts_decisions_within_it(erin: Shell, export: Path):
     """Before the story there is nothing; times and spans both name a moment."""
     assert replayed(erin, "--log", export, "--until", "1d")["decided"] == 0
     assert replayed(erin, "--log", export, "--since", "2026-02-01")["decided"] == TOTAL
-    for wrong in (("--since", "soon"), ("--since", "1d", "--until", "2d")):
+    before_all = "0001-01-01T00:00:00+23:00"
+    for wrong in (("--since", "soon"), ("--since", "1d", "--until", "2d"), ("--since", before_all)):
         replayed(erin, "--log", export, *wrong, code=2)
     assert erin.run("policy", "replay", "--log-key", "x").exit_code == 2
+
+
+def test_a_proposal_that_is_not_sound_is_named_before_the_log_is_read(erin: Shell, export: Path):
+    """A folder without a configuration, and a policy that does not parse: status 2, and where."""
+    proposal = erin.home.parent / "proposal"
+    (proposal / "policies").mkdir(parents=True)
+    asked = ("--log", export, "--with", proposal)
+    assert "callpoint.toml" in replayed(erin, *asked, code=2)["stderr"]
+    shutil.copytree(EXAMPLE, proposal, dirs_exist_ok=True)
+    (proposal / "policies").mkdir(exist_ok=True)
+    (proposal / "policies" / "wrong.cedar").write_text('@id("wrong")\npermit (principal;\n')
+    found = replayed(erin, *asked, code=2)["stderr"]
+    assert "wrong.cedar" in found
 
 
 def test_a_tampered_log_tells_nothing(erin: Shell, export: Path):

@@ -19,7 +19,7 @@ from callpoint.lifecycle.publish import publish
 from callpoint.policy.pap import decider
 from callpoint.policy.replay.anew import asked_under
 from callpoint.policy.replay.recorded import KINDS, recorded_in
-from callpoint.policy.replay.replaying import LISTED, NOBODY, UNASKED, Outcome, Replay, Rules
+from callpoint.policy.replay.replaying import GRACE, LISTED, NOBODY, UNASKED, Outcome, Replay, Rules
 from tests.fakes.replayed import STORY, Always, events, replayed, tell
 from tests.fakes.world import World, build_decider, eligibility, make_world, signed
 
@@ -75,6 +75,27 @@ async def test_each_decision_is_decided_by_the_bundle_of_its_time():
         await world.ask()
     outcome = replayed(world, bundles={1: world.bundle, 2: second})
     assert (outcome.decided, outcome.differing) == (sum(STORY.values()) + 1, 0)
+
+
+async def test_a_decision_under_a_replaced_bundle_is_an_alarm():
+    """Whoever picks the weakest bundle of the past is found, though that bundle's answer agrees."""
+    world = await told()
+    told_events = [(event, parse_time(at)) for event, at in events(world)]
+    first, at = next((e, t) for e, t in told_events if isinstance(e, ev.BundlePublished))
+    last = told_events[-1][1]
+    asked = next(e for e, _ in told_events if isinstance(e, ev.ActivationRequested))
+    replay = Replay(lambda _: world.bundle, Always())
+    for event, moment in told_events:
+        replay.take(event, moment)
+    replay.take(replace(first, number=2, policy_digest="e" * 64), last)
+    replay.take(asked, last + GRACE)
+    assert replay.outcome.outdated == 0
+    replay.take(asked, last + GRACE + timedelta(seconds=1))
+    assert (replay.outcome.outdated, replay.outcome.differing) == (1, 0)
+    assert replay.outcome.outdates[0].question.actor.principal == "alice"
+    replay.take(first, at + timedelta(days=1))
+    replay.take(asked, at + timedelta(days=2))
+    assert replay.outcome.outdated == 1
 
 
 def _sound(*_: object) -> None:

@@ -58,7 +58,7 @@ def replay(
     WHEN is a span back from now (90d) or a time (2026-03-01, 2026-03-01T03:00:00Z). Nothing is
     shown before the whole log is verified. Exit status: 0 all comes out the same, 4 the proposal
     changes a decision, 6 a decision that is on record could not be decided again, 7 the log does
-    not hold, or the policy of the time now says something else.
+    not hold, the policy of the time now says something else, or it was no longer in force.
     """
     from callpoint.cli.replay_text import facts, lines
     from callpoint.cli.verify import report_lines
@@ -67,7 +67,7 @@ def replay(
     now = run.machine.now()
     window = Window(_moment(since, now), _moment(until, now) if until else now)
     if window.until < window.since:
-        raise RequestError("--until lies before --since")
+        raise RequestError(f"nothing lies between {window.since} and {window.until}")
     proposed = _proposed(proposal) if proposal else None
     log: _Source
     if export is not None:
@@ -94,7 +94,7 @@ def replay(
 
 
 def _exit_code(outcome: "Outcome") -> ExitCode:
-    if outcome.differing:
+    if outcome.differing or outcome.outdated:
         return ExitCode.TAMPER
     if outcome.changing:
         return ExitCode.CONFLICT
@@ -120,11 +120,11 @@ def _time(text: str) -> datetime:
     """Without a zone it is in UTC, as everything that is shown."""
     try:
         read = datetime.fromisoformat(text)
-    except ValueError as error:
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise RequestError(
             f"{text[:80]!r} is no time", way_out="write 90d, 2026-03-01 or 2026-03-01T03:00:00Z"
         ) from error
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 def _proposed(directory: Path) -> "Rules":

@@ -11,6 +11,8 @@ from callpoint.domain.decision import Decision, DecisionRequest
 from callpoint.policy.replay.replaying import NOBODY, Outcome, Redecided
 
 _ALARM = "! ALARM: the policy of the time gives another answer than the one on record"
+_OUTDATED = "! ALARM: decided under a configuration that was no longer in force"
+_KEEP = "! keep the log and this installation as they are, and find out what changed"
 
 
 def facts(
@@ -25,6 +27,8 @@ def facts(
         "decided": outcome.decided,
         "differing": outcome.differing,
         "differences": [_redecided(item) for item in outcome.differences],
+        "outdated": outcome.outdated,
+        "outdates": [_redecided(item) for item in outcome.outdates],
         "not_decided": dict(outcome.missed),
     }
     if is_proposed:
@@ -45,7 +49,11 @@ def lines(
     if outcome.differing:
         yield f"{_ALARM}, {plural(outcome.differing, 'time')}:"
         yield from _listed(outcome.differences, outcome.differing)
-        yield "! keep the log and this installation as they are, and find out what changed"
+        yield _KEEP
+    if outcome.outdated:
+        yield f"{_OUTDATED}, {plural(outcome.outdated, 'time')}:"
+        yield from _listed(outcome.outdates, outcome.outdated)
+        yield _KEEP
     if is_proposed and outcome.changing:
         yield "would be decided otherwise:"
         yield from _listed(outcome.changes, outcome.changing)

@@ -6,7 +6,7 @@ counted, and few bundles are loaded at a time.
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -28,6 +28,9 @@ NOBODY = "(no policy permits it)"
 """Who decided, where no policy did."""
 
 UNASKED = "the log holds the decision without its question, as earlier versions wrote it"
+
+GRACE = timedelta(minutes=1)
+"""So long may a step that began before a publication still be recorded after it."""
 
 _LOADED = 4
 
@@ -68,6 +71,9 @@ class Outcome(msgspec.Struct):
         decided: Decisions that were decided again.
         differing: Those to which the policy of their time gives another answer than the one on
             record: an alarm. The first ``LISTED`` are in ``differences``.
+        outdated: Those that were recorded under a configuration that had been replaced: whoever
+            could choose among all that ever were in force would choose the weakest. An alarm too;
+            the first are in ``outdates``.
         changing: Those that the proposal would decide otherwise; the first are in ``changes``.
         other_policies: Those with the same answer under the proposal, by other policies.
         by_policy: What would change, by the policy that decides now, ``old -> new``.
@@ -79,6 +85,8 @@ class Outcome(msgspec.Struct):
     decided: int = 0
     differing: int = 0
     differences: list[Redecided] = []
+    outdated: int = 0
+    outdates: list[Redecided] = []
     changing: int = 0
     changes: list[Redecided] = []
     other_policies: int = 0
@@ -116,6 +124,8 @@ class Replay:
         self._when = when
         self._proposed = proposed
         self._published: dict[tuple[str, str], BundlePublished] = {}
+        self._in_force: tuple[str, str] | None = None
+        self._replaced: dict[tuple[str, str], datetime] = {}
         self._loaded: OrderedDict[tuple[str, str], Rules | str] = OrderedDict()
 
     def take(self, event: AnyEvent, at: datetime) -> None:
@@ -125,7 +135,7 @@ class Replay:
             TamperError: A bundle is not the one that the log names.
         """
         if isinstance(event, BundlePublished):
-            self._published[event.configuration_digest, event.policy_digest] = event
+            self._publish(event, at)
             return
         if at not in self._when:
             return
@@ -135,6 +145,14 @@ class Replay:
         for recorded in held.decisions:
             self._again(recorded, at)
 
+    def _publish(self, event: BundlePublished, at: datetime) -> None:
+        key = (event.configuration_digest, event.policy_digest)
+        if self._in_force is not None:
+            self._replaced[self._in_force] = at
+        self._replaced.pop(key, None)  # what is published again is in force again
+        self._in_force = key
+        self._published[key] = event
+
     def miss(self, why: str, at: datetime) -> None:
         """An event that may hold decisions cannot be read."""
         if at in self._when:
@@ -142,7 +160,8 @@ class Replay:
 
     def _again(self, recorded: Recorded, at: datetime) -> None:
         outcome, old = self.outcome, recorded.decision
-        then = self._rules(recorded.configuration_digest, old.policy_digest)
+        key = (recorded.configuration_digest, old.policy_digest)
+        then = self._rules(key)
         if isinstance(then, str):
             outcome.missed[then] += 1
             return
@@ -151,6 +170,10 @@ class Replay:
         if not is_same(old, now):
             outcome.differing += 1
             _keep(outcome.differences, Redecided(at, recorded.question, old, now))
+        replaced = self._replaced.get(key)
+        if replaced is not None and at - replaced > GRACE:
+            outcome.outdated += 1
+            _keep(outcome.outdates, Redecided(at, recorded.question, old, now))
         if self._proposed is None:
             return
         question = asked_under(recorded.question, then.configuration, self._proposed.configuration)
@@ -170,9 +193,8 @@ class Replay:
         for policy in new.policies or (NOBODY,):
             outcome.by_policy[policy, change] += 1
 
-    def _rules(self, configuration: str, policy: str) -> Rules | str:
+    def _rules(self, key: tuple[str, str]) -> Rules | str:
         """Of that time, or why they are not there: remembered too, it would be tried each time."""
-        key = (configuration, policy)
         found = self._loaded.pop(key, None)
         if found is None:
             found = self._load(key)
