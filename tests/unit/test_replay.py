@@ -19,7 +19,16 @@ from callpoint.lifecycle.publish import publish
 from callpoint.policy.pap import decider
 from callpoint.policy.replay.anew import asked_under
 from callpoint.policy.replay.recorded import KINDS, recorded_in
-from callpoint.policy.replay.replaying import GRACE, LISTED, NOBODY, UNASKED, Outcome, Replay, Rules
+from callpoint.policy.replay.replaying import (
+    GRACE,
+    LISTED,
+    NOBODY,
+    UNASKED,
+    WITHHELD,
+    Outcome,
+    Replay,
+    Rules,
+)
 from tests.fakes.replayed import STORY, Always, events, replayed, tell
 from tests.fakes.world import World, build_decider, eligibility, make_world, signed
 
@@ -251,6 +260,18 @@ def _without_decisions(event: ev.AnyEvent) -> dict[str, object]:
     """Earlier versions kept no decision at all of these."""
     kept = ev.ActivationRequested | ev.ActivationActivated | ev.CredentialRevealed
     return {} if isinstance(event, kept) else {"decisions": ()}
+
+
+async def test_a_question_that_is_left_out_later_on_is_not_an_earlier_versions():
+    """After the first question on record, even outside the window, a missing one is not excused."""
+    world = await told()
+    replay = Replay(lambda _: world.bundle, Always())
+    for event, at in events(world):
+        if isinstance(event, ev.CredentialRevealed):
+            event = replace(event, asked=None)  # noqa: PLW2901 -- the same event, with less
+        replay.take(event, parse_time(at))
+    assert replay.outcome.missed == Counter({WITHHELD: 1})
+    assert (replay.outcome.unasked, replay.outcome.unknown) == (0, 1)
 
 
 async def test_a_bundle_must_be_the_one_that_was_published():

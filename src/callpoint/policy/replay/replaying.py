@@ -29,6 +29,9 @@ NOBODY = "(no policy permits it)"
 
 UNASKED = "the log holds the decision without its question, as earlier versions wrote it"
 
+WITHHELD = "the log holds the decision without its question, though earlier ones have theirs"
+"""Nobody gets out of a replay by leaving questions out."""
+
 GRACE = timedelta(minutes=1)
 """So long may a step that began before a publication still be recorded after it."""
 
@@ -125,6 +128,7 @@ class Replay:
         self._proposed = proposed
         self._published: dict[tuple[str, str], BundlePublished] = {}
         self._in_force: tuple[str, str] | None = None
+        self._is_asked = False
         self._replaced: dict[tuple[str, str], datetime] = {}
         self._loaded: OrderedDict[tuple[str, str], Rules | str] = OrderedDict()
 
@@ -137,11 +141,12 @@ class Replay:
         if isinstance(event, BundlePublished):
             self._publish(event, at)
             return
+        held = recorded_in(event)
+        self._is_asked = self._is_asked or bool(held.decisions)
         if at not in self._when:
             return
-        held = recorded_in(event)
         if held.unasked:
-            self.outcome.missed[UNASKED] += held.unasked
+            self.outcome.missed[WITHHELD if self._is_asked else UNASKED] += held.unasked
         for recorded in held.decisions:
             self._again(recorded, at)
 
