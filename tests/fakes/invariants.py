@@ -154,7 +154,7 @@ def _check_leases(  # noqa: C901 -- one table from event to state, read in one l
             case ev.LeaseEnded():
                 assert states[item.event.lease] is LeaseState.ENDING
                 states[item.event.lease] = LeaseState.ENDED
-            case ev.CredentialRevealed():
+            case ev.CredentialRevealed() | ev.ConnectionOffered():
                 assert states[item.event.lease] is LeaseState.LIVE
             case _:
                 pass

@@ -272,14 +272,22 @@ async def make_world(
     clock: SimulatedClock | None = None,
     targets: dict[str, Connector] | None = None,
     seed: int = 1,
+    adapt: Callable[[Configuration], Configuration] | None = None,
 ) -> World:
-    """Found an installation and publish its first configuration."""
+    """Found an installation and publish its first configuration, adapted where a test says how."""
     clock = clock or SimulatedClock(auto=True)
     random = SeededRandom(seed)
     store = store or MemoryStore(
         signer=MemoryLogSigner(ORIGIN), clock=clock, origin=ORIGIN, installation=INSTALLATION
     )
-    world = assemble(*eligibilities, store=store, clock=clock, random=random, targets=targets or {})
+    world = assemble(
+        *eligibilities,
+        store=store,
+        clock=clock,
+        random=random,
+        targets=targets or {},
+        adapt=adapt,
+    )
     await found_world(world)
     return world
 
@@ -304,9 +312,11 @@ def assemble(
     targets: dict[str, Connector],
     vault: MemoryVault | None = None,
     limits: Limits | None = None,
+    adapt: Callable[[Configuration], Configuration] | None = None,
 ) -> World:
     """The services of one process over a store that exists; targets are simulated unless given."""
     rules = configuration(*eligibilities, targets=tuple(targets))
+    rules = adapt(rules) if adapt else rules
     bundle = Bundle(INSTALLATION, 1, "", rules, default_pack())
     made = installation()
     notices = Notices()

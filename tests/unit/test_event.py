@@ -30,6 +30,7 @@ def test_names_are_unique_and_stable():
         "approval:recorded",
         "bundle:published",
         "bundle:refused",
+        "connection:offered",
         "credential:revealed",
         "decision:made",
         "decision:searched",

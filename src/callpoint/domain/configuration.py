@@ -12,6 +12,7 @@ import msgspec
 
 from callpoint.domain.eligibility import Eligibility, Opening, Severity
 from callpoint.domain.errors import NotFoundError
+from callpoint.domain.gateway import Evidence, Gateway, Recording
 from callpoint.domain.principal import Person, Principal
 from callpoint.domain.privilege import Privilege
 from callpoint.domain.witnessing import Witnessing
@@ -64,6 +65,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             environment variable that holds it.
         owner: The group that owns the target, for posture and attestation.
         accounts: By their name on the target; ``known_accounts`` reads them.
+        gateway: Through which it is reached; ``behind`` reads it.
+        evidence: When actions there are durable on record; ``evidenced`` reads it.
+        recording: How their texts go on record; ``recorded`` reads it.
     """
 
     id: str
@@ -72,13 +76,31 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roles: tuple[TargetRole, ...]
     settings: dict[str, str | int | bool | tuple[str, ...]] = {}
     owner: str = ""
-    # Not written while it is unset, so that bundles of before keep their digest.
+    # Not written while they are unset, so that bundles of before keep their digest.
     accounts: dict[str, KnownAccount] | msgspec.UnsetType = msgspec.UNSET
+    gateway: str | msgspec.UnsetType = msgspec.UNSET
+    evidence: Evidence | msgspec.UnsetType = msgspec.UNSET
+    recording: Recording | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def known_accounts(self) -> dict[str, KnownAccount]:
         """Accounts that somebody answers for, by name."""
         return self.accounts or {}
+
+    @property
+    def behind(self) -> str:
+        """The gateway that the target is reached through; empty: actors connect to it directly."""
+        return self.gateway or ""
+
+    @property
+    def evidenced(self) -> Evidence:
+        """When actions are durable on record; before they are let through, unless set."""
+        return self.evidence or Evidence.BEFORE
+
+    @property
+    def recorded(self) -> Recording:
+        """How texts go on record; in full, unless set."""
+        return self.recording or Recording.FULL
 
 
 class IncidentSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,13 +151,23 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     targets: dict[str, Target]
     eligibilities: dict[str, Eligibility]
     sources: dict[str, IncidentSource] = {}
-    # Not written while it is unset, so that bundles of before keep their digest.
+    # Not written while they are unset, so that bundles of before keep their digest.
     witnessing: Witnessing | msgspec.UnsetType = msgspec.UNSET
+    gateways: dict[str, Gateway] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def watched(self) -> Witnessing:
         """Who sees the log; nobody when nothing is configured."""
         return self.witnessing or Witnessing()
+
+    @property
+    def known_gateways(self) -> dict[str, Gateway]:
+        """Gateways by name; none when none is configured."""
+        return self.gateways or {}
+
+    def gateway(self, name: str) -> Gateway:
+        """The gateway of that name, or NotFoundError."""
+        return _known(self.known_gateways, name, "gateway")
 
     def principal(self, name: str) -> Principal:
         """The principal of that name, or NotFoundError."""

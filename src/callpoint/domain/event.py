@@ -42,6 +42,7 @@ from callpoint.domain.event_installation import (
     SignatureRecord,
 )
 from callpoint.domain.event_lease import (
+    ConnectionOffered,
     CredentialRevealed,
     LeaseAttested,
     LeaseEnded,
@@ -80,6 +81,7 @@ __all__ = [
     "BundlePublished",
     "BundleRefused",
     "ClockAccepted",
+    "ConnectionOffered",
     "CredentialRevealed",
     "DecisionMade",
     "DecisionsSearched",
@@ -142,6 +144,7 @@ AnyEvent = (
     | LeaseIssued
     | LeaseFailed
     | CredentialRevealed
+    | ConnectionOffered
     | ActivationEnded
     | LeaseEnding
     | LeaseProbed

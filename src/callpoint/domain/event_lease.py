@@ -1,6 +1,6 @@
 """Events of one credential on one target, and of accounts that no lease explains."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -35,6 +35,23 @@ class CredentialRevealed(Event, frozen=True, kw_only=True, tag="credential:revea
     lease: str
     decision: Decision
     asked: Asked | None = None
+
+
+class ConnectionOffered(Event, frozen=True, kw_only=True, tag="connection:offered"):
+    """The requester was given a connection secret for a gateway; written before it leaves.
+
+    ``connection_sha256`` is of all that the stored row says of it; the secret is not in there. The
+    address that may use it is personal (``source``).
+    """
+
+    connection: str
+    connection_sha256: str
+    lease: str
+    target: str
+    gateway: str
+    expires_at: datetime
+    decision: Decision
+    private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 
 class SecretPrepared(Event, frozen=True, kw_only=True, tag="secret:prepared"):

@@ -23,6 +23,7 @@ class UndoPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         details: What the connector froze besides (parent role, databases, endpoints): words only.
         kind: Whether the account is made for this, or checked out and given a new secret.
         privilege: Of the role, as configured: what is more privileged is revoked first (I7).
+        gateway: Whose credential it is: it goes to no one but this gateway; empty: the requester's.
     """
 
     connector: str
@@ -34,3 +35,4 @@ class UndoPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     details: dict[str, str] = {}
     privilege: Privilege = Privilege.NORMAL
     kind: LeaseKind = LeaseKind.MINTED
+    gateway: str = ""

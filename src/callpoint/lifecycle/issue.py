@@ -250,4 +250,4 @@ def _plan(
     )
     target = rules.configuration.target(opening.target)
     privilege = next(role.privilege for role in target.roles if role.id == opening.role)
-    return msgspec.structs.replace(plan, privilege=privilege)
+    return msgspec.structs.replace(plan, privilege=privilege, gateway=target.behind)

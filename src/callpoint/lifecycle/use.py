@@ -55,6 +55,12 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
         )
         if caller.principal.id != found.request.principal:
             raise DeniedError(f"only {found.request.principal} can fetch credentials of {found.id}")
+        if held.plan.gateway:
+            raise DeniedError(
+                f"the credential of {found.id} for {held.plan.target} stays in the gateway"
+                f" {held.plan.gateway}",
+                way_out=f"connect through it: `callpoint connect {found.id}`",
+            )
     must_be_live(found, held)
     must_not_be_over(found, now)
     opened = f"{held.plan.target}:{held.plan.role}"
@@ -91,7 +97,9 @@ async def reveal_all(services: Services, caller: Caller, activation: str) -> tup
             f"activation {found.id} is {found.state} and has no live credential",
             way_out="see `callpoint status` for what happens next",
         )
-    return tuple([await reveal(services, caller, lease.id) for lease in live])
+    # What stays in a gateway is left out beside others; alone it is refused, with the way out.
+    direct = [lease for lease in live if not lease.plan.gateway] or live[:1]
+    return tuple([await reveal(services, caller, lease.id) for lease in direct])
 
 
 def proven_use(view: View, services: Services, lease: str) -> tuple[Activation, Lease]:

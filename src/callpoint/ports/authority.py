@@ -25,6 +25,7 @@ from typing import Protocol
 import msgspec
 
 from callpoint.domain.allowance import Portion, Used
+from callpoint.domain.gateway import Evidence, Recording
 from callpoint.domain.operation import Operation
 from callpoint.ports.credential import Credential
 
@@ -33,21 +34,6 @@ LOSS = timedelta(seconds=15)
 
 POLL = timedelta(seconds=2)
 """At most so far apart a gateway asks whether its sessions still stand, whatever was pushed."""
-
-
-class Evidence(StrEnum):
-    """When the record of an action is durable: before it is let through, or beside it."""
-
-    BEFORE = "before"
-    WITH = "with"
-
-
-class Recording(StrEnum):
-    """How the text of an action goes on record."""
-
-    FULL = "full"
-    HASHED = "hashed"
-    REDACTED = "redacted"
 
 
 class Greeting(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import structlog
 
 from callpoint.domain.witnessing import Answer
 from callpoint.lifecycle.ask_witnesses import Asked
+from callpoint.lifecycle.connection import forget_connections
 from callpoint.lifecycle.drain import due_targets
 from callpoint.lifecycle.epoch import is_past_sure
 from callpoint.lifecycle.merge import tend
@@ -49,7 +50,7 @@ class Rhythm:
 
 
 class Crew:
-    """Sweep, reconcile, spool, nonces, and that the rules in force are followed.
+    """Sweep, reconcile, spool, what may be forgotten, and that the rules in force are followed.
 
     Args:
         forget_nonces: Forgets spent nonces that may be forgotten.
@@ -82,7 +83,8 @@ class Crew:
         self._overdue = Loop("overdue", self._revoked, TOMBSTONES_EVERY, around)
         self._picture = Loop("picture", self._pictured, PICTURE_EVERY, around)
         self._spool = Loop("spool", services.store.merge_spool, SPOOL_EVERY, around)
-        self._nonces = Loop("nonces", forget_nonces, self._rhythm.nonces, around)
+        self._forget_nonces = forget_nonces
+        self._nonces = Loop("nonces", self._forgot, self._rhythm.nonces, around)
         self._ask_witnesses = ask_witnesses
         self._witnesses = Loop("witnesses", self._asked, WITNESSES_EVERY, around)
         stamps = services.limits.stamp_every or self._rhythm.nonces
@@ -152,6 +154,10 @@ class Crew:
             self._logger.warning("tombstone_merged", tombstone=key)
         for key in done.refused:
             self._logger.error("tombstone_refused", tombstone=key)
+
+    async def _forgot(self) -> None:
+        await self._forget_nonces()
+        await forget_connections(self._services)
 
     async def _revoked(self) -> None:
         for handle in await revoke_overdue(self._services):

@@ -231,6 +231,11 @@ _TOLD: Mapping[str, tuple[Title, Callable[[Data], Facts], bool]] = {
         True,
     ),
     "credential:revealed": (_by("{} fetched the credential {}", "actor", "lease"), _none, False),
+    "connection:offered": (
+        _by("{} was given a connection to {} through {}", "actor", "target", "gateway"),
+        _plain_facts("connection", "lease", "expires_at"),
+        False,
+    ),
     "secret:prepared": (
         _by("A new secret of {} on {} is prepared ({})", "account", "target", "purpose"),
         _plain_facts("generation", "box_sha256"),

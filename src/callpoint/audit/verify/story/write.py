@@ -89,7 +89,7 @@ def _mark(marks: Marks, entry: Entry) -> None:
         case "lease:issued":
             marks.issued = marks.issued or at
             marks.begun += 1
-        case "credential:revealed":
+        case "credential:revealed" | "connection:offered":
             marks.revealed = marks.revealed or at
             marks.reveals += 1
         case "activation:ended":

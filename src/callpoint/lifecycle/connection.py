@@ -1,0 +1,315 @@
+"""Step 4 behind a gateway: a connection secret for the requester instead of the credential.
+
+An offer is decided and recorded as the fetch of a credential is: it is the same use of it (I4, I2).
+The secret leaves once, in the answer; the store keeps what checks it, and the log the digest of
+that, so that a row that somebody writes by hand opens nothing.
+"""
+
+import base64
+from datetime import datetime
+
+import msgspec
+
+from callpoint.domain import event as ev
+from callpoint.domain import scram
+from callpoint.domain.activation import Activation
+from callpoint.domain.connection import (
+    ID_LENGTH,
+    LIFETIME,
+    SECRET_SIZE,
+    Connection,
+    is_within,
+    plain_address,
+)
+from callpoint.domain.decision import Action, Decision
+from callpoint.domain.eligibility import parse_opening
+from callpoint.domain.errors import ConflictError, DeniedError, RequestError, TamperError
+from callpoint.domain.gateway import Gateway
+from callpoint.domain.ids import activation_stream
+from callpoint.domain.lease import Lease
+from callpoint.lifecycle.ending import leases
+from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.node import must_be_able_to_take_away
+from callpoint.lifecycle.refusal import on_record
+from callpoint.lifecycle.rules import Rules, must_be_in_force
+from callpoint.lifecycle.sealing import opened_for_gateway
+from callpoint.lifecycle.services import Services, must_keep_time
+from callpoint.lifecycle.use import must_be_justified, must_be_live, must_not_be_over, proven_use
+from callpoint.ports.authority import Greeting
+from callpoint.ports.identity import Caller
+from callpoint.ports.stores import Transaction, View, Where
+
+_SWEEP_BATCH = 500  # short transactions: on SQLite there is one writer
+_AGAIN = "get a new one: `callpoint connect`"
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """Where and how to log in, once. Its ``repr`` hides the secret.
+
+    Attributes:
+        connection: The user's name.
+        secret: The password.
+        database: What the credential is for, in the target's words; empty when it has no such.
+    """
+
+    connection: str
+    secret: str
+    gateway: Gateway
+    activation: str
+    target: str
+    role: str
+    database: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"Offered(connection={self.connection!r}, secret=<hidden>)"
+
+
+async def offer(
+    services: Services, caller: Caller, activation: str, opening: str, source: str
+) -> Offered:
+    """A connection secret of the requester's, for one opening and one address.
+
+    Args:
+        services: Ports and rules.
+        caller: Who asks.
+        activation: Its id.
+        opening: ``target:role``; empty: the only one of the activation that is behind a gateway.
+        source: The IP address that the gateway will see.
+
+    Raises:
+        DeniedError: Another principal, an address outside the request's, or policy says no now.
+        RequestError: No address, or no such opening behind a gateway.
+        ConflictError: The lease or the activation is over, or the incident is not open.
+        TamperError: The box is not the one that was issued.
+        LogUnavailableError, ClockError: No evidence, no secret (I2); nor while expiry is unsure.
+        UnavailableError: A kill waits to be merged (I13).
+    """
+    address = plain_address(source)
+    rules = await services.rules.current()
+    async with on_record(services, caller, Action.CREDENTIAL_REVEAL, activation):
+        found, held = await services.store.read(
+            lambda view: _asked_for(view, services, caller, activation, opening)
+        )
+        if not is_within(address, found.request.sources):
+            raise DeniedError(
+                f"{address} is in none of the networks that {found.id} was approved for",
+                way_out="connect from one of: " + ", ".join(found.request.sources),
+            )
+    gateway = rules.configuration.gateway(held.plan.gateway)
+    database = opened_for_gateway(services, held).endpoint.get("dbname", "")
+    decision = await _decided(services, caller, rules, found, held)
+    secret = base64.urlsafe_b64encode(services.random.token(SECRET_SIZE)).decode()
+    fresh = Connection(
+        id=services.random.ident(ID_LENGTH),
+        activation=found.id,
+        lease=held.id,
+        principal=caller.principal.id,
+        target=held.plan.target,
+        role=held.plan.role,
+        gateway=gateway.id,
+        source=address,
+        verifier=scram.verifier(secret, services.random.token(scram.SALT_SIZE)),
+        expires_at=held.plan.not_after,
+    )
+
+    def work(tx: Transaction) -> Connection:
+        now = _must_be_givable(tx, services, rules, held)
+        until = min(now + LIFETIME, held.plan.not_after)
+        made = msgspec.structs.replace(fresh, expires_at=until)
+        return _hand_out(tx, services, decision, made)
+
+    made = await services.store.transact(work)
+    return _offered(made, secret, gateway, database)
+
+
+async def greet(services: Services, connection: str, mock_key: bytes) -> Greeting:
+    """What checks the secret of a connection; of an unknown one what no secret fits.
+
+    One that was used or is too old is greeted as ever: ``spend`` then refuses who knows its secret,
+    with the reason and on record, and nobody else learns that it existed.
+
+    Args:
+        services: Ports and rules.
+        connection: What the client calls itself.
+        mock_key: Random bytes of this process that nobody else has.
+    """
+    found = await services.store.read(lambda view: view.find(Connection, connection))
+    known = scram.unfit(connection, mock_key) if found is None else found.verifier
+    return Greeting(
+        salt=known.salt,
+        iterations=known.iterations,
+        stored_key=known.stored_key,
+        server_key=known.server_key,
+    )
+
+
+def offered(view: View, services: Services, connection: str) -> Connection:
+    """The connection, exactly as the log says it was offered.
+
+    Raises:
+        DeniedError: There is none.
+        TamperError: It was never offered like this.
+    """
+    found = view.find(Connection, connection)
+    if found is None:
+        raise DeniedError("there is no such connection (any more)", way_out=_AGAIN)
+    stream = activation_stream(found.activation)
+    events = services.log.proven(view, services.installation, [stream])[stream]
+    digests = {
+        item.event.connection_sha256
+        for item in events
+        if isinstance(item.event, ev.ConnectionOffered) and item.event.connection == found.id
+    }
+    if found.digest() not in digests:
+        raise TamperError(f"connection {found.id} in the database is not one that was offered")
+    return found
+
+
+def spend(tx: Transaction, seen: Connection, source: str, gateway: str) -> Connection:
+    """Use the secret up: one atomic check on the store's clock, once.
+
+    The caller has proven that somebody knows the secret, and ``seen`` with ``offered``; whether
+    the lease stands is the caller's to check in the same transaction.
+
+    Raises:
+        DeniedError: It was used, is too old, or is for another gateway or address.
+        ConflictError: It moved meanwhile; the store tries again by itself.
+    """
+    found, now = tx.find(Connection, seen.id), tx.now()
+    if found is None or now >= found.expires_at:
+        raise DeniedError("the connection secret is too old", way_out=_AGAIN)
+    if found.spent_at is not None:
+        raise DeniedError("the connection secret was used before", way_out=_AGAIN)
+    if found != seen:
+        raise ConflictError(f"connection {seen.id} moved meanwhile")
+    if found.gateway != gateway:
+        raise DeniedError(f"the connection is for the gateway {found.gateway}", way_out=_AGAIN)
+    if found.source != plain_address(source):
+        raise DeniedError(
+            f"the connection is for another address than {plain_address(source)}",
+            way_out="name the address that the gateway sees: `callpoint connect --source ADDRESS`",
+        )
+    return tx.put(msgspec.structs.replace(found, spent_at=now))
+
+
+async def forget_connections(services: Services) -> int:
+    """Remove rows whose time is long over; returns how many. The log keeps what was."""
+    forgotten = 0
+    while batch := await services.store.transact(_forget_batch, urgent=True):
+        forgotten += batch
+    return forgotten
+
+
+def _forget_batch(tx: Transaction) -> int:
+    due = Where(due_before=tx.now(), limit=_SWEEP_BATCH, skip_claimed=True)
+    old = tx.select(Connection, due)
+    for connection in old:
+        tx.remove(Connection, connection.id)
+    return len(old)
+
+
+def _asked_for(
+    view: View, services: Services, caller: Caller, activation: str, opening: str
+) -> tuple[Activation, Lease]:
+    """The activation and the lease, as the log proves them."""
+    row = view.get(Activation, activation)
+    if caller.principal.id != row.request.principal:
+        raise DeniedError(f"only {row.request.principal} can connect with {row.id}")
+    found, held = proven_use(view, services, _choose(view, row, opening).id)
+    if held.activation != activation or caller.principal.id != found.request.principal:
+        raise TamperError(f"lease {held.id} is not of {activation}")
+    must_be_live(found, held)
+    must_not_be_over(found, view.now())
+    return found, held
+
+
+async def _decided(
+    services: Services, caller: Caller, rules: Rules, found: Activation, held: Lease
+) -> Decision:
+    """Policy on this one opening. Raises DeniedError."""
+    request = msgspec.structs.replace(found.request, opens=(_opening(held),))
+    asked = msgspec.structs.replace(found, request=request)
+    (decision,) = await enforce_on(
+        services, caller, rules, Action.CREDENTIAL_REVEAL, asked, quorum_met=True
+    )
+    return decision
+
+
+def _offered(made: Connection, secret: str, gateway: Gateway, database: str) -> Offered:
+    return Offered(
+        connection=made.id,
+        secret=secret,
+        gateway=gateway,
+        activation=made.activation,
+        target=made.target,
+        role=made.role,
+        database=database,
+        expires_at=made.expires_at,
+    )
+
+
+def _choose(view: View, row: Activation, opening: str) -> Lease:
+    """The lease of an opening. Raises RequestError, ConflictError."""
+    if opening:
+        try:
+            parse_opening(opening)
+        except ValueError as error:
+            raise RequestError(str(error), way_out="name it as it was asked for") from error
+    held = [one for one in leases(view, row.id) if not opening or _opening(one) == opening]
+    behind = [one for one in held if one.plan.gateway]
+    if not held:
+        raise ConflictError(
+            f"activation {row.id} is {row.state} and has no credential"
+            + (f" for {opening[:80]}" if opening else ""),
+            way_out="see `callpoint status` for what happens next",
+        )
+    if not behind:
+        raise RequestError(
+            f"{_opening(held[0])} is behind no gateway",
+            way_out=f"fetch its credential: `callpoint connect {row.id}`",
+        )
+    if len(behind) > 1:
+        raise RequestError(
+            f"activation {row.id} has several behind gateways",
+            way_out="name one of: " + ", ".join(_opening(one) for one in behind),
+        )
+    return behind[0]
+
+
+def _opening(held: Lease) -> str:
+    return f"{held.plan.target}:{held.plan.role}"
+
+
+def _must_be_givable(tx: Transaction, services: Services, rules: Rules, seen: Lease) -> datetime:
+    """One atomic check on the store's clock (I4); returns its time."""
+    must_be_able_to_take_away(services.node)
+    must_be_in_force(tx, rules)
+    must_keep_time(tx, services)
+    held, found, now = tx.get(Lease, seen.id), tx.get(Activation, seen.activation), tx.now()
+    must_be_live(found, held)
+    if held.box != seen.box:
+        raise ConflictError(f"lease {held.id} moved meanwhile")
+    must_not_be_over(found, now)
+    must_be_justified(tx, found)
+    return now
+
+
+def _hand_out(
+    tx: Transaction, services: Services, decision: Decision, made: Connection
+) -> Connection:
+    found = tx.get(Activation, made.activation)
+    event = ev.ConnectionOffered(
+        actor=made.principal,
+        connection=made.id,
+        connection_sha256=made.digest(),
+        lease=made.lease,
+        target=made.target,
+        gateway=made.gateway,
+        expires_at=made.expires_at,
+        decision=decision,
+        private={"source": services.private(made.source)},
+    )
+    tx.append(activation_stream(found.id), event)
+    tx.put(found.apply(event, tx.now()))
+    return tx.put(made)
