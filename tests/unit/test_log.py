@@ -129,6 +129,8 @@ def test_an_entry_says_what_the_event_said():
         "severity": "sev1",
         "targets": ["orders-db"],
         "person": "alice",
+        "asked": None,
+        "decisions": [],
     }
     check_commitment(entry.personal["words"], bytes(16), "fire")
     assert made.private == event.private

@@ -8,6 +8,7 @@ chain of entries is complete and in order is `verify`'s business.
 import hashlib
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -30,6 +31,9 @@ CLOSING_KEY = "stream_length"
 """The event that closes a stream says in ``data`` under this key how many events the stream has."""
 
 JsonObject: TypeAlias = dict[str, object]
+
+# An installation of the longest name, a hash in quotes and the largest seq, with their keys.
+_PLACE_ROOM = len(',"installation":""') + 128 + 66 + len(f',"seq":{MAX_INTEGER}')
 
 _TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}(:[a-z][a-z0-9_-]{0,63}){1,3}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:/@#~+-]{1,128}")
@@ -105,6 +109,11 @@ class Frame(msgspec.Struct, frozen=True):
     middle: bytes
     back: bytes
 
+    @property
+    def longest(self) -> int:
+        """Bytes that the leaf has at most, at any place of any log."""
+        return len(self.front) + len(self.middle) + len(self.back) + _PLACE_ROOM
+
     def placed(self, installation: str, seq: int, prev: str | None) -> bytes:
         """The leaf at a place in a stream; the same bytes as `encode_entry` gives.
 
@@ -122,21 +131,20 @@ class Frame(msgspec.Struct, frozen=True):
 def frame(entry: Entry) -> Frame:
     """What of an entry does not depend on its place, checked. For events that close nothing.
 
+    Whether its leaf is short enough anywhere, `longest` says.
+
     Raises:
-        EntryError: As `encode_entry`.
+        EntryError: A field is outside the format, or it closes its stream.
     """
     if entry.is_closing:
         raise EntryError("an event that closes a stream depends on its place")
     _check_fields(entry)
     _check_value(entry.data, MAX_DEPTH - 1)
-    made = Frame(
+    return Frame(
         b"".join((b'{"at":"', entry.at.encode(), b'","data":', _sorted(entry.data))),
         b"".join((b',"personal":', _sorted(entry.personal), b',"prev":')),
         f',"stream":"{entry.stream}","type":"{entry.type}","version":{entry.version}}}'.encode(),
     )
-    if len(made.placed(entry.installation, MAX_INTEGER, "0" * 64)) > MAX_ENTRY_SIZE:
-        raise EntryError(f"an entry has at most {MAX_ENTRY_SIZE} bytes")
-    return made
 
 
 def parse_entry(leaf: bytes) -> Entry:
@@ -183,6 +191,7 @@ def _sorted(value: object) -> bytes:
         raise EntryError("text must be valid Unicode") from error
 
 
+@lru_cache(maxsize=16)  # one batch of events has one moment
 def format_time(moment: datetime) -> str:
     """A moment as entries write it.
 
@@ -251,9 +260,8 @@ def _leaf(entry: Entry) -> bytes:
 
 
 def _check_fields(entry: Entry) -> None:
-    _match(_TYPE, entry.type, "type")
-    _match(_IDENTIFIER, entry.installation, "installation")
-    _match(_IDENTIFIER, entry.stream, "stream")
+    _check_names(entry.type, entry.installation, entry.stream)
+    _check_time(entry.at)
     # True is an int in Python, but is not a number in JSON.
     if type(entry.version) is not int or not 1 <= entry.version <= MAX_INTEGER:
         raise EntryError("an entry's version counts from 1")
@@ -263,10 +271,21 @@ def _check_fields(entry: Entry) -> None:
         raise EntryError("the first event of a stream, and only it, has no prev")
     if entry.prev is not None:
         _match(_DIGEST, entry.prev, "prev")
-    parse_time(entry.at)
     for name, commitment in entry.personal.items():
         _match(_PERSONAL, name, "personal name")
         _match(_DIGEST, commitment, "commitment")
+
+
+@lru_cache(maxsize=1024)  # a busy stream repeats them
+def _check_names(type_: str, installation: str, stream: str) -> None:
+    _match(_TYPE, type_, "type")
+    _match(_IDENTIFIER, installation, "installation")
+    _match(_IDENTIFIER, stream, "stream")
+
+
+@lru_cache(maxsize=16)  # a batch has one moment
+def _check_time(at: str) -> None:
+    parse_time(at)
 
 
 def _match(pattern: re.Pattern[str], text: str, what: str) -> None:

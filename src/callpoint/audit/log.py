@@ -63,8 +63,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     closes: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """A draft on its way to its number in the process that made it.
 
     Attributes:
@@ -78,8 +77,7 @@ class Ready:
     frame: Frame | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEnd:
+class StreamEnd(msgspec.Struct, frozen=True):
     """The last entry of a stream: its seq, its leaf hash, and whether it closed the stream."""
 
     seq: int
@@ -87,8 +85,7 @@ class StreamEnd:
     is_closed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(msgspec.Struct, frozen=True):
     """One new entry, as it is to be stored."""
 
     index: int
@@ -155,12 +152,12 @@ def ready(stream: str, event: ev.AnyEvent, at: datetime) -> Ready:
     try:
         entry = _entry(made, "installation", None)
         framed = None if made.closes else frame(entry)
-        first = encode_entry(entry) if framed is None else framed.placed("installation", 0, None)
+        size = len(encode_entry(entry)) + NUMBER_ROOM if framed is None else framed.longest
     except EntryError as error:
         raise RequestError(f"{made.type} cannot be logged: {error}") from error
-    if len(first) + NUMBER_ROOM > MAX_ENTRY_SIZE:
+    if size > MAX_ENTRY_SIZE:
         raise RequestError(
-            f"{made.type} has {len(first)} bytes; an entry has at most {MAX_ENTRY_SIZE}",
+            f"{made.type} would have up to {size} bytes; an entry has at most {MAX_ENTRY_SIZE}",
             way_out="shorten the request",
         )
     return Ready(made, framed)

@@ -50,7 +50,10 @@ def _plain(value: object) -> Plain:
         case list() | tuple():
             return [_plain(item) for item in value]
         case dict():
-            return {_key(key): _plain(item) for key, item in value.items()}
+            return {
+                _key(key): item if type(item) is str else _plain(item)
+                for key, item in value.items()
+            }
         case _:
             raise ValueError(f"{type(value).__name__} has no canonical form")
 

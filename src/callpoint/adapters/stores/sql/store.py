@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from callpoint.adapters.stores.sql.batch import Job
 from callpoint.adapters.stores.sql.connection import Connection
@@ -45,8 +45,7 @@ class SqlStore:
         return self
 
     async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
-        done = self._writer.submit(Job(work, urgent))
-        value: T = await asyncio.wrap_future(done)
+        value: T = await self._done(Job(work, urgent))
         return value
 
     async def read(self, work: Callable[[View], T]) -> T:
@@ -68,13 +67,11 @@ class SqlStore:
         Raises:
             LogUnavailableError: With the reason and the way out.
         """
-        await asyncio.wrap_future(self._writer.submit(Errand(self._ledger.try_signer)))
+        await self._done(Errand(self._ledger.try_signer))
 
     async def merge_spool(self) -> int:
         await self.log_works()  # a log that failed before is tried again
-        waiting: int = await asyncio.wrap_future(
-            self._writer.submit(Job(lambda transaction: transaction.waiting(), urgent=True))
-        )
+        waiting: int = await self._done(Job(lambda tx: tx.waiting(), urgent=True))
         return waiting
 
     async def recover(self, reason: str, *, actor: str = "") -> LogRecovered:
@@ -99,7 +96,7 @@ class SqlStore:
         def work(connection: Connection) -> LogRecovered:
             return recover(connection, ledger, reason, actor)
 
-        recovered: LogRecovered = await asyncio.wrap_future(self._writer.submit(Errand(work)))
+        recovered: LogRecovered = await self._done(Errand(work))
         return recovered
 
     async def accept_clock(self, reason: str, *, actor: str = "") -> ClockAccepted:
@@ -128,7 +125,7 @@ class SqlStore:
             connection.commit()
 
         event = await self.transact(record)
-        await asyncio.wrap_future(self._writer.submit(Errand(step_back)))
+        await self._done(Errand(step_back))
         return event
 
     async def settle(self) -> None:
@@ -138,7 +135,10 @@ class SqlStore:
             settle(connection, self.place)
             connection.commit()
 
-        await asyncio.wrap_future(self._writer.submit(Errand(work)))
+        await self._done(Errand(work))
+
+    def _done(self, task: Job | Errand) -> "asyncio.Future[Any]":
+        return self._writer.answers.wait(self._writer.submit(task))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writer.stop)

@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
+from callpoint.adapters.stores.sql.answers import Answers
 from callpoint.adapters.stores.sql.batch import Batch, Job, TransactionLostError
 from callpoint.adapters.stores.sql.connection import Connect, Connection
 from callpoint.adapters.stores.sql.ledger import LogAccess
@@ -49,6 +50,7 @@ class Writer:
             numbers; it answers the caller.
 
     Attributes:
+        answers: How callers wait for what they handed in.
         signals: Who hears what callers signalled, before the callers have their answers.
     """
 
@@ -59,6 +61,7 @@ class Writer:
         name: str,
         await_number: Callable[[Job], None] = Job.answer,
     ) -> None:
+        self.answers = Answers()
         self.signals = Signals()
         self._await_number = await_number
         self._connect = connect
@@ -151,15 +154,17 @@ class Writer:
                 lost.job.answer()
                 jobs = [job for job in jobs if job is not lost.job]
                 continue
-            for job in jobs:
-                if job in later:
-                    continue
-                self.signals.tell(job.signals)
-                if job.spooled and not job.urgent:
-                    self._await_number(job)
-                else:
-                    job.answer()
+            with self.answers.together():
+                self._answer([job for job in jobs if job not in later])
             jobs = later
+
+    def _answer(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self.signals.tell(job.signals)
+            if job.spooled and not job.urgent:
+                self._await_number(job)
+            else:
+                job.answer()
 
     def _attempt(self, jobs: list[Job], down: LogUnavailableError | None) -> list[Job]:
         batch = Batch(self._connected(), self._ledger, down)
