@@ -51,6 +51,7 @@ class ConnectionOffered(Event, frozen=True, kw_only=True, tag="connection:offere
     gateway: str
     expires_at: datetime
     decision: Decision
+    asked: Asked | None = None
     private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 

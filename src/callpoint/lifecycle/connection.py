@@ -13,6 +13,7 @@ import msgspec
 from callpoint.domain import event as ev
 from callpoint.domain import scram
 from callpoint.domain.activation import Activation
+from callpoint.domain.asked import Decided
 from callpoint.domain.connection import (
     ID_LENGTH,
     LIFETIME,
@@ -21,7 +22,7 @@ from callpoint.domain.connection import (
     is_within,
     plain_address,
 )
-from callpoint.domain.decision import Action, Decision
+from callpoint.domain.decision import Action
 from callpoint.domain.eligibility import parse_opening
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError, TamperError
 from callpoint.domain.gateway import Gateway
@@ -98,7 +99,7 @@ async def offer(
             )
     gateway = rules.configuration.gateway(held.plan.gateway)
     database = opened_for_gateway(services, held).endpoint.get("dbname", "")
-    decision = await _decided(services, caller, rules, found, held)
+    decided = await _decided(services, caller, rules, found, held)
     secret = base64.urlsafe_b64encode(services.random.token(SECRET_SIZE)).decode()
     fresh = Connection(
         id=services.random.ident(ID_LENGTH),
@@ -117,7 +118,7 @@ async def offer(
         now = _must_be_givable(tx, services, rules, held)
         until = min(now + LIFETIME, held.plan.not_after)
         made = msgspec.structs.replace(fresh, expires_at=until)
-        return _hand_out(tx, services, decision, made)
+        return _hand_out(tx, services, decided, made)
 
     made = await services.store.transact(work)
     return _offered(made, secret, gateway, database)
@@ -226,14 +227,13 @@ def _asked_for(
 
 async def _decided(
     services: Services, caller: Caller, rules: Rules, found: Activation, held: Lease
-) -> Decision:
+) -> Decided:
     """Policy on this one opening. Raises DeniedError."""
     request = msgspec.structs.replace(found.request, opens=(_opening(held),))
     asked = msgspec.structs.replace(found, request=request)
-    (decision,) = await enforce_on(
+    return await enforce_on(
         services, caller, rules, Action.CREDENTIAL_REVEAL, asked, quorum_met=True
     )
-    return decision
 
 
 def _offered(made: Connection, secret: str, gateway: Gateway, database: str) -> Offered:
@@ -296,9 +296,10 @@ def _must_be_givable(tx: Transaction, services: Services, rules: Rules, seen: Le
 
 
 def _hand_out(
-    tx: Transaction, services: Services, decision: Decision, made: Connection
+    tx: Transaction, services: Services, decided: Decided, made: Connection
 ) -> Connection:
     found = tx.get(Activation, made.activation)
+    (decision,) = decided.decisions
     event = ev.ConnectionOffered(
         actor=made.principal,
         connection=made.id,
@@ -308,6 +309,7 @@ def _hand_out(
         gateway=made.gateway,
         expires_at=made.expires_at,
         decision=decision,
+        asked=decided.asked,
         private={"source": services.private(made.source)},
     )
     tx.append(activation_stream(found.id), event)
