@@ -88,6 +88,7 @@ def bent_policies(draw: st.DrawFn) -> str:
 @given(st.one_of(bent_policies(), st.lists(st.sampled_from(PIECES), max_size=12).map("".join)))
 @example("// x\rpermit (principal, action, resource);")
 @example("// x\u2028permit (principal, action, resource);")
+@example('@id("\\"a") permit (principal, action, resource);')
 @settings(max_examples=1000)
 def test_what_cedar_sees_is_seen(text: str):
     """Whatever Cedar accepts is cut into the same policies, or refused and so widens."""

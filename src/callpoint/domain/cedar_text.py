@@ -72,13 +72,20 @@ def _statement(tokens: list[str]) -> Statement:
     while tokens[at : at + 1] == ["@"]:
         if tokens[at + 2 : at + 3] == ["("]:
             if tokens[at + 1] == "id":
-                name = tokens[at + 3].strip('"')
+                name = _plain(tokens[at + 3])
             at += 5
         else:
             at += 2
     if at >= len(tokens) or tokens[at] not in _EFFECTS:
         raise ValueError("a statement is neither permit nor forbid")
     return Statement(effect=tokens[at], text=" ".join(tokens), id=name)
+
+
+def _plain(string: str) -> str:
+    """What is between the quotes. Cedar's escapes are not read here, so there must be none."""
+    if "\\" in string:
+        raise ValueError("an @id holds an escape")
+    return string.strip('"')
 
 
 def _without_strings(text: str) -> str:
