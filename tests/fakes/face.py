@@ -24,6 +24,7 @@ from callpoint.config.soundness import check_bundle
 from callpoint.ports.stores import Store
 from tests.fakes.clock import SimulatedClock
 from tests.fakes.keys import MemoryLogSigner
+from tests.fakes.token_desk import make_desk
 from tests.fakes.world import INSTALLATION, ORIGIN, World
 
 ADDRESS = "http://callpoint.example"
@@ -79,6 +80,7 @@ class Face:
             logger=logger,
             version="0",
             origins=(ADDRESS,),
+            tokens=make_desk(services, ADDRESS),
         )
         self.app = make_app(self.surface)
         served: Any = self.app  # Litestar and httpx write ASGI's types differently

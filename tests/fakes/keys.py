@@ -70,7 +70,7 @@ class Ed25519Checker:
 
 
 class Signer:
-    """Somebody's Ed25519 key, made from a name."""
+    """Somebody's Ed25519 key, made from a name; implements ``ports.keys.TokenSigner`` too."""
 
     def __init__(self, name: str) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
@@ -78,6 +78,10 @@ class Signer:
     @property
     def public(self) -> str:
         return base64.b64encode(self._key.public_key().public_bytes_raw()).decode()
+
+    @property
+    def public_key(self) -> str:
+        return self.public
 
     def sign(self, message: bytes) -> str:
         return base64.b64encode(self._key.sign(message)).decode()

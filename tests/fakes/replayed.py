@@ -10,10 +10,13 @@ from callpoint.domain.evaluation import Entity
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.governance import Bundle
 from callpoint.domain.review import ReviewVerdict
+from callpoint.domain.token import Binding, certificate_thumbprint, confirmation
 from callpoint.lifecycle import give_back, review
+from callpoint.lifecycle.exchange import Wish, exchange
 from callpoint.lifecycle.proof import checkpoint_line, newest_checkpoint
 from callpoint.policy.replay.replaying import Outcome, Replay, Rules
 from tests.fakes.asking import ROLE, about, ask
+from tests.fakes.token_desk import make_desk
 from tests.fakes.world import World
 
 STORY = {
@@ -27,6 +30,7 @@ STORY = {
     "incident:confirmed": 1,
     "incident:declared": 1,
     "review:triaged": 1,
+    "token:issued": 1,
 }
 """How many decisions a story holds, by the event that holds them."""
 
@@ -54,6 +58,8 @@ async def tell(world: World, incident: str = "inc-7") -> str:
     await world.vote("carol", denied.id, Verdict.DENY)
     made = await world.active(incident=incident)
     await world.credential(made.id)
+    wanted = Wish(made.id, confirmation(Binding.CERTIFICATE, certificate_thumbprint(b"a")))
+    await exchange(make_desk(world.services), world.caller("alice"), wanted)
     services = world.services
     await give_back.give_back(services, world.caller("alice"), made.id)
     world.clock.advance(timedelta(minutes=1))

@@ -86,9 +86,10 @@ async def test_the_openapi_document_lists_every_route(face: Face):
     served = (await face.client.get("/schema/openapi.json")).json()
     routes = {r.path_format for r in face.app.routes if not r.path.startswith("/schema")}
     assert set(served["paths"]) == routes
-    for operations in served["paths"].values():
-        for operation in operations.values():
-            error = operation["responses"]["400"]["content"]
-            assert error["application/problem+json"]["schema"] == {
-                "$ref": "#/components/schemas/Problem"
-            }
+    for path, operations in served["paths"].items():
+        for method, operation in operations.items():
+            oauth = path.startswith("/oauth") and method == "post"
+            media = "application/json" if oauth else "application/problem+json"
+            error = operation["responses"]["400"]["content"][media]
+            name = "OAuthRefusal" if oauth else "Problem"
+            assert error["schema"] == {"$ref": f"#/components/schemas/{name}"}

@@ -51,6 +51,9 @@ PUBLIC = {
     "/v1/installation": 200,
     "/v1/checkpoint": 200,
     "/.well-known/authzen-configuration": 200,
+    "/oauth/jwks": 200,
+    "/.well-known/oauth-authorization-server": 200,
+    "/.well-known/oauth-protected-resource": 200,
     # What follows asks for nothing, or for what is not there.
     "/v1/log/proof": 400,
     "/v1/log/consistency": 400,
@@ -59,6 +62,8 @@ PUBLIC = {
     "/tlog/callpoint/{log}/{generation}/checkpoint": 404,
     "/tlog/callpoint/{log}/tile/{level}/{place}": 404,
     "/tlog/callpoint/{log}/{generation}/tile/{level}/{place}": 404,
+    "/.well-known/oauth-authorization-server/{place}": 404,
+    "/.well-known/oauth-protected-resource/{place}": 404,
     "/witness/add-checkpoint": 404,
     "/witness/{origin_hash}/checkpoint": 404,
 }

@@ -27,6 +27,9 @@ from callpoint.api.posture import PostureController
 from callpoint.api.status import StatusController
 from callpoint.api.surface import Surface
 from callpoint.api.tlog import TlogController
+from callpoint.api.token_documents import TokenDocuments
+from callpoint.api.token_holder import HolderController
+from callpoint.api.tokens import TokenController
 from callpoint.api.witness import WitnessController
 from callpoint.domain.errors import CallpointError
 from callpoint.lifecycle.evaluations import Evaluations
@@ -50,6 +53,9 @@ CONTROLLERS = (
     PostureController,
     DiscoveryController,
     EvaluationController,
+    TokenController,
+    TokenDocuments,
+    HolderController,
 )
 
 _DESCRIPTION = """\

@@ -15,6 +15,7 @@ from callpoint.lifecycle.ask_witnesses import Asked
 from callpoint.lifecycle.cosign import WitnessDesk
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.symptoms.symptom import Symptom
+from callpoint.lifecycle.token_desk import TokenDesk
 from callpoint.ports.identity import Authenticator
 from callpoint.ports.incidents import IncidentFeed
 
@@ -48,6 +49,7 @@ class Surface:
         kept: The checkpoint that is kept outside the database, None when there is none.
         witness: This installation as a witness of others, where it has a key for it.
         ask_witnesses: Asks each witness of the log now, also those that signed just before.
+        tokens: For activation tokens; None where no key signs them.
         searches: Whoever searches the whole log takes turns.
     """
 
@@ -65,6 +67,7 @@ class Surface:
     kept: Callable[[], bytes | None] = _nothing
     witness: WitnessDesk | None = None
     ask_witnesses: AskWitnesses | None = None
+    tokens: TokenDesk | None = None
     searches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

@@ -28,14 +28,14 @@ def key_in_use(installation: Installation, use: KeyUse) -> str:
 
 
 def with_key(installation: Installation, use: KeyUse, new: str) -> Installation:
-    """The facts after a rotation; a former log key is kept, because it signed what is there."""
+    """The facts after a rotation; former log and token keys signed what is there."""
     replace = msgspec.structs.replace
     match use:
         case KeyUse.LOG:
             former = (*installation.former_log_keys, installation.log_key)
             return replace(installation, log_key=new, former_log_keys=former)
         case KeyUse.TOKEN:
-            return replace(installation, token_key=new)
+            return replace(installation, token_key=new, former_token_key=installation.token_key)
         case KeyUse.SEAL:
             return replace(installation, seal_recipient=new)
         case _:

@@ -38,6 +38,7 @@ from callpoint.bootstrap.home_check import check_home
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.key_change import finish_rotations
 from callpoint.bootstrap.stamping import stamper
+from callpoint.bootstrap.tokens import token_desk
 from callpoint.bootstrap.witnessing import witness_desk
 from callpoint.config.settings import Settings, StoreKind
 from callpoint.config.soundness import check_bundle
@@ -151,6 +152,9 @@ class Process:
             kept=CheckpointFile(self.settings.checkpoint_file).read,
             witness=witness_desk(self.settings.home, services),
             ask_witnesses=partial(ask_witnesses, services, self.witnesses, all_of_them=True),
+            tokens=token_desk(
+                self.settings.home, services, self.nonces, origins, self.since, self.logger
+            ),
         )
 
     @property

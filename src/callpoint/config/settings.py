@@ -72,6 +72,7 @@ LISTEN: Shape = (
         "public",
         array(ADDRESS, most=8),
         "Addresses under which clients know this server: what they sign begins with one of them. "
+        "The first one is the issuer of tokens. "
         "Left out, those of the loopback address that is listened on.",
         default=None,
     ),

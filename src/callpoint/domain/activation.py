@@ -172,6 +172,10 @@ class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             case ev.CredentialRevealed() | ev.ConnectionOffered():
                 self._must_be(ActivationState.ACTIVE, event)
                 return self._with(uses=self.uses + 1, last_used_at=at)
+            case ev.TokenIssued():
+                # No use: who only asks for the next token is idle.
+                self._must_be(ActivationState.ACTIVE, event)
+                return self
             case ev.FindingRaised():
                 return self._with(findings=(*self.findings, event.finding))
             case ev.LeaseEnded():

@@ -63,6 +63,7 @@ from callpoint.domain.event_refusal import (
     TombstoneMerged,
     TombstoneRefused,
 )
+from callpoint.domain.event_token import TokenIssued, TokenRevoked
 from callpoint.domain.request import Request
 
 __all__ = [
@@ -111,6 +112,8 @@ __all__ = [
     "SecretPromoted",
     "SignatureRecord",
     "StaticSecretChanged",
+    "TokenIssued",
+    "TokenRevoked",
     "TombstoneMerged",
     "TombstoneRefused",
     "UnknownAccountFound",
@@ -145,6 +148,8 @@ AnyEvent = (
     | LeaseFailed
     | CredentialRevealed
     | ConnectionOffered
+    | TokenIssued
+    | TokenRevoked
     | ActivationEnded
     | LeaseEnding
     | LeaseProbed

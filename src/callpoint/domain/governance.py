@@ -23,6 +23,7 @@ class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         governors: As at genesis; later ones are in the bundles.
         quorum: m of n.
         former_log_keys: Verifier keys that signed the log before a rotation.
+        former_token_key: What signed tokens before the last rotation; theirs live for minutes.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     governors: dict[str, str]
     quorum: int
     former_log_keys: tuple[str, ...] = ()
+    former_token_key: str = ""
 
     @property
     def trial(self) -> bool:

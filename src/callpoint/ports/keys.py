@@ -19,6 +19,19 @@ class LogSigner(Protocol):
         ...
 
 
+class TokenSigner(Protocol):
+    """Holds the private key that signs tokens."""
+
+    @property
+    def public_key(self) -> str:
+        """Raw Ed25519 public key, base64."""
+        ...
+
+    def sign(self, message: bytes) -> str:
+        """The Ed25519 signature, base64."""
+        ...
+
+
 class Sealer(Protocol):
     """Public-key encryption to one recipient (age, X25519)."""
 

@@ -19,6 +19,7 @@ _DECIDED = (
     ev.IncidentConfirmed,
     ev.IncidentDeclared,
     ev.ReviewTriaged,
+    ev.TokenIssued,
 )
 
 KINDS = frozenset(str(kind.__struct_config__.tag) for kind in _DECIDED)
@@ -63,7 +64,7 @@ def recorded_in(event: AnyEvent) -> Held:
             | ev.ActivationReviewed()
         ):
             return _held(event.asked, event.decisions)
-        case ev.CredentialRevealed():
+        case ev.CredentialRevealed() | ev.TokenIssued():
             return _held(event.asked, (event.decision,))
         case _:
             return Held()

@@ -72,7 +72,7 @@ class HandoverSigner:
 
 
 class FileTokenSigner:
-    """The key that signs tokens: bare Ed25519 over bytes.
+    """Implements ``ports.keys.TokenSigner``: bare Ed25519 over bytes.
 
     Raises:
         ConfigError: As ``FileLogSigner``.

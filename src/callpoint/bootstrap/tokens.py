@@ -1,0 +1,37 @@
+"""Activation tokens: the token key of the home folder, and the one before it."""
+
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from callpoint.adapters.keys.files import FileTokenSigner
+from callpoint.adapters.tokens.jose import JoseProofs, JoseTokens
+from callpoint.bootstrap.home import Home
+from callpoint.domain.errors import ConfigError
+from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.token_desk import TokenDesk
+from callpoint.ports.identity import NonceBook
+
+
+def token_desk(
+    home: Path,
+    services: Services,
+    nonces: NonceBook,
+    origins: tuple[str, ...],
+    since: datetime | None,
+    logger: structlog.typing.FilteringBoundLogger,
+) -> TokenDesk | None:
+    """Signs with the key in use, and still reads what the key before it signed.
+
+    None when that key cannot be read: then no token is issued or counts, and the rest is served,
+    above all what takes away. ``callpoint doctor`` tells the same.
+    """
+    before = services.installation.former_token_key
+    try:
+        signer = FileTokenSigner(Home(home).keys)
+    except ConfigError as error:
+        logger.error("no_token_key", detail=str(error))  # noqa: TRY400 -- ours, without a trace
+        return None
+    tokens = JoseTokens(signer, (before,) if before else ())
+    return TokenDesk(services, tokens, JoseProofs(), nonces, origins, since)
