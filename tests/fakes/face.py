@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from callpoint.adapters.denials.compact import CompactDenialTokens
 from callpoint.adapters.identity.nonces import StoreNonceBook
 from callpoint.adapters.identity.signatures import SignatureAuthenticator
 from callpoint.adapters.incidents.alertmanager import AlertmanagerFeed
@@ -23,8 +24,8 @@ from callpoint.cli.signing import sign_request
 from callpoint.config.soundness import check_bundle
 from callpoint.ports.stores import Store
 from tests.fakes.clock import SimulatedClock
-from tests.fakes.keys import MemoryLogSigner
-from tests.fakes.token_desk import make_desk
+from tests.fakes.keys import Ed25519Checker, MemoryLogSigner, Signer
+from tests.fakes.token_desk import KEY, make_desk
 from tests.fakes.world import INSTALLATION, ORIGIN, World
 
 ADDRESS = "http://callpoint.example"
@@ -81,6 +82,7 @@ class Face:
             version="0",
             origins=(ADDRESS,),
             tokens=make_desk(services, ADDRESS),
+            denials=CompactDenialTokens(Signer(KEY), Ed25519Checker()),
         )
         self.app = make_app(self.surface)
         served: Any = self.app  # Litestar and httpx write ASGI's types differently

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 
 from callpoint.api.app import make_app
-from callpoint.api.authzen import MAX_BODY
 from callpoint.api.evaluation_body import MAX_EVALUATIONS, MAX_PAGE
+from callpoint.api.evaluation_places import MAX_BODY
 from tests.fakes.face import ADDRESS, Face, kind_of
 from tests.fakes.world import INSTALLATION
 

@@ -58,6 +58,7 @@ PUBLIC = {
     "/v1/log/proof": 400,
     "/v1/log/consistency": 400,
     "/.well-known/authzen-configuration/{place}": 404,
+    "/access/v1/request-schema": 200,
     "/tlog/callpoint/{log}/checkpoint": 404,
     "/tlog/callpoint/{log}/{generation}/checkpoint": 404,
     "/tlog/callpoint/{log}/tile/{level}/{place}": 404,

@@ -9,6 +9,10 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from callpoint.api.access_requests import (
+    AccessRequestController,
+    AccessRequestPublicController,
+)
 from callpoint.api.activations import ActivationController
 from callpoint.api.answers import Answers
 from callpoint.api.authentication import provide_caller
@@ -56,6 +60,8 @@ CONTROLLERS = (
     TokenController,
     TokenDocuments,
     HolderController,
+    AccessRequestController,
+    AccessRequestPublicController,
 )
 
 _DESCRIPTION = """\

@@ -53,7 +53,7 @@ def read_evaluation(document: Object) -> Evaluation:
         subject=_entity(document, "subject"),
         action=_verb(document),
         resource=_entity(document, "resource"),
-        context=_claims(document, "context"),
+        context=claims_of(document, "context"),
     )
 
 
@@ -75,7 +75,7 @@ def read_batch(document: Object) -> Batch | Evaluation:
         )
     defaults = {name: document[name] for name in _MEMBERS if name in document}
     for name in defaults:
-        _object(defaults, name)
+        object_of(defaults, name)
     return Batch(tuple(_item(defaults, item) for item in items), semantic)
 
 
@@ -89,13 +89,13 @@ def read_search(document: Object, sought: Sought) -> Search:
         subject=_entity(document, "subject", is_sought=sought is Sought.SUBJECT),
         action=Verb() if sought is Sought.ACTION else _verb(document),
         resource=_entity(document, "resource", is_sought=sought is Sought.RESOURCE),
-        context=_claims(document, "context"),
+        context=claims_of(document, "context"),
     )
-    page = _object(document, "page") if "page" in document else {}
+    page = object_of(document, "page") if "page" in document else {}
     search = Search(sought=sought, question=question, limit=_limit(page))
     if "token" not in page:
         return search
-    token = _text(page, "token", "page.token")
+    token = text_of(page, "token", "page.token")
     return _continued(search, token, is_limited="limit" in page)
 
 
@@ -132,7 +132,7 @@ def _fingerprint(search: Search) -> str:
 
 
 def _semantic(document: Object) -> Semantic:
-    options = _object(document, "options") if "options" in document else {}
+    options = object_of(document, "options") if "options" in document else {}
     named = options.get("evaluations_semantic", Semantic.EXECUTE_ALL)
     if named not in list(Semantic):
         raise RequestError(
@@ -159,34 +159,37 @@ def _limit(page: Object) -> int:
 
 def _entity(document: Object, name: str, *, is_sought: bool = False) -> Entity:
     """A subject or resource; of the one that is sought an id is ignored."""
-    found = _object(document, name)
+    found = object_of(document, name)
     return Entity(
-        type=_text(found, "type", f"{name}.type"),
-        id="" if is_sought else _text(found, "id", f"{name}.id"),
-        properties=_claims(found, "properties", f"{name}.properties"),
+        type=text_of(found, "type", f"{name}.type"),
+        id="" if is_sought else text_of(found, "id", f"{name}.id"),
+        properties=claims_of(found, "properties", f"{name}.properties"),
     )
 
 
 def _verb(document: Object) -> Verb:
-    found = _object(document, "action")
+    found = object_of(document, "action")
     return Verb(
-        name=_text(found, "name", "action.name"),
-        properties=_claims(found, "properties", "action.properties"),
+        name=text_of(found, "name", "action.name"),
+        properties=claims_of(found, "properties", "action.properties"),
     )
 
 
-def _claims(document: Object, name: str, path: str = "") -> Object:
-    return _object(document, name, path) if name in document else {}
+def claims_of(document: Object, name: str, path: str = "") -> Object:
+    """That member, or no members where it is left out. RequestError when it is no object."""
+    return object_of(document, name, path) if name in document else {}
 
 
-def _object(document: Object, name: str, path: str = "") -> Object:
+def object_of(document: Object, name: str, path: str = "") -> Object:
+    """That member. RequestError when it is missing or no object; ``path`` names it there."""
     found = _member(document, name, path)
     if not isinstance(found, dict):
         raise RequestError(f"{path or name} is not an object")
     return found
 
 
-def _text(document: Object, name: str, path: str) -> str:
+def text_of(document: Object, name: str, path: str) -> str:
+    """That member. RequestError when it is missing or no string."""
     found = _member(document, name, path)
     if not isinstance(found, str):
         raise RequestError(f"{path} is not a string")

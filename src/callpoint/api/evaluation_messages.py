@@ -4,6 +4,8 @@ from datetime import datetime
 
 import msgspec
 
+from callpoint.api.access_request_messages import AccessRequestHint, ApprovalView
+
 
 class Refusal(msgspec.Struct, frozen=True):
     """Why one evaluation of a batch could not be decided, in the form of AuthZEN, section 7."""
@@ -20,6 +22,11 @@ class AnswerContext(msgspec.Struct, frozen=True, omit_defaults=True):
         reasons: One sentence for each rule that refused.
         policies: Ids of the policies that decided.
         policy_digest: SHA-256 hex of the policy set; absent when policy was not asked.
+        reason: Why not, for a machine.
+        access_request: How to ask for what was denied; without it the denial is final.
+        approval: Which approval the yes goes by, and until when at most.
+        next_action: Where an approval was presented and did not help: ``request``, ``retry``
+            (after ``retry_after`` seconds) or ``none``.
     """
 
     evaluation_id: str = ""
@@ -28,6 +35,11 @@ class AnswerContext(msgspec.Struct, frozen=True, omit_defaults=True):
     policies: tuple[str, ...] = ()
     policy_digest: str = ""
     error: Refusal | None = None
+    reason: str = ""
+    access_request: AccessRequestHint | None = None
+    approval: ApprovalView | None = None
+    next_action: str = ""
+    retry_after: int | None = None
 
 
 class DecisionView(msgspec.Struct, frozen=True):
@@ -77,7 +89,7 @@ class ActionPage(msgspec.Struct, frozen=True):
     results: tuple[FoundAction, ...]
 
 
-class AuthzenConfiguration(msgspec.Struct, frozen=True):
+class AuthzenConfiguration(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where this decision point is, and what it serves (AuthZEN, section 9)."""
 
     policy_decision_point: str
@@ -86,3 +98,6 @@ class AuthzenConfiguration(msgspec.Struct, frozen=True):
     search_subject_endpoint: str
     search_resource_endpoint: str
     search_action_endpoint: str
+    access_request_endpoint: str = ""
+    jwks_uri: str = ""
+    capabilities: tuple[str, ...] = ()

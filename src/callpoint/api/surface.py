@@ -16,6 +16,7 @@ from callpoint.lifecycle.cosign import WitnessDesk
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.symptoms.symptom import Symptom
 from callpoint.lifecycle.token_desk import TokenDesk
+from callpoint.ports.denials import DenialTokens
 from callpoint.ports.identity import Authenticator
 from callpoint.ports.incidents import IncidentFeed
 
@@ -50,6 +51,7 @@ class Surface:
         witness: This installation as a witness of others, where it has a key for it.
         ask_witnesses: Asks each witness of the log now, also those that signed just before.
         tokens: For activation tokens; None where no key signs them.
+        denials: Binds denials to what was asked; without it no denial is requestable.
         searches: Whoever searches the whole log takes turns.
     """
 
@@ -68,6 +70,7 @@ class Surface:
     witness: WitnessDesk | None = None
     ask_witnesses: AskWitnesses | None = None
     tokens: TokenDesk | None = None
+    denials: DenialTokens | None = None
     searches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

@@ -16,7 +16,7 @@ from callpoint.lifecycle.token_desk import TokenDesk
 SIGNED = "urn:callpoint:client-auth:http-message-signature"
 RESOURCE = "/.well-known/oauth-protected-resource"
 SERVER = "/.well-known/oauth-authorization-server"
-_KEYS = "/oauth/jwks"
+KEYS = "/oauth/jwks"
 
 
 class TokenDocuments(Controller):
@@ -24,7 +24,7 @@ class TokenDocuments(Controller):
 
     tags = ("tokens",)
 
-    @get(_KEYS, responses=PROBLEMS, summary="Keys that sign tokens (RFC 7517)")
+    @get(KEYS, responses=PROBLEMS, summary="Keys that sign tokens (RFC 7517)")
     async def keys(self, surface: GivenSurface) -> dict[str, Any]:
         """The one in use first, and the one before it."""
         return dict(desk_of(surface).tokens.key_set())
@@ -43,7 +43,7 @@ class TokenDocuments(Controller):
             "token_endpoint": base + PLACE,
             "introspection_endpoint": f"{base}/oauth/introspect",
             "revocation_endpoint": f"{base}/oauth/revoke",
-            "jwks_uri": base + _KEYS,
+            "jwks_uri": base + KEYS,
             "grant_types_supported": [GRANT],
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": [SIGNED],

@@ -31,6 +31,7 @@ from callpoint.adapters.stores.sqlite.store import SqliteStore
 from callpoint.adapters.witnesses.http import HttpWitnesses
 from callpoint.api.surface import Surface
 from callpoint.bootstrap.connectors import REGISTRY, Build, Connectors, Site
+from callpoint.bootstrap.denials import denial_tokens
 from callpoint.bootstrap.former import former_targets
 from callpoint.bootstrap.held import HeldStore
 from callpoint.bootstrap.home import Home
@@ -150,6 +151,7 @@ class Process:
             version=program_version(),
             beside=lambda: check_home(self.settings.home),
             kept=CheckpointFile(self.settings.checkpoint_file).read,
+            denials=denial_tokens(self.settings.home, self.logger),
             witness=witness_desk(self.settings.home, services),
             ask_witnesses=partial(ask_witnesses, services, self.witnesses, all_of_them=True),
             tokens=token_desk(

@@ -38,6 +38,29 @@ class Evaluation(msgspec.Struct, frozen=True):
     context: Claims = {}
 
 
+class Requestable(msgspec.Struct, frozen=True):
+    """What would have to be asked for: the denial is one that an approval would change.
+
+    Attributes:
+        expires_at: Until when it can be asked for by this denial.
+        configuration_digest: The rules under which it was found; the request is judged by those
+            that are in force then.
+    """
+
+    eligibility: str
+    expires_at: datetime
+    configuration_digest: str
+    policy_digest: str
+
+
+class NextAction(StrEnum):
+    """What helps after a no to somebody who presented an approval."""
+
+    REQUEST = "request"
+    RETRY = "retry"
+    NONE = "none"
+
+
 class Answer(msgspec.Struct, frozen=True):
     """Yes or no, and why.
 
@@ -47,6 +70,11 @@ class Answer(msgspec.Struct, frozen=True):
         reasons: Sentences, one for each rule that refused.
         policies: Ids of the policies that decided it, sorted.
         policy_digest: SHA-256 hex of the policy set that was asked; empty if none was.
+        code: Why not, for a machine; empty where there is no word for it.
+        requestable: What would have to be asked for; None where that would not help.
+        next_action: Where an approval was presented.
+        approval: Of a yes by a presented approval: its id.
+        until: Likewise: until when it holds at most.
     """
 
     allowed: bool
@@ -55,6 +83,11 @@ class Answer(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     policy_digest: str = ""
+    code: str = ""
+    requestable: Requestable | None = None
+    next_action: NextAction | None = None
+    approval: str = ""
+    until: datetime | None = None
 
 
 class Semantic(StrEnum):

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
+from callpoint.domain.access_request import AnsweredDenial
 from callpoint.domain.asked import Asked
 from callpoint.domain.decision import Decision
 from callpoint.domain.event_form import Event, Private
@@ -14,12 +15,17 @@ from callpoint.domain.undo_plan import UndoPlan
 
 
 class ActivationRequested(Event, frozen=True, kw_only=True, tag="activation:requested"):
-    """Somebody may ask, and did."""
+    """Somebody may ask, and did.
+
+    Attributes:
+        answers: The denial that it answers; None when it was asked for directly.
+    """
 
     request: Request
     digest: str
     decisions: tuple[Decision, ...]
     asked: Asked | None = None
+    answers: AnsweredDenial | None = None
     private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 

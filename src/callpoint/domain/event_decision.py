@@ -27,6 +27,7 @@ class Asked(msgspec.Struct, frozen=True):
     activation: str = ""
     incident: str = ""
     eligibility: str = ""
+    approval: str = ""
 
 
 class DecisionMade(Event, frozen=True, kw_only=True, tag="decision:made"):
@@ -41,6 +42,7 @@ class DecisionMade(Event, frozen=True, kw_only=True, tag="decision:made"):
         question: What policy was asked, so that it can be replayed.
         decision: What policy said.
         configuration_digest: Of the configuration that described who and what in the question.
+        requestable: The eligibility under which the answer invited to ask; empty without one.
     """
 
     evaluation: str
@@ -50,6 +52,7 @@ class DecisionMade(Event, frozen=True, kw_only=True, tag="decision:made"):
     question: DecisionRequest | None = None
     decision: Decision | None = None
     configuration_digest: str = ""
+    requestable: str = ""
 
 
 class DecisionsSearched(Event, frozen=True, kw_only=True, tag="decision:searched"):
@@ -70,6 +73,8 @@ class DecisionsSearched(Event, frozen=True, kw_only=True, tag="decision:searched
 def asked_of(evaluation: Evaluation) -> Asked:
     """What of an evaluation goes on record."""
     named = {name: evaluation.context.get(name) for name in CONTEXT}
+    approval = evaluation.context.get("approval")
+    named["approval"] = approval.get("id") if isinstance(approval, dict) else None
     return Asked(
         subject_type=_shown(evaluation.subject.type),
         subject=_shown(evaluation.subject.id),

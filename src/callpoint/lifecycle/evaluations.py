@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from callpoint.domain.access_request import ApprovalReason, NotApprovedError
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action, Decision
@@ -26,7 +27,9 @@ from callpoint.domain.evaluation import (
     Answer,
     Entity,
     Evaluation,
+    NextAction,
     Page,
+    Requestable,
     Search,
     Semantic,
     Sought,
@@ -36,9 +39,10 @@ from callpoint.domain.ids import DECISIONS_STREAM
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.untrusted import bounded
-from callpoint.lifecycle import facts, inquiry
+from callpoint.lifecycle import approval_reference, facts, inquiry
 from callpoint.lifecycle.inquiry import Desk, Inquiry
 from callpoint.lifecycle.refusal import on_record
+from callpoint.lifecycle.requestable import requestable
 from callpoint.lifecycle.rules import Rules, must_be_in_force
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
@@ -46,6 +50,9 @@ from callpoint.ports.stores import Transaction, View, Where
 
 CANDIDATES = 200
 """Most names that are looked at for one page of a search: it bounds how long the view is held."""
+
+APPROVAL_REQUIRED = "approval_required"
+"""What a machine is told of a denial that an approval would change."""
 
 TRIES = 3
 """So often is decided anew what moved while it was decided."""
@@ -63,6 +70,13 @@ _CONCERNED = {
 }
 """In all other states the answer is no, so a search need not look there."""
 
+_FINAL = (
+    ApprovalReason.GRANT_PENDING,
+    ApprovalReason.POLICY_DENIED,
+    ApprovalReason.UNVERIFIABLE,
+)
+"""After these a new request would not help: wait, or nothing does."""
+
 
 class _Finding(msgspec.Struct, frozen=True):
     """One evaluation, decided but not yet on record.
@@ -70,6 +84,8 @@ class _Finding(msgspec.Struct, frozen=True):
     Attributes:
         made: None when the life cycle refused before policy was asked; ``reason`` says why.
         decisions: One for each question of ``made``.
+        not_approved: Why an approval that was presented does not help.
+        requestable: What would have to be asked for.
     """
 
     evaluation: Evaluation
@@ -78,6 +94,8 @@ class _Finding(msgspec.Struct, frozen=True):
     made: Inquiry | None = None
     decisions: tuple[Decision, ...] = ()
     reason: str = ""
+    not_approved: ApprovalReason | None = None
+    requestable: Requestable | None = None
 
     @property
     def allowed(self) -> bool:
@@ -89,6 +107,8 @@ class _Finding(msgspec.Struct, frozen=True):
         if self.reason:
             told = [self.reason]
         policies = {policy for decision in self.decisions for policy in decision.policies}
+        is_by_approval = self.allowed and approval_reference.is_presented(self.evaluation)
+        held = self.made.activation if self.made is not None and is_by_approval else None
         return Answer(
             allowed=self.allowed,
             id=self.id,
@@ -96,7 +116,26 @@ class _Finding(msgspec.Struct, frozen=True):
             reasons=tuple(dict.fromkeys(told)),
             policies=tuple(sorted(policies)),
             policy_digest=self.decisions[0].policy_digest if self.decisions else "",
+            code=self._code(),
+            requestable=self.requestable,
+            next_action=self._next(),
+            approval=held.id if held is not None else "",
+            until=held.not_after if held is not None else None,
         )
+
+    def _code(self) -> str:
+        if self.not_approved is not None:
+            return self.not_approved
+        return APPROVAL_REQUIRED if self.requestable is not None else ""
+
+    def _next(self) -> NextAction | None:
+        match self.not_approved:
+            case None:
+                return None
+            case ApprovalReason.GRANT_PENDING:
+                return NextAction.RETRY
+            case _:
+                return NextAction.NONE if self.requestable is None else NextAction.REQUEST
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -149,7 +188,8 @@ class Evaluations:
             desk = Desk(view, services, rules, caller, is_trusted=is_trusted)
             made: list[_Finding] = []
             for evaluation, ident in zip(asked, ids, strict=True):
-                made.append(self._one(desk, rules, evaluation, ident, view.now()))
+                found = self._one(desk, rules, evaluation, ident, view.now())
+                made.append(self._with_way_out(desk, rules, view, found))
                 if semantic.ends_with(allowed=made[-1].allowed):
                     break
             return tuple(made)
@@ -212,9 +252,20 @@ class Evaluations:
             # Nothing was found out, so this is no answer, not even a no.
             raise
         except CallpointError as error:
-            return _Finding(evaluation, ident, now, reason=error.message)
+            code = _not_approved(evaluation, error)
+            return _Finding(evaluation, ident, now, reason=error.message, not_approved=code)
         decisions = self._services.pep.decisions(rules, made.questions)
-        return _Finding(evaluation, ident, now, made, decisions)
+        found = _Finding(evaluation, ident, now, made, decisions)
+        if found.allowed:
+            return found
+        return msgspec.structs.replace(found, not_approved=_not_approved(evaluation, None))
+
+    def _with_way_out(self, desk: Desk, rules: Rules, view: View, found: _Finding) -> _Finding:
+        """The same, and what can be asked for where another approval would help."""
+        if found.allowed or found.not_approved in _FINAL:
+            return found
+        out = requestable(desk, self._services.pep, rules, view, found.evaluation)
+        return msgspec.structs.replace(found, requestable=out)
 
     def _page(
         self, desk: Desk, rules: Rules, search: Search, names: Sequence[str], now: datetime
@@ -243,6 +294,13 @@ async def _settled(attempt: Callable[[], Awaitable[T]]) -> T:
     )
 
 
+def _not_approved(asked: Evaluation, error: CallpointError | None) -> ApprovalReason | None:
+    """Why the approval that was presented did not help; None when none was."""
+    if not approval_reference.is_presented(asked):
+        return None
+    return error.reason if isinstance(error, NotApprovedError) else ApprovalReason.POLICY_DENIED
+
+
 def _record(tx: Transaction, caller: Caller, rules: Rules, found: Sequence[_Finding]) -> None:
     """Everything that was answered, if it still is the answer.
 
@@ -267,6 +325,7 @@ def _events(caller: Caller, rules: Rules, finding: _Finding) -> list[DecisionMad
         asked=asked_of(finding.evaluation),
         allowed=finding.allowed,
         reason=bounded(finding.reason, _REASON_SIZE),
+        requestable=finding.requestable.eligibility if finding.requestable is not None else "",
     )
     if finding.made is None:
         return [event]

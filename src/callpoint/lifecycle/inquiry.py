@@ -22,7 +22,18 @@ from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.untrusted import printable
-from callpoint.lifecycle import approve, facts, gate, incidents, issue, request, review, use, votes
+from callpoint.lifecycle import (
+    approval_reference,
+    approve,
+    facts,
+    gate,
+    incidents,
+    issue,
+    request,
+    review,
+    use,
+    votes,
+)
 from callpoint.lifecycle.ending import leases
 from callpoint.lifecycle.node import must_be_able_to_take_away
 from callpoint.lifecycle.rules import Rules
@@ -232,7 +243,9 @@ class Desk:
         return Inquiry(questions, found, incident, held, until)
 
     def _activation(self, asked: Evaluation) -> Activation:
-        """The one that is the resource, or that the context names."""
+        """The one that is the resource, or that the context names, itself or as an approval."""
+        if approval_reference.is_presented(asked):
+            return self._approved(asked)
         is_resource = asked.resource.type == ACTIVATION
         name = asked.resource.id if is_resource else _named(asked, ACTIVATION)
         if not name:
@@ -243,6 +256,15 @@ class Desk:
         found = self._view.find(Activation, name) if _is_id(name) else None
         if found is None or not self._may_know(found):
             raise NotFoundError(f"there is no activation {_quoted(name)}")
+        return found
+
+    def _approved(self, asked: Evaluation) -> Activation:
+        """The one that the approval is of, if that applies to this question now."""
+        name = approval_reference.named_approval(asked)
+        found = self._view.find(Activation, name) if _is_id(name) else None
+        if found is None or not self._may_know(found):
+            raise approval_reference.unverifiable(f"there is no approval {_quoted(name)}")
+        approval_reference.must_apply(self._view, found, asked)
         return found
 
     def _may_know(self, found: Activation) -> bool:

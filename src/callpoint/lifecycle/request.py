@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from callpoint.domain import event as ev
+from callpoint.domain.access_request import EMERGENCY, AccessRequest, AnsweredDenial
 from callpoint.domain.activation import Activation, begin
 from callpoint.domain.asked import Decided
 from callpoint.domain.configuration import Configuration
@@ -25,7 +26,7 @@ from callpoint.lifecycle.residual import residual_findings
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
-from callpoint.ports.stores import Transaction, View
+from callpoint.ports.stores import Transaction, View, Where
 
 JUSTIFICATION_LIMIT = 2000
 JUSTIFICATION_LEAST = 10
@@ -68,7 +69,7 @@ class _Fresh(msgspec.Struct, frozen=True):
     activation: str
     nonce: str
     words: Private
-    residue: tuple[str, ...]
+    findings: tuple[str, ...]
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -77,8 +78,21 @@ class _Draft(msgspec.Struct, frozen=True):
     incident: Incident | None
 
 
-async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
+async def request(
+    services: Services,
+    caller: Caller,
+    ask: Ask,
+    answers: AnsweredDenial | None = None,
+    row: AccessRequest | None = None,
+) -> Activation:
     """Ask for an activation. It grants nothing: it opens a vote.
+
+    Args:
+        services: As for every step.
+        caller: Who asks.
+        ask: For what.
+        answers: The denial that it answers, if any (``access_request``).
+        row: Stored with it, so that a denial is answered once.
 
     Raises:
         RequestError: Malformed, or the eligibility does not open what is asked.
@@ -94,7 +108,10 @@ async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
         activation=services.random.ident(ACTIVATION_LENGTH),
         nonce=services.random.token(_NONCE_SIZE).hex(),
         words=services.private(ask.justification.strip()),
-        residue=await residual_findings(services, eligibility, _openings(ask, eligibility)),
+        findings=(
+            *await residual_findings(services, eligibility, _openings(ask, eligibility)),
+            *((EMERGENCY,) if answers is not None and answers.is_emergency else ()),
+        ),
     )
 
     def draft(view: View) -> _Draft:
@@ -106,7 +123,9 @@ async def request(services: Services, caller: Caller, ask: Ask) -> Activation:
     def work(tx: Transaction) -> Activation:
         now = draft(tx)
         must_be_justified(eligibility, ask.incident, now.incident, tx.now())
-        return _record(tx, caller, now.request, fresh.words, decided)
+        if row is not None:
+            _remember(tx, row, now.request)
+        return _record(tx, caller, now.request, fresh.words, decided, answers)
 
     made = await services.store.transact(work)
     await announce_request(services, rules.configuration, made)
@@ -250,7 +269,7 @@ def _draft(
         policy_digest=rules.policy_digest,
         requested_at=now,
         lapses_at=now + eligibility.approval.within,
-        findings=(*terms.findings, *fresh.residue),
+        findings=(*terms.findings, *fresh.findings),
     )
     return _Draft(request=made, budget_left=terms.left, incident=view.find(Incident, ask.incident))
 
@@ -284,7 +303,7 @@ def supposed(
         purpose=found.purposes[0],
         opens=opens,
     )
-    fresh = _Fresh(activation=SUPPOSED, nonce="", words=Private(b"", ""), residue=())
+    fresh = _Fresh(activation=SUPPOSED, nonce="", words=Private(b"", ""), findings=())
     return _questions(caller, rules, _draft(view, services, rules, caller, ask, fresh))
 
 
@@ -307,12 +326,24 @@ def _questions(caller: Caller, rules: Rules, draft: _Draft) -> tuple[DecisionReq
     )
 
 
+def _remember(tx: Transaction, row: AccessRequest, made: Request) -> None:
+    """The denial and the Idempotency-Key lead to this activation, and to no other ever.
+
+    Raises:
+        ConflictError: One of them does to another one already.
+    """
+    if row.idempotency and tx.select(AccessRequest, Where(subject=row.idempotency, limit=1)):
+        raise ConflictError("this Idempotency-Key was used meanwhile")
+    tx.put(msgspec.structs.replace(row, activation=made.activation))
+
+
 def _record(
     tx: Transaction,
     caller: Caller,
     made: Request,
     words: Private,
     decided: Decided,
+    answers: AnsweredDenial | None,
 ) -> Activation:
     event = ev.ActivationRequested(
         actor=caller.principal.id,
@@ -320,6 +351,7 @@ def _record(
         digest=made.digest(),
         decisions=decided.decisions,
         asked=decided.asked,
+        answers=answers,
         private={"justification": words},
     )
     tx.append(activation_stream(made.activation), event)

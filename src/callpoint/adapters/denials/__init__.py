@@ -1,0 +1,1 @@
+"""Binding tokens of requestable denials."""
