@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -48,15 +49,20 @@ class Campaign:
     last: Path | None = None
     corpus: Path = CORPUS
 
-    def run(self, seconds: float) -> Outcome:
-        """Until something is found, or the time is over."""
+    def run(self, seconds: float, cases: int = sys.maxsize) -> Outcome:
+        """Until something is found, or the time is over, or so many cases were tried."""
         chance = random.Random(self.seed)  # noqa: S311 -- which case comes next is no secret
         outcome = Outcome()
         pool = [path.read_bytes() for path in kept(self.name, self.corpus)]
         end = time.monotonic() + seconds
         while outcome.case is None and time.monotonic() < end:
+            left = cases - outcome.counts.total()
+            if left <= 0:
+                break
             with self.target.open() as check:
-                self._session(check, chance, outcome, pool, end)
+                for _ in range(min(left, self.target.session)):
+                    if time.monotonic() >= end or not self._one(check, chance, outcome, pool):
+                        break
         if outcome.case is not None:
             outcome.case = self._shortened(outcome.case)
             self.keep(outcome.case)
@@ -70,27 +76,21 @@ class Campaign:
         path.write_bytes(case)
         return path
 
-    def _session(
-        self,
-        check: Check,
-        chance: random.Random,
-        outcome: Outcome,
-        pool: list[bytes],
-        end: float,
-    ) -> None:
-        for _ in range(self.target.session):
-            if time.monotonic() >= end:
-                return
-            case = self._next(chance, pool)
-            if self.last is not None:
-                self.last.write_bytes(case)
-            word, reason = tried(check, case)
-            if reason:
-                outcome.case, outcome.reason = case, reason
-                return
-            if word not in outcome.counts and len(pool) < _POOL:
-                pool.append(case)
-            outcome.counts[word] += 1
+    def _one(
+        self, check: Check, chance: random.Random, outcome: Outcome, pool: list[bytes]
+    ) -> bool:
+        """Whether it came out right."""
+        case = self._next(chance, pool)
+        if self.last is not None:
+            self.last.write_bytes(case)
+        word, reason = tried(check, case)
+        if reason:
+            outcome.case, outcome.reason = case, reason
+            return False
+        if word not in outcome.counts and len(pool) < _POOL:
+            pool.append(case)
+        outcome.counts[word] += 1
+        return True
 
     def _next(self, chance: random.Random, pool: list[bytes]) -> bytes:
         made = self.target.make(chance)

@@ -258,7 +258,7 @@ class Meddling:
 
     def __init__(self, store: Store, moves: int) -> None:
         self._store, self._left = store, moves
-        self.read = store.read
+        self.read, self.listen = store.read, store.listen
 
     async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
         if self._left:
