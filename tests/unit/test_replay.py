@@ -29,6 +29,7 @@ from callpoint.policy.replay.replaying import (
     Replay,
     Rules,
 )
+from tests.fakes.behind import behind, connect
 from tests.fakes.replayed import STORY, Always, events, replayed, tell
 from tests.fakes.world import World, build_decider, eligibility, make_world, signed
 
@@ -66,9 +67,21 @@ async def test_the_same_policy_gives_the_same_answers_over_a_whole_story():
             assert pdp.evaluate(recorded.question) == recorded.decision
             assert recorded.configuration_digest == world.bundle.configuration_digest()
     assert kept == Counter(STORY)
-    assert set(kept) == set(KINDS)
+    assert set(kept) == set(KINDS) - {"connection:offered"}
     outcome = replayed(world)
     assert (outcome.decided, outcome.differing, outcome.missed) == (kept.total(), 0, Counter())
+
+
+async def test_an_offer_of_a_connection_keeps_its_question():
+    """Behind a gateway it stands in the place of the fetch of a credential."""
+    world = await make_world(adapt=behind)
+    await world.incident()
+    await connect(world, (await world.active()).id)
+    (offer,) = [event for event, _ in events(world) if isinstance(event, ev.ConnectionOffered)]
+    (recorded,) = recorded_in(offer).decisions
+    assert recorded.question.action == "credential:reveal"
+    assert build_decider(world.bundle).evaluate(recorded.question) == recorded.decision
+    assert replayed(world).differing == 0
 
 
 async def test_each_decision_is_decided_by_the_bundle_of_its_time():

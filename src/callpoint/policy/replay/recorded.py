@@ -14,6 +14,7 @@ _DECIDED = (
     ev.ActivationRequested,
     ev.ActivationReviewed,
     ev.ApprovalRecorded,
+    ev.ConnectionOffered,
     ev.CredentialRevealed,
     ev.DecisionMade,
     ev.IncidentConfirmed,
@@ -64,7 +65,7 @@ def recorded_in(event: AnyEvent) -> Held:
             | ev.ActivationReviewed()
         ):
             return _held(event.asked, event.decisions)
-        case ev.CredentialRevealed() | ev.TokenIssued():
+        case ev.CredentialRevealed() | ev.ConnectionOffered() | ev.TokenIssued():
             return _held(event.asked, (event.decision,))
         case _:
             return Held()
