@@ -9,6 +9,7 @@ import msgspec
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from callpoint.domain.allowance import Allowance, Rate
 from callpoint.domain.configuration import (
     Configuration,
     Governance,
@@ -60,6 +61,12 @@ FIELDS: dict[str, st.SearchStrategy[typing.Any]] = {
     "idle": st.none() | SPANS,
     "accept_residual": st.booleans(),
     "purposes": some(tuple(Purpose), 1),
+    "allowance": st.just(msgspec.UNSET)
+    | st.builds(
+        Allowance,
+        rows=st.none() | st.integers(0, 3),
+        rate=st.none() | st.builds(Rate, actions=st.integers(1, 3), per=SPANS),
+    ),
 }
 """Fields of an eligibility, each with other values."""
 
@@ -204,6 +211,8 @@ class Facts(NamedTuple):
     asks_for: timedelta
     idle: timedelta
     purpose: Purpose
+    rows: int
+    at_once: int
 
 
 MOSTLY = st.sampled_from((True, True, True, False))
@@ -218,6 +227,8 @@ facts = st.builds(
     asks_for=SPANS,
     idle=SPANS,
     purpose=st.sampled_from(Purpose),
+    rows=st.integers(0, 4),
+    at_once=st.integers(1, 4),
 )
 
 
@@ -245,6 +256,8 @@ def is_allowed(e: Eligibility, asks: Principal, opening: Opening, f: Facts) -> b
         and (e.idle is None or f.idle <= e.idle)
         and f.answered_after <= e.approval.within
         and budget_left
+        and (e.spends.rows is None or f.rows <= e.spends.rows)
+        and (e.spends.rate is None or f.at_once <= e.spends.rate.actions)
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from callpoint.api.messages import StatementView, TallyView
+from callpoint.domain.allowance import Allowance, Rate
 from callpoint.domain.approval import Quorum, Statement, Verdict, signed_message
 from callpoint.domain.errors import DeniedError
 from callpoint.domain.incident_state import IncidentState
@@ -61,6 +62,7 @@ def test_it_shows_all_that_is_asked(tmp_path: Path):
         idle=timedelta(minutes=5),
         sources=("10.0.0.0/8",),
         quorum=Quorum(2, ("group:commanders",), extra=1, security=("group:security",)),
+        allowance=Allowance(50, 1, destructive=0, rate=Rate(60, timedelta(minutes=1))),
     )
     shown = view(asked=asked)
     shell, _ = carol(tmp_path, ballot("carol", shown))
@@ -74,6 +76,7 @@ def test_it_shows_all_that_is_asked(tmp_path: Path):
         "orders-db as repair",
         "30 min from the moment it is issued",
         "ends when unused for 5 min",
+        "at most 50 actions, 1 row, 0 destructive actions, 60 actions per 1 min; then",
         "recover (break-glass)",
         WORDS,
         "10.0.0.0/8",

@@ -24,7 +24,7 @@ MISTAKES = (
         "zzz",
         f"{REPAIR}.zzz",
         "unknown key",
-        "allowed: accept_residual, approval",
+        "allowed: accept_residual, allowance",
     ),
     Mistake(
         "unknown inner key",

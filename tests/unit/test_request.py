@@ -2,17 +2,27 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import ActivationState
+from callpoint.domain.allowance import Allowance, Rate
 from callpoint.domain.eligibility import Lane, Opening, Purpose
-from callpoint.domain.errors import ConflictError, DeniedError, NotFoundError, RequestError
+from callpoint.domain.errors import (
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    RequestError,
+    TamperError,
+)
 from callpoint.domain.ids import REFUSALS_STREAM
 from callpoint.lifecycle import incidents
+from callpoint.lifecycle.fit import must_fit
 from callpoint.lifecycle.proof import proven
 from callpoint.lifecycle.request import Ask, request
 from callpoint.ports.identity import Caller
+from tests.fakes.behind import behind
 from tests.fakes.world import WORDS, World, eligibility, make_world
 
 SEAL_TO = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"
@@ -37,6 +47,22 @@ async def test_a_request_opens_a_vote_and_grants_nothing():
     asked = [n for n in world.notices.said if n.kind == "activation:requested"]
     assert asked[0].to == ("bob", "carol", "dave")
     assert WORDS not in asked[0].text
+
+
+async def test_what_it_may_do_through_gateways_is_part_of_the_request():
+    """Approvers sign it, and a request with more of it is not one that the rules allow."""
+    allowance = Allowance(actions=50, rate=Rate(60, timedelta(minutes=1)))
+    world = await make_world(eligibility(allowance=allowance), adapt=behind)
+    await world.incident()
+    made = await world.ask()
+    assert made.request.spends == allowance
+    rules = world.bundle.configuration
+    must_fit(made.request, rules)
+    for other in (msgspec.UNSET, Allowance(actions=51)):
+        wider = msgspec.structs.replace(made.request, allowance=other)
+        assert wider.digest() != made.digest
+        with pytest.raises(TamperError, match="allowance"):
+            must_fit(wider, rules)
 
 
 async def test_an_agent_asks_in_the_name_of_who_answers_for_it():

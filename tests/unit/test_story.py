@@ -286,6 +286,21 @@ def test_an_erased_value_is_shown_as_erased(form: Form):
     assert check(page).ok
 
 
+def test_what_it_might_do_through_gateways_is_told():
+    """A request with an allowance says each limit; without one nothing is said."""
+
+    def limited(bundle: dict[str, Any]) -> None:
+        entry = parse_entry(base64.b64decode(bundle["entries"][0]["leaf"]))
+        rate = {"actions": 60, "per": "PT60S"}
+        asked: Any = entry.data["request"]
+        limits = {"rows": 1000, "rate": rate}
+        with_data(bundle, "activation:requested", request={**asked, "allowance": limits})
+
+    text = document(told(limited), Form.MARKDOWN).decode()
+    assert "rows 1000, 60 actions per 1 min" in text
+    assert "through gateways" not in document(BUNDLE, Form.MARKDOWN).decode()
+
+
 def test_what_is_still_alive_is_said_first():
     """An activation whose credential is not proven dead says so in its first sentence."""
 
@@ -317,7 +332,7 @@ def test_every_event_that_a_bundle_can_hold_has_words():
         tag
         for tag in tags
         if tag.split(":")[0] in ("activation", "approval", "credential", "finding", "review")
-        or tag.split(":")[0] in ("incident", "lease")
+        or tag.split(":")[0] in ("connection", "incident", "lease")
     }
     assert of_an_activation <= _TOLD.keys() <= tags
     assert set(_GOVERNING) <= _TOLD.keys()

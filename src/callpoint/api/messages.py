@@ -168,6 +168,7 @@ class LeaseView(msgspec.Struct, frozen=True):
         evidence: Once ended: how it is known to be dead.
         is_lost: Its target was silent for minutes: if that is gone for good, governors attest it.
         attested_by: Persons who did.
+        gateway: Whose it is; empty: the requester's.
     """
 
     id: str
@@ -185,6 +186,7 @@ class LeaseView(msgspec.Struct, frozen=True):
     evidence: str = ""
     is_lost: bool = False
     attested_by: tuple[str, ...] = ()
+    gateway: str = ""
 
 
 class ReviewView(msgspec.Struct, frozen=True):
@@ -227,6 +229,7 @@ class ActivationView(msgspec.Struct, frozen=True):
         connectors: By target of the request: how it is reached, so that a client can see in time
             whether it has the program for it. Of the configuration in force; without targets that
             it no longer has.
+        gateways: By target of the request: the gateway in front of it, in the same way.
     """
 
     id: str
@@ -253,6 +256,7 @@ class ActivationView(msgspec.Struct, frozen=True):
     voided: bool = False
     incident: IncidentView | None = None
     connectors: dict[str, str] = {}
+    gateways: dict[str, str] = {}
 
 
 class ActivationList(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from callpoint.api.messages import (
 from callpoint.api.next_step import next_step
 from callpoint.domain.activation import PENDING, Activation, ActivationState
 from callpoint.domain.approval import QuorumTally
-from callpoint.domain.configuration import Configuration
+from callpoint.domain.configuration import Configuration, Target
 from callpoint.domain.ids import activation_stream, incident_stream
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
@@ -63,6 +63,7 @@ def activation_view(
     words = _Words(view, activation_stream(found.id))
     said = words.of(0, "justification")
     reviewers = _reviewers(found, configuration)
+    opened = _opened(found, configuration)
     return ActivationView(
         id=found.id,
         state=found.state,
@@ -87,14 +88,16 @@ def activation_view(
         review=_review_view(found, reviewers, overdue=_is_overdue(found, view)),
         voided=voided,
         incident=incident_view(view, incident) if incident else None,
-        connectors=_connectors(found, configuration),
+        connectors={target.id: target.connector for target in opened},
+        gateways={target.id: target.behind for target in opened if target.behind},
     )
 
 
-def _connectors(found: Activation, configuration: Configuration) -> dict[str, str]:
+def _opened(found: Activation, configuration: Configuration) -> tuple[Target, ...]:
+    """Its targets, those that the configuration still has."""
     named = {opening.partition(":")[0] for opening in found.request.opens}
     targets = configuration.targets
-    return {name: targets[name].connector for name in sorted(named & targets.keys())}
+    return tuple(targets[name] for name in sorted(named & targets.keys()))
 
 
 def lease_view(lease: Lease) -> LeaseView:
@@ -115,6 +118,7 @@ def lease_view(lease: Lease) -> LeaseView:
         evidence=lease.evidence,
         is_lost=is_lost(lease),
         attested_by=lease.attested_by,
+        gateway=lease.plan.gateway,
     )
 
 

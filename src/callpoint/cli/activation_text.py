@@ -7,6 +7,7 @@ from datetime import datetime
 from callpoint.api.messages import ActivationView, IncidentView, LeaseView
 from callpoint.cli.words import listed, moment, plural, shown, span, until
 from callpoint.domain.activation import PENDING, ActivationState
+from callpoint.domain.allowance import Allowance
 from callpoint.domain.incident import DECLARED
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import LeaseState
@@ -44,6 +45,8 @@ def asked(view: ActivationView) -> Iterator[str]:
     yield _row("for", f"{span(request.ttl)} from the moment it is issued")
     if request.idle is not None:
         yield _row("idle", f"ends when unused for {span(request.idle)}")
+    if limits := tuple(_limits(request.spends)):
+        yield _row("may do", f"at most {listed(limits)}; then a person must let it go on")
     yield _row("purpose", f"{request.purpose} ({request.lane})")
     yield from _words(view)
     yield _row("connects from", listed(request.sources, "anywhere that the target allows"))
@@ -75,6 +78,21 @@ def _vouched(held: IncidentView) -> str:
         return f"reported by the source {held.source}{silent}"
     confirmed = f"confirmed by {held.confirmed_by}" if held.confirmed_by else "confirmed by nobody"
     return f"declared by {held.declared_by}, {confirmed}"
+
+
+def _limits(allowance: Allowance) -> Iterator[str]:
+    """Each limit on what passes the gateways, in words."""
+    for count, noun in (
+        (allowance.actions, "action"),
+        (allowance.rows, "row"),
+        (allowance.bytes, "byte"),
+        (allowance.objects, "object"),
+        (allowance.destructive, "destructive action"),
+    ):
+        if count is not None:
+            yield plural(count, noun)
+    if allowance.rate is not None:
+        yield f"{plural(allowance.rate.actions, 'action')} per {span(allowance.rate.per)}"
 
 
 def _mode(view: ActivationView) -> str:

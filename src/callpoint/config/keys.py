@@ -13,6 +13,7 @@ from callpoint.config.kinds import (
     NAME,
     OPENING,
     PUBLIC_KEY,
+    RATE,
     SHA256,
     SUBJECT,
     TITLE,
@@ -26,6 +27,7 @@ from callpoint.config.kinds import (
 from callpoint.config.log_names import LOG_KEY, LOG_NAME, URL, WITNESS_KEY
 from callpoint.config.shape import Key, Shape, table
 from callpoint.domain.eligibility import Lane, Mode, Purpose, Severity
+from callpoint.domain.gateway import POSTGRESQL, Evidence, Recording
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.privilege import Privilege
 from callpoint.domain.witnessing import WITHIN
@@ -91,6 +93,57 @@ TARGET: Shape = (
         "targets` calls every other one unowned.",
         default=None,
     ),
+    Key(
+        "gateway",
+        NAME,
+        "The gateway that it is reached through: its credentials stay there, and each action is "
+        "decided. Left out, requesters connect to the target itself.",
+        default=None,
+    ),
+    Key(
+        "evidence",
+        choice(Evidence),
+        "before, also when it is left out: an action is durable on record before it is let "
+        "through. with: it may pass while its record is being written.",
+        default=None,
+    ),
+    Key(
+        "recording",
+        choice(Recording),
+        "How the texts of actions go on record. full, also when it is left out; hashed: their "
+        "SHA-256 alone; redacted: without the values in them.",
+        default=None,
+    ),
+)
+
+GATEWAY: Shape = (
+    Key("protocol", choice((POSTGRESQL,)), "What it speaks: that of the targets behind it."),
+    Key(
+        "advertise_host",
+        WORD,
+        "Host that the requester is told to connect to.",
+        into="host",
+    ),
+    Key(
+        "advertise_port",
+        integer(1, 65535),
+        "Port that the requester is told.",
+        default=5432,
+        into="port",
+    ),
+    Key(
+        "sslmode",
+        choice(("disable", "prefer", "require", "verify-ca", "verify-full")),
+        "What the requester is told to use.",
+        default="verify-full",
+    ),
+    Key(
+        "principal",
+        NAME,
+        "The workload whose key a gateway that runs alone signs with; left out, it runs inside "
+        "the server.",
+        default="",
+    ),
 )
 
 ROLE: Shape = (
@@ -151,6 +204,27 @@ REVIEW_RULE: Shape = (
     Key("close", span(HOUR, 30 * DAY), "Deadline of the verdict, from the end; not before triage."),
 )
 
+_MANY = 1_000_000_000
+
+ALLOWANCE: Shape = (
+    Key("actions", integer(1, _MANY), "Statements, commands, calls.", default=None),
+    Key("rows", integer(0, _MANY), "Rows that reach the actor or are taken in.", default=None),
+    Key(
+        "bytes",
+        integer(0, 1000 * _MANY),
+        "Bytes of what reaches the actor or is taken in.",
+        default=None,
+    ),
+    Key("objects", integer(1, _MANY), "Distinct objects that are touched.", default=None),
+    Key(
+        "destructive",
+        integer(0, _MANY),
+        "Actions after which something is gone: delete, truncate, drop, alter table.",
+        default=None,
+    ),
+    Key("rate", RATE, "Actions within any span of that length.", default=None),
+)
+
 ELIGIBILITY: Shape = (
     Key("lane", choice(Lane), "Emergency, or planned elevation: two lanes kept apart."),
     Key("mode", choice(Mode), "How much of it a machine may do."),
@@ -196,6 +270,13 @@ ELIGIBILITY: Shape = (
         array(choice(Purpose), empty="name at least one purpose, or leave the key out"),
         "Purposes that may be given.",
         default=(Purpose.RECOVER, Purpose.INVESTIGATE, Purpose.CONTAIN),
+    ),
+    Key(
+        "allowance",
+        table(ALLOWANCE),
+        "How much one activation may do through gateways; when it is spent, the sessions pause "
+        "until a person resumes them.",
+        default=None,
     ),
 )
 
@@ -269,13 +350,14 @@ SECTIONS: dict[str, Shape] = {
     "groups": GROUP_SHAPE,
     "principals": PRINCIPAL,
     "targets": TARGET,
+    "gateways": GATEWAY,
     "eligibilities": ELIGIBILITY,
     "sources": SOURCE,
     "witnessing": WITNESSING,
 }
 """Top-level tables; all but ``governance`` and ``witnessing`` hold one table for each name."""
 
-OPTIONAL_SECTIONS = frozenset({"sources", "witnessing"})
+OPTIONAL_SECTIONS = frozenset({"gateways", "sources", "witnessing"})
 
 INNER: dict[str, Shape] = {
     "targets.NAME.roles.NAME": ROLE,
@@ -284,6 +366,7 @@ INNER: dict[str, Shape] = {
     "eligibilities.NAME.approval": APPROVAL_RULE,
     "eligibilities.NAME.budget": BUDGET_RULE,
     "eligibilities.NAME.review": REVIEW_RULE,
+    "eligibilities.NAME.allowance": ALLOWANCE,
     "witnessing.witnesses.NAME": WITNESS,
     "witnessing.logs.NAME": WITNESSED_LOG,
 }

@@ -14,6 +14,7 @@ from typing import Final
 from callpoint.config.document import Problems, closest
 from callpoint.config.positions import Path
 from callpoint.config.public_key import weakness
+from callpoint.domain.allowance import Rate
 from callpoint.domain.configuration import GROUP
 from callpoint.domain.eligibility import Opening, parse_opening
 from callpoint.domain.errors import RequestError
@@ -23,6 +24,7 @@ from callpoint.domain.span import format_span, parse_span
 _ENV = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[!-~]{1,100}")
+_COUNT = re.compile(r"[1-9][0-9]{0,8}")
 _SHOWN = 60
 WILDCARDS = frozenset("*?%")
 
@@ -261,6 +263,21 @@ def _read_env(value: object, path: Path, problems: Problems) -> object:
 
 
 SECRET = Kind('{ env = "NAME" }: the environment variable that holds it', _read_env)
+
+
+def _parse_rate(value: str, path: Path, problems: Problems) -> object:
+    count, per, length = value.partition(" per ")
+    try:
+        found = Rate(int(count), parse_span(length)) if per and _COUNT.fullmatch(count) else None
+    except ValueError:
+        found = None
+    if found is None or not timedelta(seconds=1) <= found.per <= timedelta(hours=24):
+        problems.add(path, f"{quoted(value)} is no rate", f"write {RATE.says}")
+        return BAD
+    return found
+
+
+RATE = _of_text('a rate such as "60 per 1m", within at most 1d', _parse_rate)
 
 
 def array(of: Kind, *, empty: str = "", most: int = 200) -> Kind:

@@ -18,6 +18,7 @@ from callpoint.config.kinds import NAME as NAME_KIND
 from callpoint.config.references import check_references
 from callpoint.config.rules import check_rules
 from callpoint.config.shape import Key, Values, read_table, refuse_unknown, table
+from callpoint.domain.allowance import Allowance
 from callpoint.domain.configuration import (
     Configuration,
     Governance,
@@ -34,6 +35,7 @@ from callpoint.domain.eligibility import (
     IncidentRule,
     ReviewRule,
 )
+from callpoint.domain.gateway import Gateway
 from callpoint.domain.principal import Person, Principal
 from callpoint.domain.witnessing import Witness, WitnessedLog, Witnessing
 
@@ -57,6 +59,7 @@ def read_configuration(documents: Iterable[Document]) -> Configuration:
         groups=_entries("groups", sections, problems, _group),
         principals=_entries("principals", sections, problems, _principal),
         targets=_entries("targets", sections, problems, _target),
+        gateways=_entries("gateways", sections, problems, _gateway) or msgspec.UNSET,
         eligibilities=_entries("eligibilities", sections, problems, _eligibility),
         sources=_entries("sources", sections, problems, _source),
         witnessing=_witnessing(sections["witnessing"], problems),
@@ -179,6 +182,11 @@ def _target(name: str, raw: object, problems: Problems) -> Target | None:
     return Target(id=name, roles=parts, settings=settings, **values)
 
 
+def _gateway(name: str, raw: object, problems: Problems) -> Gateway | None:
+    values = _values("gateways", name, raw, problems)
+    return None if values is None else Gateway(id=name, **values)
+
+
 def _role(name: str, values: Values) -> TargetRole:
     privilege = values.pop("privilege")
     return TargetRole(id=name, settings=values, privilege=privilege)
@@ -197,6 +205,8 @@ def _eligibility(name: str, raw: object, problems: Problems) -> Eligibility | No
     if values is None:
         return None
     incident = values.pop("incident", None)
+    if (allowance := values.pop("allowance", None)) is not None:
+        values["allowance"] = Allowance(**allowance)
     return Eligibility(
         id=name,
         incident=None if incident is None else IncidentRule(**incident),

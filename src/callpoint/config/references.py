@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from callpoint.config.document import Problems, closest
 from callpoint.config.positions import Path
-from callpoint.domain.configuration import GROUP, Configuration
+from callpoint.domain.configuration import GROUP, Configuration, Target
+from callpoint.domain.gateway import Gateway
 from callpoint.domain.principal import Principal, PrincipalKind
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -131,11 +132,40 @@ class _Names:
                 self._group(target.owner, ("targets", target.id, "owner"))
             for name, account in target.known_accounts.items():
                 self._group(account.owner, ("targets", target.id, "accounts", name, "owner"))
+            if target.behind:
+                self._gateway(target)
+        for gateway in self.found.known_gateways.values():
+            if gateway.principal:
+                self._signer(gateway)
         for source in self.found.sources.values():
             for word, named in source.targets.items():
                 for number, name in enumerate(named):
                     path = ("sources", source.id, "targets", word, number)
                     self._must_exist("targets", name, path)
+
+    def _gateway(self, target: Target) -> None:
+        path: Path = ("targets", target.id, "gateway")
+        if not self._must_exist("gateways", target.behind, path):
+            return
+        gateway = self.found.known_gateways.get(target.behind)
+        if gateway is not None and gateway.protocol != target.connector:
+            self.problems.add(
+                path,
+                f"{gateway.id} speaks {gateway.protocol}, and {target.id} is {target.connector}",
+                "name a gateway that speaks the target's protocol, or leave the key out",
+            )
+
+    def _signer(self, gateway: Gateway) -> None:
+        path: Path = ("gateways", gateway.id, "principal")
+        if not self._must_exist("principals", gateway.principal, path):
+            return
+        signer = self.found.principals.get(gateway.principal)
+        if signer is not None and signer.kind is not PrincipalKind.WORKLOAD:
+            self.problems.add(
+                path,
+                f"{signer.id!r} is a {signer.kind}, and a gateway is a workload",
+                'define a principal with kind = "workload" for it',
+            )
 
 
 def _check_shared_keys(found: Configuration, problems: Problems) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from callpoint.config.document import Problems
+from callpoint.config.gateways import check_gateways
 from callpoint.config.positions import Path
 from callpoint.config.witnessing import check_witnessing
 from callpoint.domain.configuration import Configuration
@@ -34,6 +35,7 @@ def check_rules(found: Configuration, problems: Problems) -> None:
             "name more governors or lower the quorum",
         )
     check_witnessing(found.watched, problems)
+    check_gateways(found, problems)
     sections = (("persons",), ("groups",), ("principals",), ("governance",))
     people_are_known = not problems.has_below(*sections)
     for eligibility in found.eligibilities.values():

@@ -15,6 +15,7 @@ from callpoint.config.connectors import CONNECTORS
 from callpoint.config.document import Document
 from callpoint.config.keys import (
     ELIGIBILITY,
+    GATEWAY,
     GOVERNANCE,
     GROUP_SHAPE,
     INNER,
@@ -30,6 +31,7 @@ from callpoint.config.positions import Lines
 from callpoint.config.reader import read_configuration
 from callpoint.config.shape import Key, Shape
 from callpoint.config.ssh import PERMIT
+from callpoint.domain.allowance import Rate
 from callpoint.domain.configuration import Configuration, Target, TargetRole
 from callpoint.domain.eligibility import Opening
 from callpoint.domain.errors import ConfigError, ConfigErrors
@@ -77,6 +79,7 @@ def as_document(configuration: Configuration) -> dict[str, object]:
         "groups": {n: _written(GROUP_SHAPE, group) for n, group in c.groups.items()},
         "principals": {n: _principal(p) for n, p in c.principals.items()},
         "targets": {n: _target(target) for n, target in c.targets.items()},
+        "gateways": {n: _written(GATEWAY, g) for n, g in c.known_gateways.items()},
         "eligibilities": {n: _written(ELIGIBILITY, e) for n, e in c.eligibilities.items()},
         "sources": {n: _written(SOURCE, source) for n, source in c.sources.items()},
         "witnessing": _witnessing(c),
@@ -99,13 +102,16 @@ def _written(shape: Shape, struct: msgspec.Struct) -> dict[str, object]:
     return {
         key.name: _value(key.name, value)
         for key in shape
-        if (value := getattr(struct, key.field)) is not None
+        if (value := getattr(struct, key.field)) not in _LEFT_OUT
     }
+
+
+_LEFT_OUT = (None, "", msgspec.UNSET)
 
 
 def _value(name: str, value: object) -> object:
     match value:
-        case StrEnum() | Opening():
+        case StrEnum() | Opening() | Rate():
             return str(value)
         case timedelta():
             return format_span(value)
@@ -134,6 +140,9 @@ def _target(target: Target) -> dict[str, object]:
     own = {"connector": target.connector, "environment": target.environment, "roles": roles}
     if known := target.known_accounts:
         own["accounts"] = {name: _written(KNOWN_ACCOUNT, one) for name, one in known.items()}
+    for key in ("gateway", "evidence", "recording"):
+        if isinstance(said := getattr(target, key), str):
+            own[key] = str(said)
     # Own keys last: a setting of the same name must not take their place.
     return {**settings, **own, **({"owner": target.owner} if target.owner else {})}
 

@@ -8,12 +8,17 @@ from datetime import timedelta
 
 import msgspec
 
+from callpoint.domain.span import format_span
+
 
 class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most so many actions within any span of that length."""
 
     actions: int
     per: timedelta
+
+    def __str__(self) -> str:
+        return f"{self.actions} per {format_span(self.per)}"
 
 
 class Allowance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

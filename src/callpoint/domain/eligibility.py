@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
+from callpoint.domain.allowance import Allowance
+
 
 class Lane(StrEnum):
     """Two lanes kept apart (R16)."""
@@ -110,6 +112,7 @@ class Eligibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         accept_residual: The owner accepts that a live session may outlive expiry when Callpoint
             is dead and the target has no reaper (I3).
         purposes: Purposes that may be given.
+        allowance: What an activation may spend through gateways; ``spends`` reads it.
     """
 
     id: str
@@ -125,3 +128,10 @@ class Eligibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle: timedelta | None = None
     accept_residual: bool = False
     purposes: tuple[Purpose, ...] = (Purpose.RECOVER, Purpose.INVESTIGATE, Purpose.CONTAIN)
+    # Not written while it is unset, so that bundles of before keep their digest.
+    allowance: Allowance | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def spends(self) -> Allowance:
+        """What an activation may spend through gateways; without limits when nothing is said."""
+        return self.allowance or Allowance()

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from callpoint.domain import canonical
+from callpoint.domain.allowance import Allowance
 from callpoint.domain.approval import Quorum
 from callpoint.domain.eligibility import Lane, Mode, Purpose
 
@@ -21,6 +22,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         sources: Networks that it will connect from.
         lapses_at: Silence until then is a no (I10).
         findings: Why the quorum was raised or the time shortened.
+        allowance: What it may spend through gateways, and approvers grant; ``spends`` reads it.
     """
 
     installation: str
@@ -48,6 +50,13 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requested_at: datetime
     lapses_at: datetime
     findings: tuple[str, ...] = ()
+    # Not written while it is unset, so that requests of before keep their digest.
+    allowance: Allowance | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def spends(self) -> Allowance:
+        """What it may spend through gateways; without limits when nothing is said."""
+        return self.allowance or Allowance()
 
     def digest(self) -> str:
         """SHA-256 hex of the canonical request."""

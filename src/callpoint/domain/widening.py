@@ -24,6 +24,11 @@ from callpoint.domain.configuration import (
 from callpoint.domain.eligibility import Eligibility, IncidentRule, Lane, Mode
 from callpoint.domain.principal import Person, Principal
 from callpoint.domain.span import format_span
+from callpoint.domain.widening_gateways import (
+    compare_allowance,
+    compare_gateway,
+    compare_passage,
+)
 from callpoint.domain.widening_policies import compare_policies, is_mentioned
 from callpoint.domain.widening_witnesses import compare_witnessing
 
@@ -53,6 +58,7 @@ def compare(
         *_groups(old.groups, new.groups, (*old_policies.values(), *new_policies.values())),
         *_entries("principals", old.principals, new.principals, _principal),
         *_targets(old.targets, new.targets),
+        *_entries("gateways", old.known_gateways, new.known_gateways, compare_gateway),
         *_entries("eligibilities", old.eligibilities, new.eligibilities, _eligibility),
         *_entries("sources", old.sources, new.sources, _source),
         *compare_witnessing(old.watched, new.watched),
@@ -236,6 +242,7 @@ def _target(key: str, old: Target, new: Target) -> Iterator[Change]:
     yield from _entries(f"{key}.accounts", old.known_accounts, new.known_accounts, _known_account)
     for name in sorted({*old.settings, *new.settings}):
         yield from _any(f"{key}.{name}", old.settings.get(name), new.settings.get(name))
+    yield from compare_passage(key, old, new)
     before, after = {r.id: r for r in old.roles}, {r.id: r for r in new.roles}
     yield from _entries(f"{key}.roles", before, after, _role)
 
@@ -283,6 +290,7 @@ def _eligibility(key: str, old: Eligibility, new: Eligibility) -> Iterator[Chang
     needed = Lane.BREAK_GLASS in {old.lane, new.lane}
     yield from _incident(f"{key}.incident", old.incident, new.incident, needed=needed)
     yield from _approval_budget_review(key, old, new)
+    yield from compare_allowance(f"{key}.allowance", old.spends, new.spends)
 
 
 def _approval_budget_review(key: str, old: Eligibility, new: Eligibility) -> Iterator[Change]:

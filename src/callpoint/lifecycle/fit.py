@@ -55,6 +55,7 @@ def _wrong(request: Request, eligibility: Eligibility) -> Iterator[str]:
         "reviewers": request.reviewers == review.by,
         "triage": request.triage == review.triage,
         "close": request.close == review.close,
+        "allowance": request.allowance == eligibility.allowance,
     }
     return (name for name, fits in holds.items() if not fits)
 

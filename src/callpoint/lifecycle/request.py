@@ -270,6 +270,7 @@ def _draft(
         requested_at=now,
         lapses_at=now + eligibility.approval.within,
         findings=(*terms.findings, *fresh.findings),
+        allowance=eligibility.allowance,
     )
     return _Draft(request=made, budget_left=terms.left, incident=view.find(Incident, ask.incident))
 

@@ -91,12 +91,21 @@ def _requested(data: Data) -> Facts:
     yield _fact("needs", f"{text_of(quorum, 'need')} of {text_of(quorum, 'approvers')}")
     if extra not in ("", "0"):
         yield _fact("and as well", f"{extra} of {text_of(quorum, 'security')}")
+    yield _fact("may do through gateways at most", _allowance(inner(asked, "allowance")))
     yield _fact("from the networks", text_of(asked, "sources"))
     yield _fact("lapses at", moment(text_of(asked, "lapses_at")))
     yield _fact("reviewers", text_of(asked, "reviewers"))
     for finding in _listed(asked, "findings"):
         yield _fact("told to approvers", finding)
     yield _fact("digest of the request", text_of(data, "digest"))
+
+
+def _allowance(limits: Data) -> str:
+    rate = inner(limits, "rate")
+    words = [f"{name} {plain(value)}" for name, value in limits.items() if name != "rate"]
+    if rate:
+        words.append(f"{text_of(rate, 'actions')} actions per {duration(text_of(rate, 'per'))}")
+    return ", ".join(words)
 
 
 def _listed(data: Data, name: str) -> Iterator[str]:
