@@ -76,9 +76,9 @@ class TokenClient:
         """A signed form."""
         body = urlencode(fields).encode()
         world = self.face.world
-        request = self.face.client.build_request(
-            "POST", path, content=body, headers={"content-type": FORM, **headers}
-        )
+        sent = {"content-type": FORM, **headers}
+        raw = {name.encode(): value.encode("latin-1") for name, value in sent.items()}
+        request = self.face.client.build_request("POST", path, content=body, headers=raw)
         request.headers.update(
             sign_request(
                 "POST",

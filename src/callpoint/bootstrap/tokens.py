@@ -27,11 +27,18 @@ def token_desk(
     None when that key cannot be read: then no token is issued or counts, and the rest is served,
     above all what takes away. ``callpoint doctor`` tells the same.
     """
-    before = services.installation.former_token_key
+    facts = services.installation
+    before = facts.former_token_key
     try:
         signer = FileTokenSigner(Home(home).keys)
+        _must_be(signer.public_key, facts.token_key)
     except ConfigError as error:
         logger.error("no_token_key", detail=str(error))  # noqa: TRY400 -- ours, without a trace
         return None
     tokens = JoseTokens(signer, (before,) if before else ())
     return TokenDesk(services, tokens, JoseProofs(), nonces, origins, since)
+
+
+def _must_be(found: str, named: str) -> None:
+    if found != named:
+        raise ConfigError("the token key in the folder is not the one that installation.json names")

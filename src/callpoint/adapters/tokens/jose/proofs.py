@@ -90,7 +90,7 @@ def _key(header: _Header) -> ECKey | OKPKey:
     members = _PUBLIC[kty]
     jwk = header.jwk
     if (jwk.get("kty"), jwk.get("crv")) != (kty, crv):
-        raise _invalid(f"{header.alg} needs a {kty} key on {crv}")
+        raise _invalid(f"{header.alg} needs a key of kind {kty} on {crv}")
     if set(jwk) - _HARMLESS != {"kty", "crv", *members}:
         raise _invalid("jwk must hold a public key and nothing of a private one")
     plain: dict[str, str | list[str]] = {"kty": kty, "crv": crv}

@@ -245,6 +245,12 @@ _TOLD: Mapping[str, tuple[Title, Callable[[Data], Facts], bool]] = {
         _plain_facts("connection", "lease", "expires_at"),
         False,
     ),
+    "token:issued": (
+        _by("{} was given a token for {}", "actor", "audience"),
+        _plain_facts("lease", "binding", "thumbprint", "acts_for", "expires_at"),
+        False,
+    ),
+    "token:revoked": (_by("{} gave a token of {} up", "actor", "lease"), _none, False),
     "secret:prepared": (
         _by("A new secret of {} on {} is prepared ({})", "account", "target", "purpose"),
         _plain_facts("generation", "box_sha256"),
