@@ -8,12 +8,11 @@ import pytest
 
 from callpoint.domain import event as ev
 from callpoint.domain.dpop import Expected, check_proof
-from callpoint.domain.token import (
-    LIFE,
-    OAuthError,
-    certificate_thumbprint,
-)
+from callpoint.domain.errors import ConflictError
+from callpoint.domain.incident import Incident
+from callpoint.domain.token import LIFE, OAuthError, base64url, certificate_thumbprint
 from callpoint.lifecycle.exchange import MOST_ALIVE
+from callpoint.lifecycle.kill import Scope, kill
 from tests.fakes.face import ADDRESS
 from tests.fakes.invariants import history
 from tests.fakes.token_client import AUDIENCE, TokenClient, part, refused
@@ -143,3 +142,45 @@ async def test_tokens_without_end(alice: TokenClient):
     assert refused(await alice.exchange(found)) == (400, "invalid_grant")
     alice.face.world.clock.advance(LIFE)
     await alice.token(found)
+
+
+async def test_a_key_with_which_anybody_can_sign(alice: TokenClient):
+    """A point of small order as DPoP key verifies signatures that nobody made."""
+    for low in (bytes(32), b"\x01" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f"):
+        jwk = {"kty": "OKP", "crv": "Ed25519", "x": base64url(low)}
+        head = part({"typ": "dpop+jwt", "alg": "Ed25519", "jwk": jwk})
+        # R is the neutral point and S is 0: valid for such keys, whatever the message.
+        signature = part(b"\x01" + bytes(63))
+        proof = f"{head}.{alice.proof().split('.')[1]}.{signature}"
+        answer = await alice.exchange(await alice.live(), proof=proof)
+        assert refused(answer) == (400, "invalid_dpop_proof")
+        assert "small order" in answer.json()["error_description"]
+
+
+async def test_an_activation_that_ends_beside_an_issue(alice: TokenClient):
+    """The two cannot both be written: a token that is logged after the end would spoil the log."""
+    world, found = alice.face.world, await alice.live()
+    row = await world.get(found)
+    await alice.token(found)
+    assert (await world.get(found)).version > row.version
+    with pytest.raises(ConflictError):
+        await world.services.store.transact(lambda tx: tx.put(row))
+
+
+async def test_an_incident_that_somebody_removed(alice: TokenClient):
+    """Without its incident in the database an activation gives no token, and one has no effect."""
+    world, found = alice.face.world, await alice.live()
+    token = await alice.token(found)
+    await world.services.store.transact(lambda tx: tx.remove(Incident, "inc-7"))
+    assert not await alice.active(token)
+    assert refused(await alice.exchange(found)) == (400, "invalid_grant")
+
+
+async def test_strangers_learn_nothing_of_an_activation(alice: TokenClient):
+    """Whether it lives is for its requester; of one that does not exist everybody is told so."""
+    world, found = alice.face.world, await alice.live()
+    bob = TokenClient(alice.face, "bob")
+    before = (await bob.exchange(found)).json()
+    await kill(world.services, world.caller("erin"), Scope.ACTIVATION, found)
+    assert (await bob.exchange(found)).json() == before
+    assert refused(await bob.exchange("a" * 12)) == (400, "invalid_grant")

@@ -9,8 +9,8 @@ import pytest
 from callpoint.config.document import MAX_BYTES, parse_document
 from callpoint.config.files import load_directory
 from callpoint.config.positions import dotted, find_lines
-from callpoint.config.public_key import weakness
 from callpoint.domain.errors import ConfigError, ConfigErrors
+from callpoint.domain.public_key import weakness
 from callpoint.domain.span import format_span, parse_span
 from tests.fakes import orders
 

@@ -13,12 +13,12 @@ from typing import Final
 
 from callpoint.config.document import Problems, closest
 from callpoint.config.positions import Path
-from callpoint.config.public_key import weakness
 from callpoint.domain.allowance import Rate
 from callpoint.domain.configuration import GROUP
 from callpoint.domain.eligibility import Opening, parse_opening
 from callpoint.domain.errors import RequestError
 from callpoint.domain.ids import parse_name
+from callpoint.domain.public_key import weakness
 from callpoint.domain.span import format_span, parse_span
 
 _ENV = re.compile(r"[A-Z][A-Z0-9_]{0,99}")

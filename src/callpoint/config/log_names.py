@@ -9,7 +9,7 @@ from callpoint.audit.note import MalformedNoteError, Verifier
 from callpoint.config.document import Problems
 from callpoint.config.kinds import BAD, Kind, matching, type_name
 from callpoint.config.positions import Path
-from callpoint.config.public_key import weakness
+from callpoint.domain.public_key import weakness
 
 URL = matching(
     "an address such as https://witness.example/callpoint, without a slash at its end",

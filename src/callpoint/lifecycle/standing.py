@@ -28,7 +28,10 @@ def why_not(view: View, found: Activation, held: Lease, now: datetime) -> str:
         return f"lease {held.id} is {held.state}"
     if found.not_after is None or now >= found.not_after:
         return f"activation {found.id} expired at {found.not_after}"
-    incident = view.find(Incident, found.request.incident)
+    name = found.request.incident
+    incident = view.find(Incident, name) if name else None
+    if name and incident is None:
+        return f"incident {name} is not in the database"
     if incident is not None and incident.state_at(now) is not IncidentState.OPEN:
         return f"incident {incident.id} is {incident.state_at(now)}"
     return ""

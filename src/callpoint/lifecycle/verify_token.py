@@ -69,7 +69,6 @@ async def verify_token(desk: TokenDesk, shown: Shown, audience: str) -> Verified
         TamperError: The rows are not what the log says.
         UnavailableError: It cannot be told now: let nothing through.
     """
-    rules = await desk.services.rules.current()
     claims = claims_of(desk, shown.token)
     if claims is None or claims.aud != audience:
         raise _inactive()
@@ -79,6 +78,7 @@ async def verify_token(desk: TokenDesk, shown: Shown, audience: str) -> Verified
         raise _inactive()
     if proof is not None:
         await desk.spend(proof)
+    rules = await desk.services.rules.current()
     holder = _holder(rules.configuration, claims)
     async with on_record(desk.services, holder, _ASKED, claims.txn):
         issued = await desk.services.store.read(

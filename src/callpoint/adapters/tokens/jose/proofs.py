@@ -15,6 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
 from callpoint.domain.dpop import INVALID, Proof
+from callpoint.domain.public_key import weakness
 from callpoint.domain.token import OAuthError
 
 TYPE: Final = "dpop+jwt"
@@ -99,7 +100,18 @@ def _key(header: _Header) -> ECKey | OKPKey:
         if not isinstance(value, str):
             raise _invalid("jwk is malformed")
         plain[name] = value
-    return ECKey.import_key(plain) if kty == "EC" else OKPKey.import_key(plain)
+    if kty == "EC":
+        return ECKey.import_key(plain)
+    key = OKPKey.import_key(plain)
+    _must_bind(key)
+    return key
+
+
+def _must_bind(key: OKPKey) -> None:
+    """Under a point of small order anybody's signature verifies: no token is bound by it."""
+    raw = key.public_key.public_bytes_raw()
+    if why := weakness(base64.b64encode(raw).decode()):
+        raise _invalid(f"the key is {why}")
 
 
 def _decoded(part: str) -> bytes:
