@@ -25,6 +25,7 @@ from callpoint.config.soundness import check_bundle
 from callpoint.ports.stores import Store
 from tests.fakes.clock import SimulatedClock
 from tests.fakes.keys import Ed25519Checker, MemoryLogSigner, Signer
+from tests.fakes.signals import make_desk as signal_desk
 from tests.fakes.token_desk import KEY, make_desk
 from tests.fakes.world import INSTALLATION, ORIGIN, World
 
@@ -83,6 +84,7 @@ class Face:
             origins=(ADDRESS,),
             tokens=make_desk(services, ADDRESS),
             denials=CompactDenialTokens(Signer(KEY), Ed25519Checker()),
+            signals=signal_desk(world),
         )
         self.app = make_app(self.surface)
         served: Any = self.app  # Litestar and httpx write ASGI's types differently

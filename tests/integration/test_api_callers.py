@@ -54,6 +54,7 @@ PUBLIC = {
     "/oauth/jwks": 200,
     "/.well-known/oauth-authorization-server": 200,
     "/.well-known/oauth-protected-resource": 200,
+    "/.well-known/ssf-configuration": 200,
     # What follows asks for nothing, or for what is not there.
     "/v1/log/proof": 400,
     "/v1/log/consistency": 400,

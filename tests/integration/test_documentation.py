@@ -1,5 +1,7 @@
 """What the pages say can be typed, their links lead somewhere, and operations can be followed."""
 
+import base64
+import json
 import os
 import re
 import shlex
@@ -10,7 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from callpoint.cli.program import program
 from callpoint.cli.throwaway import ThrowawayPostgres
@@ -204,9 +208,14 @@ class Machine:
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
     def _here(self, line: str) -> str:
-        return line.replace("/var/lib/callpoint", str(self.town.home)).replace(
-            "/srv/backup", str(self.town.root / "backup")
-        )
+        here = {
+            "/var/lib/callpoint": self.town.home,
+            "/srv/backup": self.town.root / "backup",
+            "etc/callpoint": self.town.config,
+        }
+        for there, path in here.items():
+            line = line.replace(there, str(path))
+        return line
 
 
 @pytest.fixture
@@ -225,7 +234,9 @@ def machine(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Machine]
                 town.remove_roles()
 
 
-@pytest.mark.parametrize("name", ["running", "keys", "recovery", "doctor", "store-down", "witness"])
+@pytest.mark.parametrize(
+    "name", ["running", "keys", "recovery", "doctor", "store-down", "witness", "shared-signals"]
+)
 def test_operations_can_be_followed(machine: Machine, name: str):
     """The shell blocks of a page, typed in order, do what the page says."""
     if name == "recovery":
@@ -241,6 +252,8 @@ def test_operations_can_be_followed(machine: Machine, name: str):
         machine.type(line)
     if name == "store-down":
         _must_be_merged(machine.town)
+    if name == "shared-signals":
+        _must_be_told(machine.town)
 
 
 def _must_be_merged(town: Town) -> None:
@@ -249,6 +262,28 @@ def _must_be_merged(town: Town) -> None:
     (entry,) = town.json("alice", "status")["activations"]
     assert (entry["state"], entry["end_reason"]) == ("ended", "killed")
     assert list((town.home / "tombstones").iterdir()) == []
+
+
+def _must_be_told(town: Town) -> None:
+    """The token of the page fetches what happens from there on, signed with the token key."""
+    field = {"authorization": f"Bearer {(town.root / 'siem.token').read_text()}"}
+    base = f"http://{town.address}"
+    found = httpx.get(f"{base}/.well-known/ssf-configuration").json()
+    assert found["issuer"] == base
+    town.incident()
+    activation = town.active()
+    answer = httpx.post(f"{base}/ssf/v1/poll/siem", headers=field, json={}, timeout=30)
+    head, body, signature = next(iter(answer.json()["sets"].values())).split(".")
+    key = json.loads(town.installation.read_text())["token_key"]
+    public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key))
+    public.verify(_decoded(signature), f"{head}.{body}".encode())
+    said = json.loads(_decoded(body))
+    assert said["sub_id"]["session"]["id"] == activation
+    assert said["aud"] == "https://siem.example"
+
+
+def _decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 def _lose_the_server(machine: Machine) -> None:

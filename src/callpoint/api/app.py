@@ -28,6 +28,7 @@ from callpoint.api.log_proofs import ProofController
 from callpoint.api.log_status import LogStatusController
 from callpoint.api.messages import MAX_BODY
 from callpoint.api.posture import PostureController
+from callpoint.api.signals import SignalController, SignalDocuments
 from callpoint.api.status import StatusController
 from callpoint.api.surface import Surface
 from callpoint.api.tlog import TlogController
@@ -62,6 +63,8 @@ CONTROLLERS = (
     HolderController,
     AccessRequestController,
     AccessRequestPublicController,
+    SignalDocuments,
+    SignalController,
 )
 
 _DESCRIPTION = """\

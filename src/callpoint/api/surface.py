@@ -14,6 +14,7 @@ from callpoint.domain.governance import Bundle
 from callpoint.lifecycle.ask_witnesses import Asked
 from callpoint.lifecycle.cosign import WitnessDesk
 from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.signal_desk import SignalDesk
 from callpoint.lifecycle.symptoms.symptom import Symptom
 from callpoint.lifecycle.token_desk import TokenDesk
 from callpoint.ports.denials import DenialTokens
@@ -52,6 +53,7 @@ class Surface:
         ask_witnesses: Asks each witness of the log now, also those that signed just before.
         tokens: For activation tokens; None where no key signs them.
         denials: Binds denials to what was asked; without it no denial is requestable.
+        signals: Tells receivers outside; None for a face that does not.
         searches: Whoever searches the whole log takes turns.
     """
 
@@ -71,6 +73,7 @@ class Surface:
     ask_witnesses: AskWitnesses | None = None
     tokens: TokenDesk | None = None
     denials: DenialTokens | None = None
+    signals: SignalDesk | None = None
     searches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

@@ -38,7 +38,6 @@ from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.home_check import check_home
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.key_change import finish_rotations
-from callpoint.bootstrap.stamping import stamper
 from callpoint.bootstrap.tokens import token_desk
 from callpoint.bootstrap.witnessing import witness_desk
 from callpoint.config.settings import Settings, StoreKind
@@ -64,7 +63,6 @@ from callpoint.ports.keys import LogSigner
 from callpoint.ports.notifiers import Notifier
 from callpoint.ports.stores import Store
 from callpoint.ports.witnesses import Witnesses
-from callpoint.workers.crew import Crew, Rhythm
 
 STORE_EVERY = timedelta(seconds=2)
 """How often a process that began without its store looks for it."""
@@ -163,23 +161,6 @@ class Process:
     def witnesses(self) -> Witnesses:
         """The way to the log's witnesses."""
         return HttpWitnesses(self.http)
-
-    def crew(self) -> Crew:
-        """The background loops."""
-        settings = self.settings
-        return Crew(
-            self.services,
-            self.logger,
-            forget_nonces=self.nonces.sweep,
-            follow=self.follow,
-            ask_witnesses=partial(ask_witnesses, self.services, self.witnesses),
-            stamp=stamper(settings, self.services, self.http),
-            rhythm=Rhythm(
-                sweep=settings.sweep_for,
-                reconcile=settings.reconcile_for,
-                grace=settings.stop_for,
-            ),
-        )
 
     async def find_store(self, stop: asyncio.Event) -> None:
         """Until it is there or ``stop`` is set: nothing else makes a process whole again."""

@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 import uvicorn
 
 from callpoint.api.app import make_app
+from callpoint.bootstrap.crew import make_crew
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.process import Outside, Process, open_process
+from callpoint.bootstrap.signals import signal_desk
 from callpoint.config.settings import Settings, is_loopback
 from callpoint.domain.errors import CallpointError, ConfigError, RequestError, UnavailableError
+from callpoint.lifecycle.signal_desk import SignalDesk
 
 _BACKLOG = 512
 _LOG_HALTED = (
@@ -68,7 +71,8 @@ async def serve(
         address = _address(listener)
         async with open_process(settings, outside) as process:
             origins = settings.public or _loopback_origins(address)
-            server = _Server(process, origins, settings)
+            signals = signal_desk(process, origins)
+            server = _Server(process, origins, signals)
             with _signals(stop):
                 await _run(
                     process, server, listener, stop, lambda: say(_ready(process, address, server))
@@ -88,7 +92,7 @@ async def _run(
         posting = group.create_task(process.webhook.run()) if process.webhook else None
         async with asyncio.TaskGroup() as inner:
             if process.held is None:
-                inner.create_task(_work(process, stop))
+                inner.create_task(_work(process, server.signals, stop))
             inner.create_task(server.answer(listener, stop, say))
             await stop.wait()
             server.should_exit = True
@@ -97,9 +101,9 @@ async def _run(
     process.logger.info("stopped")
 
 
-async def _work(process: Process, stop: asyncio.Event) -> None:
+async def _work(process: Process, signals: SignalDesk, stop: asyncio.Event) -> None:
     """The crew; of a process that began without its store, first what it can do without."""
-    crew = process.crew()
+    crew = make_crew(process, signals)
     if process.late is not None:
         await crew.run_without_store(process.find_store(stop))
     await crew.run(stop)
@@ -108,13 +112,15 @@ async def _work(process: Process, stop: asyncio.Event) -> None:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: stopping is this process's business."""
 
-    def __init__(self, process: Process, origins: tuple[str, ...], settings: Settings) -> None:
+    def __init__(self, process: Process, origins: tuple[str, ...], signals: SignalDesk) -> None:
         self._process = process
+        self.signals = signals
+        stop_for = process.settings.stop_for.total_seconds()
         self._said: Callable[[], None] = _nothing
         self.trouble: tuple[str, ...] = ()
         super().__init__(
             uvicorn.Config(
-                make_app(process.surface(origins)),
+                make_app(replace(process.surface(origins), signals=signals)),
                 http="httptools",
                 ws="none",
                 lifespan="off",
@@ -123,7 +129,7 @@ class _Server(uvicorn.Server):
                 server_header=False,
                 # Nothing here reads who the peer is, so nobody can forge it either.
                 proxy_headers=False,
-                timeout_graceful_shutdown=max(1, int(settings.stop_for.total_seconds())),
+                timeout_graceful_shutdown=max(1, int(stop_for)),
             )
         )
 

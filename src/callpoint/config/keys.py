@@ -26,6 +26,7 @@ from callpoint.config.kinds import (
 )
 from callpoint.config.log_names import LOG_KEY, LOG_NAME, URL, WITNESS_KEY
 from callpoint.config.shape import Key, Shape, table
+from callpoint.config.signals import SIGNAL
 from callpoint.domain.eligibility import Lane, Mode, Purpose, Severity
 from callpoint.domain.gateway import POSTGRESQL, Evidence, Recording
 from callpoint.domain.principal import PrincipalKind
@@ -354,10 +355,11 @@ SECTIONS: dict[str, Shape] = {
     "eligibilities": ELIGIBILITY,
     "sources": SOURCE,
     "witnessing": WITNESSING,
+    "signals": SIGNAL,
 }
 """Top-level tables; all but ``governance`` and ``witnessing`` hold one table for each name."""
 
-OPTIONAL_SECTIONS = frozenset({"gateways", "sources", "witnessing"})
+OPTIONAL_SECTIONS = frozenset({"gateways", "sources", "witnessing", "signals"})
 
 INNER: dict[str, Shape] = {
     "targets.NAME.roles.NAME": ROLE,

@@ -18,6 +18,7 @@ from callpoint.config.kinds import NAME as NAME_KIND
 from callpoint.config.references import check_references
 from callpoint.config.rules import check_rules
 from callpoint.config.shape import Key, Values, read_table, refuse_unknown, table
+from callpoint.config.signals import check_signal
 from callpoint.domain.allowance import Allowance
 from callpoint.domain.configuration import (
     Configuration,
@@ -37,6 +38,7 @@ from callpoint.domain.eligibility import (
 )
 from callpoint.domain.gateway import Gateway
 from callpoint.domain.principal import Person, Principal
+from callpoint.domain.signal_stream import SignalStream
 from callpoint.domain.witnessing import Witness, WitnessedLog, Witnessing
 
 _T = TypeVar("_T")
@@ -63,6 +65,7 @@ def read_configuration(documents: Iterable[Document]) -> Configuration:
         eligibilities=_entries("eligibilities", sections, problems, _eligibility),
         sources=_entries("sources", sections, problems, _source),
         witnessing=_witnessing(sections["witnessing"], problems),
+        signals=_entries("signals", sections, problems, _signal) or msgspec.UNSET,
     )
     check_references(found, sections, problems)
     check_rules(found, problems)
@@ -227,6 +230,13 @@ def _witnessing(raw: Mapping[str, object], problems: Problems) -> Witnessing | m
         logs={name: WitnessedLog(name, **inner) for name, inner in logs.items()},
         **values,
     )
+
+
+def _signal(name: str, raw: object, problems: Problems) -> SignalStream | None:
+    values = _values("signals", name, raw, problems)
+    if values is None or not check_signal(values, ("signals", name), problems):
+        return None
+    return SignalStream(id=name, **values)
 
 
 def _source(name: str, raw: object, problems: Problems) -> IncidentSource | None:

@@ -20,6 +20,7 @@ def check_references(found: Configuration, sections: Sections, problems: Problem
     names.principals()
     names.eligibilities()
     names.targets_and_sources()
+    names.signals()
     _check_shared_keys(found, problems)
 
 
@@ -166,6 +167,14 @@ class _Names:
                 f"{signer.id!r} is a {signer.kind}, and a gateway is a workload",
                 'define a principal with kind = "workload" for it',
             )
+
+    def signals(self) -> None:
+        for stream in self.found.streams.values():
+            path = ("signals", stream.id)
+            if stream.receiver:
+                self._must_exist("principals", stream.receiver, (*path, "receiver"))
+            for principal in stream.users:
+                self._must_exist("principals", principal, (*path, "users", principal))
 
 
 def _check_shared_keys(found: Configuration, problems: Problems) -> None:

@@ -30,6 +30,7 @@ from callpoint.config.kinds import SECRET
 from callpoint.config.positions import Lines
 from callpoint.config.reader import read_configuration
 from callpoint.config.shape import Key, Shape
+from callpoint.config.signals import SIGNAL
 from callpoint.config.ssh import PERMIT
 from callpoint.domain.allowance import Rate
 from callpoint.domain.configuration import Configuration, Target, TargetRole
@@ -37,6 +38,7 @@ from callpoint.domain.eligibility import Opening
 from callpoint.domain.errors import ConfigError, ConfigErrors
 from callpoint.domain.governance import Bundle
 from callpoint.domain.principal import Principal, PrincipalKind
+from callpoint.domain.signal_stream import SignalStream
 from callpoint.domain.span import format_span
 from callpoint.policy import pap
 
@@ -81,6 +83,7 @@ def as_document(configuration: Configuration) -> dict[str, object]:
         "targets": {n: _target(target) for n, target in c.targets.items()},
         "gateways": {n: _written(GATEWAY, g) for n, g in c.known_gateways.items()},
         "eligibilities": {n: _written(ELIGIBILITY, e) for n, e in c.eligibilities.items()},
+        **({"signals": {n: _signal(s) for n, s in c.streams.items()}} if c.streams else {}),
         "sources": {n: _written(SOURCE, source) for n, source in c.sources.items()},
         "witnessing": _witnessing(c),
     }
@@ -131,6 +134,14 @@ def _principal(principal: Principal) -> dict[str, object]:
         # More than one, which no file can say, comes back different.
         return {**own, "person": next(iter(principal.persons), None)}
     return {**own, "answers": list(principal.persons)}
+
+
+def _signal(stream: SignalStream) -> dict[str, object]:
+    """What is empty is not written; a secret is written as where it is."""
+    said = {name: value for name, value in _written(SIGNAL, stream).items() if value}
+    if "authorization" in said:
+        said["authorization"] = {"env": said["authorization"]}
+    return said
 
 
 def _target(target: Target) -> dict[str, object]:

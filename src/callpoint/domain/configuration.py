@@ -15,6 +15,7 @@ from callpoint.domain.errors import NotFoundError
 from callpoint.domain.gateway import Evidence, Gateway, Recording
 from callpoint.domain.principal import Person, Principal
 from callpoint.domain.privilege import Privilege
+from callpoint.domain.signal_stream import SignalStream
 from callpoint.domain.witnessing import Witnessing
 
 GROUP = "group:"
@@ -154,6 +155,12 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # Not written while they are unset, so that bundles of before keep their digest.
     witnessing: Witnessing | msgspec.UnsetType = msgspec.UNSET
     gateways: dict[str, Gateway] | msgspec.UnsetType = msgspec.UNSET
+    signals: dict[str, SignalStream] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def streams(self) -> dict[str, SignalStream]:
+        """Who outside is told that access began and ended."""
+        return self.signals or {}
 
     @property
     def watched(self) -> Witnessing:

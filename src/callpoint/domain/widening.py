@@ -30,6 +30,7 @@ from callpoint.domain.widening_gateways import (
     compare_passage,
 )
 from callpoint.domain.widening_policies import compare_policies, is_mentioned
+from callpoint.domain.widening_signals import compare_signals
 from callpoint.domain.widening_witnesses import compare_witnessing
 
 _T = TypeVar("_T")
@@ -62,6 +63,7 @@ def compare(
         *_entries("eligibilities", old.eligibilities, new.eligibilities, _eligibility),
         *_entries("sources", old.sources, new.sources, _source),
         *compare_witnessing(old.watched, new.watched),
+        *compare_signals(old.streams, new.streams),
     )
     return changes + compare_policies(old_policies, new_policies)
 

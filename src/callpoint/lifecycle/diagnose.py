@@ -25,6 +25,7 @@ from callpoint.domain.governance import InForce
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.outbox import Outbox
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.record import Record
 from callpoint.domain.witnessing import Watch, Witnessing
@@ -172,6 +173,7 @@ async def observe(
             leases=_select(view, Lease, Where(states=_ALIVE, limit=_ALL), spoilt),
             incidents=_select(view, Incident, Where(states=_OPEN_INCIDENT, limit=_ALL), spoilt),
             heard=_heard(view, configuration),
+            outboxes={box.stream: box for box in _select(view, Outbox, Where(), spoilt)},
             log=_log_of(view, services, configuration, works=works, waiting=waiting),
             spoilt=tuple(spoilt),
             targets=tuple(targets),

@@ -10,15 +10,17 @@ import structlog
 from callpoint.domain.witnessing import Answer
 from callpoint.lifecycle.ask_witnesses import Asked
 from callpoint.lifecycle.connection import forget_connections
-from callpoint.lifecycle.drain import due_targets
+from callpoint.lifecycle.drain import drain, due_targets
 from callpoint.lifecycle.epoch import is_past_sure
 from callpoint.lifecycle.merge import tend
 from callpoint.lifecycle.overdue import revoke_overdue
 from callpoint.lifecycle.reconcile import Reconciled, reconcile
 from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.signal_desk import SignalDesk
 from callpoint.lifecycle.sweep import pass_time
 from callpoint.workers.lanes import Lanes
 from callpoint.workers.loop import Loop, Surroundings, run_all
+from callpoint.workers.signals import SignalLanes
 
 FIRST_LOOK = timedelta(seconds=30)
 """How long a target that does not let itself be compared may hold up its own revocations (I8)."""
@@ -57,6 +59,7 @@ class Crew:
         follow: Brings this process up to the configuration in force (connectors follow it).
         stamp: Has the newest checkpoint time-stamped; None where no authority is named.
         ask_witnesses: Sends the newest checkpoint to the witnesses that have not seen it.
+        signals: Tells receivers outside; None where nobody is told.
     """
 
     def __init__(
@@ -68,13 +71,15 @@ class Crew:
         follow: Callable[[], Awaitable[object]],
         ask_witnesses: Callable[[], Awaitable[Asked]] = _nobody,
         stamp: Callable[[], Awaitable[object]] | None = None,
+        signals: SignalDesk | None = None,
         rhythm: Rhythm | None = None,
     ) -> None:
         self._services = services
         self._logger = logger
         self._rhythm = rhythm or Rhythm()
         around = Surroundings(services.clock, services.random, services.notifier, logger)
-        self._lanes = Lanes(services, around)
+        self._lanes = Lanes("revoke", self._drained, around)
+        self._signals = SignalLanes(signals, around) if signals else None
         self._began = services.clock.monotonic()
         self._sweep = Loop("sweep", self._swept, self._rhythm.sweep, around)
         self._reconcile = Loop("reconcile", self._reconciled, self._rhythm.reconcile, around)
@@ -109,6 +114,8 @@ class Crew:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._lanes.run(stop, self._rhythm.grace), name="lanes")
             group.create_task(run_all(loops, stop, self._rhythm.grace), name="loops")
+            if self._signals is not None:
+                group.create_task(self._signals.run(stop, self._rhythm.grace), name="signals")
 
     async def _swept(self) -> None:
         """Time moves on, and whoever has something due is worked on, apart from this pass."""
@@ -117,6 +124,11 @@ class Crew:
             self._logger.error("sweep_could_not", detail=line)
         due = await due_targets(self._services)
         self._lanes.start([target for target in due if await self._may_drain(target)])
+
+    async def _drained(self, target: str) -> None:
+        done = await drain(self._services, target)
+        for line in done.errors:
+            self._logger.error("sweep_could_not", detail=line)
 
     async def _may_drain(self, target: str) -> bool:
         services = self._services

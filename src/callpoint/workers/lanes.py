@@ -1,25 +1,27 @@
-"""A task for each target with due revocations: none waits for another, and time waits for none."""
+"""A task for each target, or receiver, with something due: none waits for another."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from functools import partial
 
-from callpoint.lifecycle.drain import drain
-from callpoint.lifecycle.services import Services
 from callpoint.workers.loop import Loop, Surroundings
 
 
 class Lanes:
-    """Drains targets while ``run`` runs.
+    """Works on names while ``run`` runs.
 
     Args:
-        services: Of this process.
-        around: To be heard when a drain meets a defect.
+        label: What is done, for the log: ``revoke``.
+        work: Everything that is due under one name, such as a target's.
+        around: To be heard when work meets a defect.
     """
 
-    def __init__(self, services: Services, around: Surroundings) -> None:
-        self._services = services
+    def __init__(
+        self, label: str, work: Callable[[str], Awaitable[object]], around: Surroundings
+    ) -> None:
+        self._label = label
+        self._work = work
         self._around = around
         self._loops: dict[str, Loop] = {}
         self._tasks: dict[str, asyncio.Task[bool]] = {}
@@ -27,17 +29,17 @@ class Lanes:
 
     @property
     def busy(self) -> tuple[str, ...]:
-        """Targets that are drained now."""
+        """Names that are worked on now."""
         return tuple(sorted(self._tasks))
 
-    def start(self, targets: Iterable[str]) -> None:
-        """Drain each of them, unless it is drained already."""
+    def start(self, names: Iterable[str]) -> None:
+        """Work on each of them, unless it is worked on already."""
         if self._group is None:
             return  # not begun, or stopping: what is due stays due
-        for target in targets:
-            if target not in self._tasks:
-                task = self._group.create_task(self._loop(target).run_once(), name=target)
-                self._tasks[target] = task
+        for name in names:
+            if name not in self._tasks:
+                task = self._group.create_task(self._loop(name).run_once(), name=name)
+                self._tasks[name] = task
                 task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[bool]) -> None:
@@ -59,18 +61,10 @@ class Lanes:
                 for task in late:
                     task.cancel()
 
-    def _loop(self, target: str) -> Loop:
+    def _loop(self, name: str) -> Loop:
         # Kept, because it counts failures: only the first of a row wakes people.
-        if target not in self._loops:
-            self._loops[target] = Loop(
-                f"revoke {target}",
-                partial(self._drained, target),
-                timedelta(0),
-                self._around,
+        if name not in self._loops:
+            self._loops[name] = Loop(
+                f"{self._label} {name}", partial(self._work, name), timedelta(0), self._around
             )
-        return self._loops[target]
-
-    async def _drained(self, target: str) -> None:
-        done = await drain(self._services, target)
-        for line in done.errors:
-            self._around.logger.error("sweep_could_not", detail=line)
+        return self._loops[name]

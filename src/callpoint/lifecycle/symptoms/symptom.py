@@ -63,6 +63,8 @@ class Code(StrEnum):
     SERVER_DOWN = "server-down"
     SERVER_REFUSES = "server-refuses"
     SERVER_UNABLE = "server-unable"
+    SIGNALS_BEHIND = "signals-behind"
+    SIGNALS_REFUSED = "signals-refused"
     SPOOL_WAITING = "spool-waiting"
     STORE_CLOCK = "store-clock"
     TARGET_NOT_COMPARED = "target-not-compared"

@@ -1,0 +1,1 @@
+"""Security event tokens, and the way to who is told."""
