@@ -24,6 +24,7 @@ _FUNCTIONS = (
     ("public", "bad", True),
     ("public", "lower", True),  # an overload beside the server's own
     ("public", "json_scalar", True),
+    ("public", "json_object", True),
     ("hr", "pay", True),
     ("public", "dblink_exec", True),
 )

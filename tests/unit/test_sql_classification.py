@@ -123,6 +123,7 @@ ASKED: tuple[tuple[str, str], ...] = (
     ("SELECT * FROM ROWS FROM (bad(), now())", "sql:execute public.bad"),
     ("CALL bad()", "sql:execute public.bad"),
     ("SELECT nextval('items_id_seq')", "sql:execute pg_catalog.nextval"),
+    ("SELECT json_object('{a,b}')", "sql:execute public.json_object"),
     ("SELECT json_scalar(1)", "sql:execute public.json_scalar"),
     # Casts and operators.
     ("SELECT 'x'::dom", "sql:usage public.dom"),
@@ -196,6 +197,8 @@ ASKED: tuple[tuple[str, str], ...] = (
         "ALTER TABLE items ALTER n TYPE text USING bad()",
         "ddl:alter-table public.items|sql:execute public.bad",
     ),
+    ("CREATE SEQUENCE s START 5 CACHE 2", "ddl:create-sequence public.s"),
+    ("ALTER SEQUENCE items_id_seq RESTART", "ddl:alter-sequence public.items_id_seq"),
     ("ALTER TABLE items RENAME TO x", "ddl:rename public.items|ddl:rename public.x"),
     ("DROP TABLE items, hr.people", "ddl:drop-table hr.people|ddl:drop-table public.items"),
     ("DROP TABLE IF EXISTS gone", "ddl:drop-table public.gone"),

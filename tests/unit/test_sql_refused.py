@@ -107,6 +107,23 @@ def test_a_path_that_moves_the_servers_schemas_is_refused(path: tuple[str, ...])
         Pins(path)
 
 
+def test_where_something_is_made_must_be_clear() -> None:
+    """PostgreSQL skips schemas that it may not look into, so the first of several is a guess."""
+    for text in ("CREATE TABLE t ()", "DROP TABLE IF EXISTS gone", "SELECT 1 INTO t"):
+        with pytest.raises(DeniedError, match=r"the place of \w+ is in hr and public"):
+            asked(text, "hr", "public")
+    assert asked("CREATE TABLE hr.t ()", "hr", "public") == {"ddl:create-table hr.t"}
+
+
+@pytest.mark.parametrize("verb", ["INSERT INTO pg_class DEFAULT VALUES", "DELETE FROM pg_class",
+    "SELECT 1 FROM pg_class FOR SHARE", "VACUUM pg_class", "COPY pg_class FROM STDIN",
+    "UPDATE pg_catalog.pg_class SET relname = 'x'", "CREATE INDEX ON pg_class (oid)"])  # fmt: skip
+def test_nothing_of_the_servers_own_is_changed(verb: str) -> None:
+    """Whatever a policy says; `pg_settings` would be a way to SET anything."""
+    with pytest.raises(DeniedError, match="is changed through a gateway"):
+        asked(verb)
+
+
 def test_the_pinned_path_ends_in_the_temporary_schema() -> None:
     """Otherwise PostgreSQL would look into it first."""
     assert Pins(("a", 'b"c')).setting == '"a", "b""c", pg_temp'

@@ -1,10 +1,12 @@
 """Names of a session: prepared statements, cursors, and what a change of the catalogue does."""
 
+import time
+
 import pytest
 
 from callpoint.domain.errors import DeniedError
 from callpoint.gateways.postgres.sql.access import Binding, BindingKind
-from callpoint.gateways.postgres.sql.session import MAX_BYTES, Session
+from callpoint.gateways.postgres.sql.session import MAX_BYTES, MAX_NAMES, Session
 from tests.fakes.sql_catalogue import asked, classifier
 
 
@@ -76,6 +78,37 @@ def test_names_that_run_each_other_end() -> None:
         session = session.bound(Binding(BindingKind.PREPARED, name, f"EXECUTE {other}"))
     with pytest.raises(DeniedError, match="too deep"):
         asked("EXECUTE a", session=session)
+
+
+def test_what_stands_behind_names_is_read_only_so_often() -> None:
+    """Names that run each other in many ways cost no more than a bounded amount of reading."""
+    session = Session()
+    for name, other in (("a", "b"), ("b", "c"), ("c", "d")):
+        for number in range(60):
+            text = f"EXECUTE {other} /* {number} */"
+            session = session.bound(Binding(BindingKind.PREPARED, name, text))
+    session = session.bound(Binding(BindingKind.PREPARED, "d", "TABLE items"))
+    began = time.perf_counter()
+    with pytest.raises(DeniedError, match="too many stand behind"):
+        asked("EXECUTE a", session=session)
+    assert time.perf_counter() - began < 5  # on a busy machine; alone 0.5 s
+
+
+def test_a_closed_name_makes_room_again() -> None:
+    """Clients that close what they prepared can go on for ever; the same text is held once."""
+    session = Session()
+    one = Binding(BindingKind.PREPARED, "p", "SELECT 1")
+    session = session.bound(one).bound(one)
+    assert session.size == len("SELECT 1")
+    assert session.closed(BindingKind.PREPARED, "p") == Session()
+    for number in range(MAX_NAMES):
+        session = session.bound(Binding(BindingKind.PREPARED, f"p{number % 10}", "SELECT 1"))
+    for number in range(MAX_NAMES - 11):
+        session = session.bound(Binding(BindingKind.PREPARED, f"q{number}", "SELECT 1"))
+    with pytest.raises(DeniedError):
+        session.bound(Binding(BindingKind.PREPARED, "last", "SELECT 1"))
+    session = session.closed(BindingKind.PREPARED, "q1")
+    assert session.bound(Binding(BindingKind.PREPARED, "last", "SELECT 1")).size == session.size + 8
 
 
 def test_what_depends_on_the_session_is_not_remembered() -> None:

@@ -140,7 +140,7 @@ def create_index(walk: Walk, node: pb.IndexStmt) -> Collection[str]:
 
 def create_sequence(walk: Walk, node: pb.CreateSeqStmt) -> Collection[str]:
     """CREATE SEQUENCE."""
-    if node.HasField("owner_id"):
+    if node.owner_id:
         raise refused("an owner of a sequence")
     options(walk, node.options, _SEQUENCE_OPTIONS, "a sequence")
     walk.created(Verb.CREATE_SEQUENCE, node.sequence)

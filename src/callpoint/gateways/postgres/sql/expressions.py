@@ -51,8 +51,14 @@ def indirection(walk: Walk, node: pb.A_Indirection) -> Collection[str]:
 
 
 def call(walk: Walk, node: pb.FuncCall) -> Collection[str]:
-    """A call, or a cast written as one."""
-    walk.use_all(walk.resolver.call(strings(node.funcname)))
+    """A call, or a cast written as one.
+
+    `json_object(…)` is the server's own for the parser here; PostgreSQL 15 looks for it everywhere.
+    """
+    names = strings(node.funcname)
+    walk.use_all(walk.resolver.call(names))
+    if names[-1] == "json_object":
+        walk.use_all(walk.resolver.perhaps_call("json_object"))
     return ("funcname",)
 
 
