@@ -133,15 +133,15 @@ async def measure(
 ) -> None:
     rounds: list[tuple[Took, Took | None]] = []
     asked_peer = 0
-    for number in range(2 if is_quick else 6):
-        size = 40 if is_quick else 1500
+    for number in range(2 if is_quick else 5):
+        size = 40 if is_quick else 600
         requests = signed(point, size)
         answers, took = await load(point.port, CLIENTS, requests)
         counted.append(size)
         must_decide(answers)
         beside = None
         if peer is not None:
-            answers, beside = await load(peer.port, CLIENTS, plain(size if is_quick else 10_000))
+            answers, beside = await load(peer.port, CLIENTS, plain(size if is_quick else 5_000))
             asked_peer += len(answers)
             must_decide(answers)
         if number:  # the first one warms both up

@@ -14,7 +14,7 @@ import msgspec
 from callpoint.domain.access_request import ApprovalReason, NotApprovedError
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.configuration import Configuration
-from callpoint.domain.decision import Action, Decision
+from callpoint.domain.decision import Action, Decision, DecisionRequest
 from callpoint.domain.errors import (
     CallpointError,
     ConflictError,
@@ -180,12 +180,11 @@ class Evaluations:
         """Decide all and put it on record; ConflictError if something moved in between."""
         services = self._services
         rules = await services.rules.current()
-        subjects = [evaluation.subject for evaluation in asked]
-        is_trusted = await self._is_trusted(rules, caller, subjects)
+        is_own = all(_is_of(evaluation.subject, caller) for evaluation in asked)
         ids = [services.random.token(_ID_SIZE).hex() for _ in asked]
 
         def decide(view: View) -> tuple[_Finding, ...]:
-            desk = Desk(view, services, rules, caller, is_trusted=is_trusted)
+            desk = self._desk(view, rules, caller, is_own=is_own)
             made: list[_Finding] = []
             for evaluation, ident in zip(asked, ids, strict=True):
                 found = self._one(desk, rules, evaluation, ident, view.now())
@@ -195,8 +194,7 @@ class Evaluations:
             return tuple(made)
 
         about = ", ".join(sorted({evaluation.resource.id for evaluation in asked}))
-        async with on_record(services, caller, Action.DECISION_EVALUATE, about):
-            found = await services.store.read(decide)
+        found = await self._looked(rules, caller, about, decide)
         await services.store.transact(lambda tx: _record(tx, caller, rules, found))
         return found
 
@@ -205,17 +203,14 @@ class Evaluations:
         services = self._services
         rules = await services.rules.current()
         # Who can do it is always a question about others.
-        somebody = Entity(type="") if search.sought is Sought.SUBJECT else search.question.subject
-        is_trusted = await self._is_trusted(rules, caller, [somebody])
+        is_own = search.sought is not Sought.SUBJECT and _is_of(search.question.subject, caller)
 
         def look(view: View) -> _Page:
-            desk = Desk(view, services, rules, caller, is_trusted=is_trusted)
+            desk = self._desk(view, rules, caller, is_own=is_own)
             names = _candidates(view, rules.configuration, services.installation.id, search)
             return self._page(desk, rules, search, names, view.now())
 
-        about = search.question.resource.id
-        async with on_record(services, caller, Action.DECISION_EVALUATE, about):
-            found = await services.store.read(look)
+        found = await self._looked(rules, caller, search.question.resource.id, look)
         event = DecisionsSearched(
             actor=caller.principal.id,
             sought=search.sought,
@@ -231,17 +226,24 @@ class Evaluations:
         await services.store.transact(record)
         return found.page
 
-    async def _is_trusted(self, rules: Rules, caller: Caller, subjects: Sequence[Entity]) -> bool:
-        """Whether it may ask about everybody; whoever asks about others must be."""
-        own = Entity(type=caller.principal.kind, id=caller.principal.id)
-        if all((subject.type, subject.id) == (own.type, own.id) for subject in subjects):
-            return False
+    def _desk(self, view: View, rules: Rules, caller: Caller, *, is_own: bool) -> Desk:
+        """For who asks about itself, or may ask about everybody; else _NotTrustedError."""
+        if not is_own and not self._services.pep.may(rules, [_of_others(view, rules, caller)]):
+            raise _NotTrustedError
+        return Desk(view, self._services, rules, caller, is_trusted=not is_own)
+
+    async def _looked(
+        self, rules: Rules, caller: Caller, about: str, look: Callable[[View], T]
+    ) -> T:
+        """What is found in one view. Who may not ask about others is refused, on record."""
         services = self._services
-        now = await services.store.read(lambda view: view.now())
-        who = facts.actor(caller, rules.configuration)
-        question = facts.plain_question(Action.DECISION_EVALUATE, who, now)
-        await services.pep.enforce(rules, [question])
-        return True
+        try:
+            async with on_record(services, caller, Action.DECISION_EVALUATE, about):
+                return await services.store.read(look)
+        except _NotTrustedError:
+            question = await services.store.read(lambda view: _of_others(view, rules, caller))
+            await services.pep.enforce(rules, [question])
+            raise ConflictError("it may ask since this moment", way_out="ask again") from None
 
     def _one(
         self, desk: Desk, rules: Rules, evaluation: Evaluation, ident: str, now: datetime
@@ -280,6 +282,21 @@ class Evaluations:
                 break
         after = names[considered - 1] if considered < len(names) else None
         return _Page(Page(tuple(found), after), considered)
+
+
+class _NotTrustedError(Exception):
+    """It asks about somebody else and may not; only seen between a view and what follows it."""
+
+
+def _is_of(subject: Entity, caller: Caller) -> bool:
+    """Whether the caller asks about itself."""
+    return (subject.type, subject.id) == (caller.principal.kind, caller.principal.id)
+
+
+def _of_others(view: View, rules: Rules, caller: Caller) -> DecisionRequest:
+    """May the caller ask about others now?"""
+    who = facts.actor(caller, rules.configuration)
+    return facts.plain_question(Action.DECISION_EVALUATE, who, view.now())
 
 
 async def _settled(attempt: Callable[[], Awaitable[T]]) -> T:
