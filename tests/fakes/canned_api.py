@@ -14,7 +14,6 @@ from callpoint.api.messages import (
     StatementView,
     TallyView,
 )
-from callpoint.api.problem import MEDIA_TYPE, problem_of
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import Quorum, Verdict
 from callpoint.domain.eligibility import Lane, Mode, Purpose, Severity
@@ -22,6 +21,7 @@ from callpoint.domain.errors import NotFoundError
 from callpoint.domain.event import Private, Request
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import LeaseState
+from callpoint.domain.problem import MEDIA_TYPE, problem_of
 from callpoint.lifecycle.votes import statement_for
 from tests.fakes.clock import START
 from tests.fakes.keys import MemoryLogSigner

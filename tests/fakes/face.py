@@ -18,10 +18,10 @@ from callpoint.adapters.incidents.alertmanager import AlertmanagerFeed
 from callpoint.adapters.incidents.tokens import authenticate_source
 from callpoint.adapters.stores.sqlite.store import SqliteStore
 from callpoint.api.app import make_app
-from callpoint.api.problem import URN
 from callpoint.api.surface import Surface
 from callpoint.cli.signing import sign_request
 from callpoint.config.soundness import check_bundle
+from callpoint.domain.problem import URN
 from callpoint.ports.stores import Store
 from tests.fakes.clock import SimulatedClock
 from tests.fakes.keys import Ed25519Checker, MemoryLogSigner, Signer

@@ -9,7 +9,6 @@ import httpx
 import msgspec
 import pytest
 
-from callpoint.api.problem import KINDS
 from callpoint.cli.exit_codes import exit_code
 from callpoint.cli.problems import unreachable
 from callpoint.domain.errors import (
@@ -19,6 +18,7 @@ from callpoint.domain.errors import (
     ConfigErrors,
     DeniedError,
 )
+from callpoint.domain.problem import KINDS
 from tests.fakes.canned_api import ID, CannedApi, refusal, view
 from tests.fakes.clock import START
 from tests.fakes.machine import Shell

@@ -137,6 +137,29 @@ async def test_silence_is_told_as_a_heartbeat():
         assert [await anext(cuts), await anext(cuts)] == [None, None]
 
 
+async def test_a_slow_listener_loses_its_line_and_knows_it():
+    """Who does not take its orders hears as many as may wait, then that the line is over."""
+    live = LiveSessions()
+    cuts = live.cuts()
+    assert await anext(cuts) is None
+    for number in range(1_500):
+        live.cut(Cut(Reach.SESSION, str(number)))
+    await asyncio.sleep(0)
+    heard = [cut.about async for cut in cuts if cut is not None]
+    assert heard == [str(number) for number in range(1_000)]
+
+
+async def test_a_process_that_stops_ends_its_lines():
+    """Nobody keeps a stopping process waiting, and nobody begins to listen to it."""
+    live = LiveSessions()
+    cuts = live.cuts()
+    assert await anext(cuts) is None
+    live.close()
+    async with asyncio.timeout(1):
+        assert [cut async for cut in cuts] == []
+        assert [cut async for cut in live.cuts()] == []
+
+
 @pytest.mark.parametrize(
     "reach, about, covers",
     [

@@ -6,8 +6,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from callpoint.api.messages import Problem
-from callpoint.api.problem import KINDS, URN, error_of, internal, problem_of, refusal
 from callpoint.domain import errors
 from callpoint.domain.errors import (
     CallpointError,
@@ -18,6 +16,7 @@ from callpoint.domain.errors import (
     TargetUnknownError,
     UnavailableError,
 )
+from callpoint.domain.problem import KINDS, URN, Problem, error_of, internal, problem_of, refusal
 
 SAMPLES = [
     errors.RequestError("wrong", way_out="change it"),

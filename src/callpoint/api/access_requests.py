@@ -30,8 +30,7 @@ from callpoint.api.evaluation_places import (
     read_json,
     served_at,
 )
-from callpoint.api.messages import ActivationView, Problem
-from callpoint.api.problem import MEDIA_TYPE
+from callpoint.api.messages import ActivationView
 from callpoint.api.surface import GivenSurface, Surface
 from callpoint.api.views import show
 from callpoint.domain.access_request import AccessRequestError, Fault
@@ -45,6 +44,7 @@ from callpoint.domain.errors import (
     UnavailableError,
 )
 from callpoint.domain.ids import parse_activation
+from callpoint.domain.problem import MEDIA_TYPE, Problem
 from callpoint.lifecycle import give_back
 from callpoint.lifecycle.access_request import submit
 from callpoint.lifecycle.gate import enforce_on

@@ -8,9 +8,8 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from callpoint.api.messages import Problem
-from callpoint.api.problem import MEDIA_TYPE, internal, problem_of, refusal
 from callpoint.domain.errors import AuthenticationError, CallpointError, TamperError
+from callpoint.domain.problem import MEDIA_TYPE, Problem, internal, problem_of, refusal
 from callpoint.domain.untrusted import printable
 
 _DETAIL_LIMIT = 500

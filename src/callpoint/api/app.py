@@ -19,6 +19,8 @@ from callpoint.api.authentication import provide_caller
 from callpoint.api.authzen import DiscoveryController, EvaluationController, echo_request_id
 from callpoint.api.configuration import ConfigurationController
 from callpoint.api.diagnosis import DiagnosisController
+from callpoint.api.gateway_lines import GatewayLines
+from callpoint.api.gateways import GatewayController, GatewayLineController
 from callpoint.api.incidents import IncidentController, WebhookController
 from callpoint.api.installation import PublicController
 from callpoint.api.kill import KillController
@@ -58,6 +60,8 @@ CONTROLLERS = (
     PostureController,
     DiscoveryController,
     EvaluationController,
+    GatewayLineController,
+    GatewayController,
     TokenController,
     TokenDocuments,
     HolderController,
@@ -84,7 +88,9 @@ def make_app(surface: Surface, evaluator: Evaluator | None = None) -> Litestar:
         evaluator: Answers enforcement points; the life cycle and its policies when None.
     """
     answers = Answers(surface.logger)
-    asked = Evaluations(surface.services) if evaluator is None else evaluator
+    services = surface.services
+    lines = GatewayLines(lambda: services.rules.last_proven, services.clock, services.random)
+    asked = Evaluations(services) if evaluator is None else evaluator
 
     def provide_surface() -> Surface:
         return surface
@@ -104,7 +110,7 @@ def make_app(surface: Surface, evaluator: Evaluator | None = None) -> Litestar:
             HTTPException: answers.of_the_framework,
             Exception: answers.of_a_defect,
         },
-        state=State({"surface": surface}, deep_copy=False),
+        state=State({"surface": surface, "gateway_lines": lines}, deep_copy=False),
         request_max_body_size=MAX_BODY,
         after_request=_never_cached,
         before_send=[echo_request_id],

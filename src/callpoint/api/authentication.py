@@ -35,7 +35,7 @@ async def signed(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHan
     await surface.services.rules.refresh()
     request = await _signed_request(Request(connection.scope, connection.receive))
     connection.state.caller = await surface.authenticator.authenticate(request)
-    _must_be_shallow(request.body)
+    must_be_shallow(request.body)
 
 
 async def signed_for_a_kill(
@@ -66,7 +66,7 @@ async def signed_for_a_kill(
             raise
         connection.state.store_answers = False
         connection.state.caller = await surface.without_store.authenticate(request)
-    _must_be_shallow(request.body)
+    must_be_shallow(request.body)
 
 
 def provide_caller(request: Request[Any, Any, Any]) -> Caller:
@@ -87,7 +87,7 @@ async def _signed_request(request: Request[Any, Any, Any]) -> SignedRequest:
     )
 
 
-def _must_be_shallow(body: bytes) -> None:
+def must_be_shallow(body: bytes) -> None:
     """Refuse what would exhaust the stack; whatever else is wrong is told by who reads the body."""
     with contextlib.suppress(msgspec.DecodeError):
         try:

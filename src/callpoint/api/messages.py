@@ -365,30 +365,3 @@ class Health(msgspec.Struct, frozen=True):
     """``GET /healthz``, public: the process answers. Whether it can issue: ``/v1/status``."""
 
     ok: bool = True
-
-
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as ``application/problem+json`` (RFC 9457); ``api.problem`` makes and reads it.
-
-    Attributes:
-        type: ``urn:callpoint:error:<kind>``.
-        title: The kind in words.
-        detail: What is wrong.
-        way_out: What to do next.
-        reasons: Of a denial: one sentence for each rule that refused.
-        target: Of a target's failure: its name; ``code`` is the target's own.
-        file, line, key: Of a configuration error; ``errors`` lists all when there are several.
-    """
-
-    type: str
-    title: str
-    status: int
-    detail: str = ""
-    way_out: str = ""
-    reasons: tuple[str, ...] = ()
-    target: str = ""
-    code: str = ""
-    file: str = ""
-    line: int | None = None
-    key: str = ""
-    errors: tuple["Problem", ...] = ()

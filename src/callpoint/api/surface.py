@@ -17,6 +17,7 @@ from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.signal_desk import SignalDesk
 from callpoint.lifecycle.symptoms.symptom import Symptom
 from callpoint.lifecycle.token_desk import TokenDesk
+from callpoint.ports.authority import Authority
 from callpoint.ports.denials import DenialTokens
 from callpoint.ports.identity import Authenticator
 from callpoint.ports.incidents import IncidentFeed
@@ -54,6 +55,7 @@ class Surface:
         tokens: For activation tokens; None where no key signs them.
         denials: Binds denials to what was asked; without it no denial is requestable.
         signals: Tells receivers outside; None for a face that does not.
+        authority: Decides for the configured gateway of that name; None where nobody does.
         searches: Whoever searches the whole log takes turns.
     """
 
@@ -74,6 +76,7 @@ class Surface:
     tokens: TokenDesk | None = None
     denials: DenialTokens | None = None
     signals: SignalDesk | None = None
+    authority: Callable[[str], Authority] | None = None
     searches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

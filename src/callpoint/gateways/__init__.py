@@ -1,4 +1,5 @@
 """What stands between an actor and a target while an activation is used.
 
-So far only the classification of SQL is here (``postgres.sql``); nothing uses it yet.
+``authority`` asks whoever decides, over HTTPS; ``guard`` ends live sessions; ``postgres`` speaks
+the target's protocol.
 """

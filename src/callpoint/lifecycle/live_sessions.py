@@ -17,6 +17,12 @@ from callpoint.ports.stores import Transaction
 
 _HEARTBEAT = POLL.total_seconds() / 2
 _KIND = "cut:"
+_WAITING = 1_000
+"""Orders that may wait for a slow listener; with more its line ends, and it asks instead."""
+
+
+class _End:
+    """After it a line says nothing more."""
 
 
 class LiveSessions:
@@ -25,6 +31,7 @@ class LiveSessions:
     def __init__(self) -> None:
         self._lines: set[_Line] = set()
         self._lock = Lock()
+        self._is_closed = False
 
     def cut(self, order: Cut) -> None:
         """End what it covers on every gateway that listens here. Never waits, never raises."""
@@ -41,15 +48,28 @@ class LiveSessions:
         with suppress(msgspec.MsgspecError, UnicodeError):
             self.cut(msgspec.json.decode(signal.removeprefix(_KIND), type=Cut))
 
+    def close(self) -> None:
+        """No more orders: every line ends. The process stops, and nobody must wait for it."""
+        with self._lock:
+            self._is_closed = True
+            lines = tuple(self._lines)
+        for line in lines:
+            line.put(_End())
+
     async def cuts(self) -> AsyncIterator[Cut | None]:
-        """Orders from now on, as they come; None when there was none for a moment."""
+        """Orders from now on, as they come; None when there was none for a moment.
+
+        It ends for a listener that is too slow for them, and when the process stops.
+        """
         line = _Line(asyncio.get_running_loop())
         with self._lock:
+            if self._is_closed:
+                return
             self._lines.add(line)
         try:
             yield None  # whoever waits for it knows that from here on nothing is missed
-            while True:
-                yield await line.get()
+            while not isinstance(heard := await line.get(), _End):
+                yield heard
         finally:
             with self._lock:
                 self._lines.discard(line)
@@ -60,15 +80,25 @@ class _Line:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._orders: asyncio.Queue[Cut] = asyncio.Queue()
+        self._orders: asyncio.Queue[Cut | _End] = asyncio.Queue()
+        self._is_over = False
 
-    def put(self, order: Cut) -> None:
+    def put(self, order: Cut | _End) -> None:
         """From any thread."""
         with suppress(RuntimeError):  # its loop is closed: nobody listens any more
-            self._loop.call_soon_threadsafe(self._orders.put_nowait, order)
+            self._loop.call_soon_threadsafe(self._accept, order)
 
-    async def get(self) -> Cut | None:
-        """The next order, or None after a while without one."""
+    def _accept(self, order: Cut | _End) -> None:
+        if self._is_over:
+            return
+        if isinstance(order, _End) or self._orders.qsize() >= _WAITING:
+            # An order that was left out must not look like one that was never given.
+            self._is_over = True
+            order = _End()
+        self._orders.put_nowait(order)
+
+    async def get(self) -> Cut | _End | None:
+        """The next order, None after a while without one, and at last the end."""
         try:
             async with asyncio.timeout(_HEARTBEAT):
                 return await self._orders.get()

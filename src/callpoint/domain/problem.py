@@ -18,7 +18,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from callpoint.api.messages import Problem
+import msgspec
+
 from callpoint.domain.errors import (
     AuthenticationError,
     CallpointError,
@@ -45,6 +46,38 @@ URN = "urn:callpoint:error:"
 INTERNAL = "internal"
 _SERVER_ERROR = 500
 _NOT_FOUND = 404
+_BY_STATUS: dict[int, type[CallpointError]] = {
+    401: AuthenticationError,
+    403: DeniedError,
+    _NOT_FOUND: NotFoundError,
+}
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error as ``application/problem+json`` (RFC 9457).
+
+    Attributes:
+        type: ``urn:callpoint:error:<kind>``.
+        title: The kind in words.
+        detail: What is wrong.
+        way_out: What to do next.
+        reasons: Of a denial: one sentence for each rule that refused.
+        target: Of a target's failure: its name; ``code`` is the target's own.
+        file, line, key: Of a configuration error; ``errors`` lists all when there are several.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    way_out: str = ""
+    reasons: tuple[str, ...] = ()
+    target: str = ""
+    code: str = ""
+    file: str = ""
+    line: int | None = None
+    key: str = ""
+    errors: tuple["Problem", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +182,33 @@ def error_of(problem: Problem) -> CallpointError:
         f"the server failed ({problem.status} {problem.title}): {problem.detail}",
         way_out=problem.way_out,
     )
+
+
+def error_in(status: int, media_type: str, content: bytes) -> CallpointError:
+    """The error that an answer with a failing status stands for.
+
+    An answer that is no problem of ours (a proxy's page) is judged by its status.
+    """
+    problem = _parse(media_type, content)
+    return _by_status(status) if problem is None else error_of(problem)
+
+
+def _parse(media_type: str, content: bytes) -> Problem | None:
+    if not media_type.startswith(MEDIA_TYPE):
+        return None
+    try:
+        problem = msgspec.json.decode(content, type=Problem)
+    except msgspec.DecodeError:
+        return None
+    return problem if problem.type.startswith(URN) else None
+
+
+def _by_status(status: int) -> CallpointError:
+    words = f"the server answered {status} without saying why"
+    if status >= _SERVER_ERROR:
+        return UnavailableError(words, way_out="try again; then look at the server's log")
+    kind = _BY_STATUS.get(status, RequestError)
+    return kind(words, way_out="check the address: does a proxy, or another program, answer there?")
 
 
 def _plain(error: type[CallpointError]) -> Callable[[Problem], CallpointError]:

@@ -1,0 +1,125 @@
+"""The authority's API behind a real socket, and gateways that ask it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import msgspec
+import uvicorn
+
+from callpoint.adapters.clock.system import SystemClock, SystemRandom
+from callpoint.adapters.identity.nonces import StoreNonceBook
+from callpoint.adapters.identity.signatures import SignatureAuthenticator
+from callpoint.api.app import make_app
+from callpoint.cli.signing import sign_request
+from callpoint.domain.configuration import Configuration
+from callpoint.domain.gateway import POSTGRESQL, Gateway
+from callpoint.gateways.authority import RemoteAuthority, Sign, carrier
+from tests.fakes.face import Face, private_key
+from tests.fakes.scripted_authority import ScriptedAuthority
+from tests.fakes.world import World, make_world
+
+GATEWAY, PRINCIPAL = "front", "deployer"
+
+
+def guarded(rules: Configuration) -> Configuration:
+    """Two gateways: ``GATEWAY`` with ``PRINCIPAL``'s key, and one inside the server."""
+    named = [Gateway(GATEWAY, POSTGRESQL, "gateway.example", 6432, "verify-full", PRINCIPAL)]
+    named.append(msgspec.structs.replace(named[0], id="inside", principal=""))
+    return msgspec.structs.replace(rules, gateways={gateway.id: gateway for gateway in named})
+
+
+@dataclass
+class Site:
+    """A server that decides for gateways as a ``ScriptedAuthority`` says.
+
+    Attributes:
+        lines: What the server logged.
+    """
+
+    world: World
+    authority: ScriptedAuthority
+    address: str
+    lines: list[dict[str, Any]]
+    http: httpx.AsyncClient
+
+    def sign(self, who: str = PRINCIPAL) -> Sign:
+        """Signs as that principal."""
+        services = self.world.services
+        return lambda method, url, body: sign_request(
+            method,
+            url,
+            body,
+            principal=who,
+            key=private_key(who),
+            now=services.clock.now(),
+            nonce=SystemRandom().token(16),
+        )
+
+    def remote(
+        self, who: str = PRINCIPAL, gateway: str = GATEWAY, servers: tuple[str, ...] = ()
+    ) -> RemoteAuthority:
+        """A gateway's authority."""
+        servers = servers or (self.address,)
+        return RemoteAuthority(self.http, servers, gateway, self.sign(who), SystemClock())
+
+
+@asynccontextmanager
+async def authority_site(origin: str = "") -> AsyncIterator[Site]:
+    """The site; ``origin``: what the server says its address is, instead of the true one."""
+    world = await make_world(adapt=guarded)
+    face = Face(world)
+    authority = ScriptedAuthority(world.services.live)
+    services = world.services
+    # Its protocol is named: asyncio switches Nagle's algorithm off only where it knows that.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        surface = replace(
+            face.surface,
+            authority=authority.of,
+            origins=(origin or address,),
+            authenticator=SignatureAuthenticator(
+                lambda: services.rules.last_proven,
+                StoreNonceBook(services.store, services.clock),
+                services.clock,
+                origins=(address,),
+            ),
+        )
+        async with carrier() as http, answering(surface, listener):
+            yield Site(world, authority, address, face.lines, http)
+
+
+@asynccontextmanager
+async def answering(surface: Any, listener: socket.socket) -> AsyncIterator[None]:
+    """The application on a socket that is listened on, until the end."""
+    app: Any = make_app(surface)
+    server = _Server(
+        uvicorn.Config(app, lifespan="off", log_config=None, ws="none", access_log=False)
+    )
+    async with asyncio.TaskGroup() as group:
+        ended = group.create_task(server.serve(sockets=[listener]))
+        await server.answers.wait()
+        try:
+            yield
+        finally:
+            surface.services.live.close()
+            server.should_exit = True
+            await ended
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answers.set()
