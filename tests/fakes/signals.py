@@ -92,7 +92,7 @@ class Receiver:
 def make_desk(world: World, receiver: Receiver | None = None) -> SignalDesk:
     """The desk of a process."""
     tokens = JwsEventTokens(TOKEN_KEY)
-    return SignalDesk(world.services, tokens, receiver or Receiver(), ISSUER, set())
+    return SignalDesk(world.services, tokens, receiver or Receiver(), ISSUER)
 
 
 def claims(token: str) -> dict[str, Any]:

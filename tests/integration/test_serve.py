@@ -115,6 +115,25 @@ def test_a_halted_log_is_told_at_the_start(homestead: Homestead):
         aside.rename(checkpoint)
 
 
+def test_without_its_token_key_it_takes_away(homestead: Homestead):
+    """Who is told of access learns nothing then, and a kill works as ever."""
+    key = homestead.home / "keys" / "token.key"
+    aside = key.rename(homestead.home / "aside")
+    try:
+        with serving(homestead) as server:
+            place = f"{server.address}/.well-known/ssf-configuration"
+            assert httpx.get(place).status_code == 404
+            words = ("kill", "everything", "--yes", "--server", server.address)
+            done = homestead.run(*words, "--key", homestead.key("erin"))
+            assert done.returncode == 0, done.stderr
+            assert '"event": "no_token_key"' in server.log.read_text()
+    finally:
+        aside.rename(key)
+    with serving(homestead) as server:
+        found = httpx.get(f"{server.address}/.well-known/ssf-configuration").json()
+        assert found["issuer"] == server.address
+
+
 def test_a_proposal_is_not_served(homestead: Homestead):
     """Until the governors have signed, the error says what they run."""
     proposal = homestead.home / "proposal.json"

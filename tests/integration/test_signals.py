@@ -64,7 +64,6 @@ async def working(world: World, lines: list[str]) -> AsyncIterator[None]:
             JwsEventTokens(TOKEN_KEY),
             HttpReceivers(client, secret),
             ISSUER,
-            set(),
         )
         crew = Crew(world.services, logger, forget_nonces=nothing, follow=nothing, signals=desk)
         async with asyncio.TaskGroup() as group:

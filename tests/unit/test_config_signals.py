@@ -109,7 +109,7 @@ def test_a_bundle_cannot_say_what_no_file_can(change):
 
 
 def test_every_change_needs_the_governors():
-    """One who is told more, elsewhere or no longer: nobody alone decides it, and no value shows."""
+    """Who is told more, elsewhere or no longer: no one decides alone; no person's address shows."""
     old, new = read(SAID), read(SAID.replace("siem.example/events", "evil.example/events"))
     (moved,) = compare(old, new, {}, {})
     assert (moved.key, moved.widens) == ("signals.siem.url", True)
@@ -117,4 +117,5 @@ def test_every_change_needs_the_governors():
     assert [c.widens for c in (*gone, *added)] == [True] * 4
     other = read(SAID.replace("alice@example.com", "jane@example.com"))
     (user,) = compare(old, other, {}, {})
-    assert (user.key, user.text) == ("signals.siem.users", "another value")
+    assert (user.key, user.text) == ("signals.siem.users", "another address: alice")
+    assert moved.text == "https://siem.example/events -> https://evil.example/events"

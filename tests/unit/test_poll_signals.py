@@ -64,8 +64,13 @@ async def test_poll_waits_for_what_comes():
     assert world.clock.monotonic() - before < 1
     desk.waiting.clear()
     await world.active()
-    assert len((await poll(desk, stream, Fetch())).tokens) == 2
+    everything = (await poll(desk, stream, Fetch())).tokens
+    assert len(everything) == 2
     assert not desk.waiting
+    desk.stop.set()  # a server that stops lets nobody wait
+    before = world.clock.monotonic()
+    assert not (await poll(desk, stream, Fetch(confirmed=tuple(everything)))).tokens
+    assert world.clock.monotonic() - before < 1
 
 
 async def test_what_a_poller_cannot_take_is_shown_again_later():

@@ -9,7 +9,7 @@ from callpoint.lifecycle.signal_desk import SignalDesk
 from callpoint.workers.crew import Crew, Rhythm
 
 
-def make_crew(process: Process, signals: SignalDesk) -> Crew:
+def make_crew(process: Process, signals: SignalDesk | None) -> Crew:
     """They are not begun yet; what time does, and what of it others are told."""
     settings, services = process.settings, process.services
     return Crew(

@@ -71,7 +71,7 @@ async def serve(
         address = _address(listener)
         async with open_process(settings, outside) as process:
             origins = settings.public or _loopback_origins(address)
-            signals = signal_desk(process, origins)
+            signals = signal_desk(process, origins, stop)
             server = _Server(process, origins, signals)
             with _signals(stop):
                 await _run(
@@ -101,7 +101,7 @@ async def _run(
     process.logger.info("stopped")
 
 
-async def _work(process: Process, signals: SignalDesk, stop: asyncio.Event) -> None:
+async def _work(process: Process, signals: SignalDesk | None, stop: asyncio.Event) -> None:
     """The crew; of a process that began without its store, first what it can do without."""
     crew = make_crew(process, signals)
     if process.late is not None:
@@ -112,7 +112,9 @@ async def _work(process: Process, signals: SignalDesk, stop: asyncio.Event) -> N
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: stopping is this process's business."""
 
-    def __init__(self, process: Process, origins: tuple[str, ...], signals: SignalDesk) -> None:
+    def __init__(
+        self, process: Process, origins: tuple[str, ...], signals: SignalDesk | None
+    ) -> None:
         self._process = process
         self.signals = signals
         stop_for = process.settings.stop_for.total_seconds()

@@ -16,12 +16,33 @@ def compare_signals(
     """Every stream that is new, gone or another; of the latter each member that differs."""
     for name in sorted({*old, *new}):
         before, after = old.get(name), new.get(name)
-        if before is None:
-            yield Change(f"signals.{name}", widens=True, text="added: it is told who opens what")
-        elif after is None:
+        if before is None and after is not None:
+            yield Change(f"signals.{name}", widens=True, text=f"added: {_reader(after)} is told")
+        elif before is None or after is None:
             yield Change(f"signals.{name}", widens=True, text="removed: it is told nothing more")
         else:
-            # What it was and is may be an address of a person, so only where is said.
-            for member in before.__struct_fields__:
-                if getattr(before, member) != getattr(after, member):
-                    yield Change(f"signals.{name}.{member}", widens=True, text="another value")
+            yield from _members(f"signals.{name}", before, after)
+
+
+def _members(key: str, old: SignalStream, new: SignalStream) -> Iterator[Change]:
+    for member in old.__struct_fields__:
+        before, after = getattr(old, member), getattr(new, member)
+        if before == after:
+            continue
+        if isinstance(before, dict):
+            # Addresses of persons: whose is said, and not which.
+            whose = sorted(n for n in {*before, *after} if before.get(n) != after.get(n))
+            yield Change(f"{key}.{member}", widens=True, text=f"another address: {_shown(whose)}")
+        else:
+            text = f"{_shown(before)} -> {_shown(after)}"
+            yield Change(f"{key}.{member}", widens=True, text=text)
+
+
+def _reader(stream: SignalStream) -> str:
+    return stream.url or f"whoever is {stream.audience}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value))
+    return str(value) or "none"

@@ -66,7 +66,8 @@ async def poll(desk: SignalDesk, stream: SignalStream, fetch: Fetch) -> Fetched:
             box = await desk.fill(stream)
             due = box.due(services.clock.now())
             is_there = bool(due or box.asked)
-            if is_there or not waits or services.clock.monotonic() >= until:
+            is_late = services.clock.monotonic() >= until or desk.stop.is_set()
+            if is_there or not waits or is_late:
                 break
             await services.clock.sleep(STEP)
     finally:

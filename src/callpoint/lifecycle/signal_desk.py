@@ -1,6 +1,7 @@
 """What the steps with signals need beside the services, and the tokens that they make."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import msgspec
@@ -34,6 +35,7 @@ class SignalDesk:
         tokens: Signs.
         receivers: The way to those who are pushed to.
         issuer: ``iss`` of every token: our first public address.
+        stop: Set when the process ends, so that nobody waits any more.
         waiting: Streams whose receiver waits for an answer to a poll.
     """
 
@@ -41,7 +43,8 @@ class SignalDesk:
     tokens: EventTokens
     receivers: Receivers
     issuer: str
-    waiting: set[str]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: set[str] = field(default_factory=set)
 
     async def streams(self) -> dict[str, SignalStream]:
         """As the rules in force say, or the last that were proven here."""
@@ -65,7 +68,8 @@ class SignalDesk:
                 row = tx.find(Outbox, stream.id)
                 fresh = opened(tx, installation, stream) if row is None else row
                 now_at = placed(tx, installation, fresh)
-                return tx.put(now_at.looked(part.start, part.end, part.found))
+                new = now_at.looked(part.start, part.end, part.found)
+                return tx.put(new) if new != row else new
 
             box = await self.services.store.transact(keep, urgent=True)
             if part.is_all or not box.room:

@@ -31,6 +31,14 @@ _NEEDLES = tuple(f'"type":"{name}"'.encode() for name in sorted(TOLD))
 _KIND = "activation:"
 
 
+class _Link(msgspec.Struct, frozen=True):
+    """What of an entry makes it a link of its stream's chain; its hash vouches for the rest."""
+
+    type: str
+    seq: int
+    prev: str | None
+
+
 class Slice(msgspec.Struct, frozen=True):
     """What a reading found.
 
@@ -164,22 +172,35 @@ def _signal(view: View, installation: Installation, entry: Entry) -> Signal | No
         return None
     if parsed.installation != installation.id:
         raise TamperError(f"entry {entry.index} belongs to installation {parsed.installation}")
-    chain = _chain(view, entry, parsed)
-    return signal_of([(_event(one), parse_time(one.at)) for one in chain if one.type in CONTEXT])
+    history = [*_context(view, entry, parsed), parsed]
+    return signal_of([(_event(one), parse_time(one.at)) for one in history])
 
 
-def _chain(view: View, entry: Entry, last: Parsed) -> list[Parsed]:
-    """The entries of its activation up to this one, each named by the hash in the next."""
-    before = [one for one in view.entries(last.stream) if one.index < entry.index]
-    chain = [last]
-    for one in reversed(before):
-        following, found = chain[-1], _parsed(one)
-        if (following.prev, following.seq) != (entry_hash(one.leaf), found.seq + 1):
+def _context(view: View, entry: Entry, last: Parsed) -> list[Parsed]:
+    """What is needed of the activation's entries before this one, first to last.
+
+    Each is named by the hash in the next, so what is not needed need not be read: an activation
+    with many uses has many entries.
+    """
+    found: list[Parsed] = []
+    prev, seq = last.prev, last.seq
+    for one in reversed([one for one in view.entries(last.stream) if one.index < entry.index]):
+        link = _link(one)
+        if (prev, seq) != (entry_hash(one.leaf), link.seq + 1):
             raise TamperError(f"entry {one.index} breaks the chain of {last.stream}")
-        chain.append(found)
-    if chain[-1].seq != 0:
+        prev, seq = link.prev, link.seq
+        if link.type in CONTEXT:
+            found.append(_parsed(one))
+    if prev is not None or seq != 0:
         raise TamperError(f"{last.stream} lacks entries before entry {entry.index}")
-    return chain[::-1]
+    return found[::-1]
+
+
+def _link(entry: Entry) -> _Link:
+    try:
+        return msgspec.json.decode(entry.leaf, type=_Link)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise TamperError(f"entry {entry.index} does not parse") from error
 
 
 def _kept(view: View) -> list[int]:

@@ -27,7 +27,7 @@ class HttpReceivers:
     """Implements ``ports.signals.Receivers``.
 
     Args:
-        client: Not keeping cookies or secrets of others; its owner closes it.
+        client: Without secrets of its own in its headers; its owner closes it.
         secret: The value of an environment variable; raises UnavailableError when it is not set.
     """
 
@@ -53,6 +53,7 @@ class HttpReceivers:
                 f"no answer from the receiver {stream.id} ({type(error).__name__})",
                 way_out="see that it runs and can be reached from here",
             ) from None
+        self._client.cookies.clear()  # a receiver is told, and remembers nothing in us
         return Receipt(receipt.status, _without(receipt.body, authorization))
 
     def _authorization(self, stream: SignalStream) -> str:
