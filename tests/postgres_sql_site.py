@@ -38,6 +38,7 @@ def classifier_of(session: Connection, *path: str) -> Classifier:
 def pinned(database: FreshDatabase, *path: str) -> Iterator[Connection]:
     """A superuser's session with the pinned path, in autocommit."""
     with psycopg.connect(database.owner_url, autocommit=True) as session:
+        session.prepare_threshold = None  # names of prepared statements are the actor's
         session.execute(f"SET search_path = {Pins(path or ('public',)).setting}")
         yield session
 

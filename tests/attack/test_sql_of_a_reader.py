@@ -6,6 +6,7 @@ test of its own below, or in the tables of tests/unit/test_sql_*.py.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -67,6 +68,41 @@ def test_a_reader_reads(database: FreshDatabase, observer: Connection) -> None:
         gate = Gate(session, may_read)
         assert [gate.send(text) for text in HARMLESS] == ["done"] * len(HARMLESS)
     assert everything(observer) == before
+
+
+_POWER = (
+    "pg_authid", "pg_auth_members", "pg_db_role_setting", "pg_proc", "pg_trigger", "pg_policy",
+    "pg_namespace", "pg_language", "pg_extension", "pg_cast", "pg_operator", "pg_event_trigger",
+    "pg_default_acl", "pg_largeobject_metadata", "pg_foreign_server", "pg_publication", "prepared",
+    "pg_subscription", "pg_database", "pg_tablespace", "pg_seclabel", "pg_replication_origin",
+)  # fmt: skip
+
+
+def test_a_policy_that_allows_everything_gives_no_power(
+    database: FreshDatabase, observer: Connection
+) -> None:
+    """Roles, code, settings and files are out of reach, whatever a policy says: only rows are not.
+
+    Functions are left out: what they do, the policy allowed.
+    """
+    before = everything(observer)
+    with pinned(database) as session:
+        who = of_the_session(session)
+        gate = Gate(session, lambda access: access.verb is not Verb.EXECUTE)
+        for text in HOSTILE:
+            gate.send(text)
+            if session.pgconn.transaction_status:
+                gate.send("ROLLBACK")
+            assert of_the_session(session) == who, text
+        after = everything(observer)
+        changed = {name for name in _POWER if _in(after, name) != _in(before, name)}
+        assert not changed, changed
+        assert _in(after, "public.items") != _in(before, "public.items"), "nothing was tried"
+    assert not list(Path("/tmp").glob("callpoint-x*"))  # noqa: S108 -- what COPY would have written
+
+
+def _in(state: dict[str, str], name: str) -> str:
+    return state.get(name) or state.get(f"pg_catalog.{name}", "gone")
 
 
 WITHOUT_A_GATE = (

@@ -27,6 +27,7 @@ _FUNCTIONS = (
     ("public", "json_object", True),
     ("hr", "pay", True),
     ("public", "dblink_exec", True),
+    ("public", "crosstab", True),
 )
 _TYPES = (
     *(

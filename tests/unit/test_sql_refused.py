@@ -38,6 +38,7 @@ REFUSED = (
     "CREATE TABLESPACE t LOCATION '/x'", "CREATE TABLE t () TABLESPACE x",
     # SQL in a text.
     "SELECT query_to_xml('TABLE hr.people', true, true, '')", "SELECT ts_stat('TABLE hr.people')",
+    "SELECT * FROM crosstab('TABLE hr.people') AS c (a int)",
     "SELECT table_to_xml('hr.people', true, true, '')", "SELECT * FROM ts_stat('SELECT 1')",
     # What names mean.
     "SET search_path = hr", "SET LOCAL search_path TO hr", "SELECT set_config('role', 'x', false)",

@@ -71,6 +71,24 @@ def test_a_protocol_statement_can_be_run_by_name() -> None:
         classifier().classify("EXECUTE s", session.closed(prepared, "s"))
 
 
+def test_a_name_that_the_protocol_uses_stands_for_all_its_texts() -> None:
+    """Bind may name what PREPARE made, and Execute what DECLARE did."""
+    session = after("PREPARE p AS TABLE items", "BEGIN", "DECLARE c CURSOR FOR TABLE hr.people")
+    one, prepared = classifier(), BindingKind.PREPARED
+    found = one.behind(prepared, "p", session)
+    assert [str(access) for access in found.accesses] == ["sql:select public.items"]
+    found = one.behind(BindingKind.CURSOR, "c", session)
+    assert [str(access) for access in found.accesses] == ["sql:select hr.people"]
+    session = session.bound(Binding(prepared, "p", "DROP TABLE stock"))
+    found = one.behind(prepared, "p", session)
+    assert [str(access) for access in found.accesses] == [
+        "ddl:drop-table public.stock", "sql:select public.items",
+    ]  # fmt: skip
+    assert found.alters_catalogue
+    with pytest.raises(DeniedError):
+        one.behind(prepared, "c", session)
+
+
 def test_names_that_run_each_other_end() -> None:
     """A circle of names is refused, not followed."""
     session = Session()

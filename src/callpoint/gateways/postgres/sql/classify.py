@@ -11,6 +11,7 @@ from callpoint.domain.errors import DeniedError, RequestError
 from callpoint.gateways.postgres.sql import limits
 from callpoint.gateways.postgres.sql.access import (
     Access,
+    BindingKind,
     Classified,
     Statement,
     StatementKind,
@@ -80,6 +81,32 @@ class Classifier:
                 refused, also if only one statement is.
         """
         return self._remembered(text, session, Behind())
+
+    def behind(self, kind: BindingKind, name: str, session: Session) -> Classified:
+        """What a name of the session can stand for, all of it: for the protocol's Bind and Execute.
+
+        The protocol and SQL share names: Bind may name what PREPARE made, Execute what DECLARE did.
+
+        Args:
+            kind: Prepared statement or cursor.
+            name: As the protocol has it.
+            session: What was sent before.
+
+        Raises:
+            DeniedError: Nothing was given that name, or what it stands for cannot be decided.
+        """
+        texts = sorted(session.called(kind, name))
+        if len(texts) == 1:
+            return self.classify(texts[0], session)
+        behind = Behind()
+        found = [self._remembered(text, session, behind.one_more(text)) for text in texts]
+        return Classified(
+            accesses=tuple(sorted(set().union(*(one.accesses for one in found)))),
+            statements=tuple(statement for one in found for statement in one.statements),
+            bindings=tuple(binding for one in found for binding in one.bindings),
+            alters_catalogue=any(one.alters_catalogue for one in found),
+            of_the_session=True,
+        )
 
     def parameters(self, oids: Iterable[int]) -> tuple[Access, ...]:
         """What the parameter types of the protocol's Parse ask for: input of a domain runs code.

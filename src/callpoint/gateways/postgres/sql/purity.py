@@ -20,6 +20,7 @@ ALSO_PURE = frozenset({
 KEPT_BACK = (
     "pg_",  # reads catalogues, files or other sessions; by name, as an access
     "binary_upgrade_",
+    "fmgr_",  # validators load the libraries of functions
     "lo",  # large objects; `log`, `lower` and the like are named in `_NOT_KEPT`
 )
 """Prefixes that are no pure function, whatever the catalogue says."""
@@ -39,14 +40,16 @@ OPAQUE: dict[str, str] = {
     "ts_rewrite": "runs SQL that it is given as text",
     "lo_import": "reads files of the server",
     "lo_export": "writes files of the server",
-    "pg_read_file": "reads files of the server",
-    "pg_read_binary_file": "reads files of the server",
     "pg_stat_file": "reads files of the server",
 }
 """Functions that no policy can allow, because what they touch cannot be named as an object."""
 
 _OPAQUE_FORMS = (
     ("dblink", "", "runs SQL on another server"),
+    ("crosstab", "", "runs SQL that it is given as text"),
+    ("connectby", "", "reads the table that it is given as text"),
+    ("xpath_table", "", "reads the table that it is given as text"),
+    ("pg_read_", "file", "reads files of the server"),
     ("pg_ls_", "", "lists files of the server"),
     ("pg_file_", "", "changes files of the server"),
     ("", "_to_xml", "reads what its argument says as text"),

@@ -62,6 +62,19 @@ class Session:
             )
         return replace(self, texts={**self.texts, key: held | {binding.text}}, size=size)
 
+    def called(self, kind: BindingKind, name: str) -> frozenset[str]:
+        """Every text that a name can stand for.
+
+        Raises:
+            DeniedError: Nothing was given that name through this gateway.
+        """
+        texts = self.texts.get((kind, name))
+        if not texts:
+            raise DeniedError(
+                f"no {kind} {name!r} was made in this session", way_out="make it first"
+            )
+        return texts
+
     def closed(self, kind: BindingKind, name: str) -> "Session":
         """Without a name, because the server answered that it is closed (CloseComplete)."""
         gone = sum(len(text.encode()) for text in self.texts.get((kind, name), ()))

@@ -135,12 +135,7 @@ class Walk:
         """
         self.of_the_session = True
         check_name(name)
-        texts = self.session.texts.get((kind, name))
-        if not texts:
-            raise DeniedError(
-                f"no {kind} {name!r} was made in this session", way_out="make it first"
-            )
-        for text in sorted(texts):
+        for text in sorted(self.session.called(kind, name)):
             if text != self.text:  # a prepared EXECUTE of itself: the server refuses it
                 inner = self.again(text)
                 self.use_all(inner.accesses)
