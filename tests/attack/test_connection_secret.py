@@ -37,9 +37,9 @@ async def test_reused():
     """The second use is refused, whoever makes it and however soon."""
     world, key = await stage()
     made = await connect(world, key)
-    await spent(world, made.connection)
+    await spent(world, made.connection.id)
     with pytest.raises(DeniedError, match="used before"):
-        await spent(world, made.connection)
+        await spent(world, made.connection.id)
 
 
 async def test_raced():
@@ -47,7 +47,7 @@ async def test_raced():
     world, key = await stage()
     made = await connect(world, key)
     results = await asyncio.gather(
-        *(spent(world, made.connection) for _ in range(10)), return_exceptions=True
+        *(spent(world, made.connection.id) for _ in range(10)), return_exceptions=True
     )
     assert sum(isinstance(result, Connection) for result in results) == 1
     assert sum(isinstance(result, CallpointError) for result in results) == 9
@@ -58,8 +58,8 @@ async def test_from_another_source():
     world, key = await stage()
     made = await connect(world, key)
     with pytest.raises(DeniedError, match="another address"):
-        await spent(world, made.connection, ELSEWHERE)
-    assert (await spent(world, made.connection, f"::ffff:{SOURCE}")).spent_at is not None
+        await spent(world, made.connection.id, ELSEWHERE)
+    assert (await spent(world, made.connection.id, f"::ffff:{SOURCE}")).spent_at is not None
 
 
 async def test_at_another_gateway():
@@ -67,16 +67,16 @@ async def test_at_another_gateway():
     world, key = await stage()
     made = await connect(world, key)
     with pytest.raises(DeniedError, match="for the gateway front"):
-        await spent(world, made.connection, gateway="back")
+        await spent(world, made.connection.id, gateway="back")
 
 
 async def test_after_expiry():
     """To the moment, by the store's clock."""
     world, key = await stage()
     made = await connect(world, key)
-    world.clock.advance(made.expires_at - world.clock.now())
+    world.clock.advance(made.connection.expires_at - world.clock.now())
     with pytest.raises(DeniedError, match="too old"):
-        await spent(world, made.connection)
+        await spent(world, made.connection.id)
 
 
 async def test_after_kill():
@@ -84,7 +84,7 @@ async def test_after_kill():
     world, key = await stage()
     made = await connect(world, key)
     await kill.kill(world.services, world.caller("erin"), kill.Scope.ACTIVATION, key)
-    row = await world.services.store.read(lambda view: view.get(Connection, made.connection))
+    row = await world.services.store.read(lambda view: view.get(Connection, made.connection.id))
     found, held = await world.services.store.read(
         lambda view: proven_use(view, world.services, row.lease)
     )
@@ -97,7 +97,7 @@ async def test_guessed():
     """An id that was never offered is greeted like any other, and no secret fits it."""
     world, key = await stage()
     made = await connect(world, key)
-    for name in (made.connection[:-1], made.connection.upper(), "postgres", ""):
+    for name in (made.connection.id[:-1], made.connection.id.upper(), "postgres", ""):
         assert not fits(await greet(world.services, name, MOCK_KEY), made.secret)
         with pytest.raises(DeniedError, match="no such connection"):
             await spent(world, name)
@@ -109,14 +109,14 @@ async def test_a_row_of_ones_own():
     made = await connect(world, key)
 
     def forge(view: object) -> None:
-        row = view.get(Connection, made.connection)  # type: ignore[attr-defined]
+        row = view.get(Connection, made.connection.id)  # type: ignore[attr-defined]
         mine = verifier("known", bytes(16))
         view.put(msgspec.structs.replace(row, verifier=mine))  # type: ignore[attr-defined]
         view.put(msgspec.structs.replace(row, id="mine", version=0))  # type: ignore[attr-defined]
 
     await world.services.store.transact(forge)
-    assert fits(await greet(world.services, made.connection, MOCK_KEY), "known")
-    for name in (made.connection, "mine"):
+    assert fits(await greet(world.services, made.connection.id, MOCK_KEY), "known")
+    for name in (made.connection.id, "mine"):
         with pytest.raises(TamperError, match="not one that was offered"):
             await spent(world, name)
 
@@ -137,17 +137,19 @@ def test_at_most_once_within_a_minute_from_the_right_place(waits, places, doors)
         for wait, place, door in zip(waits, places, doors, strict=False):
             world.clock.advance(timedelta(seconds=wait))
             now = await world.services.store.read(lambda view: view.now())
-            right = (place, door) == (SOURCE, GATEWAY) and now < made.expires_at and not used
+            right = (
+                (place, door) == (SOURCE, GATEWAY) and now < made.connection.expires_at and not used
+            )
             try:
-                await spent(world, made.connection, place, door)
+                await spent(world, made.connection.id, place, door)
             except DeniedError:
                 # Time may pass between the look at the clock and the use.
-                assert not right or made.expires_at - now < timedelta(seconds=2)
+                assert not right or made.connection.expires_at - now < timedelta(seconds=2)
             else:
                 assert right
                 used = True
         offered_at = (await world.get(key)).last_used_at
         assert offered_at is not None
-        assert made.expires_at - offered_at <= LIFETIME
+        assert made.connection.expires_at - offered_at <= LIFETIME
 
     asyncio.run(run())

@@ -26,6 +26,8 @@ async def kept(store: Store) -> Connection:
         source=SOURCE,
         verifier=verifier("known to the test alone", bytes(range(16))),
         expires_at=now + LIFETIME,
+        strength="key",
+        acts_for=(),
     )
     return await store.transact(lambda tx: tx.put(made), urgent=True)
 

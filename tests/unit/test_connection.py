@@ -64,17 +64,17 @@ async def test_the_requester_gets_a_secret_that_opens_one_session():
     """It names the gateway, is on record before it leaves, fits its verifier, and is spent once."""
     world, key = await active()
     made = await connect(world, key)
-    assert (made.gateway.host, made.gateway.port, made.target) == (
+    assert (made.gateway.host, made.gateway.port, made.connection.target) == (
         "gateway.example",
         6432,
         "orders-db",
     )
-    assert re.fullmatch("[a-z][a-z0-9]{19}", made.connection)
+    assert re.fullmatch("[a-z][a-z0-9]{19}", made.connection.id)
     assert len(base64.urlsafe_b64decode(made.secret)) * 8 >= 160
     (event,) = told(world, ev.ConnectionOffered)
-    assert event.connection_sha256 == (await row(world, made.connection)).digest()
-    assert fits(await greet(world.services, made.connection, MOCK_KEY), made.secret)
-    assert (await spent(world, made.connection)).spent_at is not None
+    assert event.connection_sha256 == (await row(world, made.connection.id)).digest()
+    assert fits(await greet(world.services, made.connection.id, MOCK_KEY), made.secret)
+    assert (await spent(world, made.connection.id)).spent_at is not None
     assert (await world.get(key)).uses == 1
 
 
@@ -84,7 +84,7 @@ async def test_the_secret_is_kept_nowhere():
     made = await connect(world, key)
     state = world.store.state
     kept = b"".join((*(words_of(r) for r, _ in state.records.values()), *state.leaves))
-    assert made.connection.encode() in kept
+    assert made.connection.id.encode() in kept
     assert made.secret.encode() not in kept
     assert base64.urlsafe_b64decode(made.secret) not in kept
     assert made.secret not in repr(made)
@@ -95,10 +95,10 @@ async def test_it_lives_a_minute_or_less():
     world, key = await active()
     begun = world.clock.now()
     made = await connect(world, key)
-    assert made.expires_at - begun <= LIFETIME + timedelta(seconds=1)
+    assert made.connection.expires_at - begun <= LIFETIME + timedelta(seconds=1)
     late, at = await active(ttl=timedelta(minutes=5))
     late.clock.advance(timedelta(minutes=4, seconds=30))
-    assert (await connect(late, at)).expires_at == (await late.get(at)).not_after
+    assert (await connect(late, at)).connection.expires_at == (await late.get(at)).not_after
 
 
 @pytest.mark.parametrize("who", ["bob", "carol", "fixer", "gina"])
@@ -136,7 +136,9 @@ async def test_several_openings_must_be_told_apart():
     world, key = await active(opens=opens)
     with pytest.raises(RequestError, match="several behind"):
         await connect(world, key)
-    assert (await connect(world, key, opening="billing-db:repair")).target == "billing-db"
+    assert (
+        await connect(world, key, opening="billing-db:repair")
+    ).connection.target == "billing-db"
     with pytest.raises(ConflictError, match="no credential for orders-db:read"):
         await connect(world, key, opening="orders-db:read")
     with pytest.raises(RequestError, match="not target:role"):
@@ -176,11 +178,11 @@ async def test_a_row_that_was_changed_by_hand_opens_nothing():
     made = await connect(world, key)
     await world.services.store.transact(
         lambda tx: tx.put(
-            msgspec.structs.replace(tx.get(Connection, made.connection), source=ELSEWHERE)
+            msgspec.structs.replace(tx.get(Connection, made.connection.id), source=ELSEWHERE)
         )
     )
     with pytest.raises(TamperError, match="not one that was offered"):
-        await spent(world, made.connection, ELSEWHERE)
+        await spent(world, made.connection.id, ELSEWHERE)
 
 
 async def test_the_requester_never_holds_the_credential():
@@ -220,14 +222,14 @@ async def test_rows_are_forgotten_long_after():
     world.clock.advance(LIFETIME + KEPT_FOR + timedelta(seconds=1))
     assert await forget_connections(world.services) == 1
     with pytest.raises(DeniedError, match="no such connection"):
-        await spent(world, made.connection)
+        await spent(world, made.connection.id)
 
 
 async def test_an_unknown_connection_is_greeted_like_a_known_one():
     """Same shape, the same each time it is asked, another for another name, and nothing fits."""
     world, key = await active()
     made = await connect(world, key)
-    known = await greet(world.services, made.connection, MOCK_KEY)
+    known = await greet(world.services, made.connection.id, MOCK_KEY)
     mock = await greet(world.services, "nobody", MOCK_KEY)
     assert mock == await greet(world.services, "nobody", MOCK_KEY)
     assert mock.salt != (await greet(world.services, "nobody2", MOCK_KEY)).salt

@@ -18,6 +18,7 @@ from callpoint.api.answers import Answers
 from callpoint.api.authentication import provide_caller
 from callpoint.api.authzen import DiscoveryController, EvaluationController, echo_request_id
 from callpoint.api.configuration import ConfigurationController
+from callpoint.api.connections import ConnectionController
 from callpoint.api.diagnosis import DiagnosisController
 from callpoint.api.gateway_lines import GatewayLines
 from callpoint.api.gateways import GatewayController, GatewayLineController
@@ -47,6 +48,7 @@ CONTROLLERS = (
     IncidentController,
     WebhookController,
     ActivationController,
+    ConnectionController,
     KillController,
     LeaseController,
     ConfigurationController,

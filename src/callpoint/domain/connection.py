@@ -44,6 +44,8 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         source: The address that may use it, as ``plain_address`` writes it.
         verifier: Checks the secret.
         expires_at: By the store's clock.
+        strength: How the principal authenticated when it fetched the secret.
+        acts_for: For whom it acted then.
         spent_at: When it was used, by the store's clock.
     """
 
@@ -57,6 +59,8 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     verifier: Verifier
     expires_at: datetime
+    strength: str
+    acts_for: tuple[str, ...]
     spent_at: datetime | None = None
     version: int = 0
 

@@ -48,22 +48,18 @@ class Offered(msgspec.Struct, frozen=True):
     """Where and how to log in, once. Its ``repr`` hides the secret.
 
     Attributes:
-        connection: The user's name.
+        connection: Its id is the user's name.
         secret: The password.
         database: What the credential is for, in the target's words; empty when it has no such.
     """
 
-    connection: str
+    connection: Connection
     secret: str
     gateway: Gateway
-    activation: str
-    target: str
-    role: str
     database: str
-    expires_at: datetime
 
     def __repr__(self) -> str:
-        return f"Offered(connection={self.connection!r}, secret=<hidden>)"
+        return f"Offered(connection={self.connection.id!r}, secret=<hidden>)"
 
 
 async def offer(
@@ -112,6 +108,8 @@ async def offer(
         source=address,
         verifier=scram.verifier(secret, services.random.token(scram.SALT_SIZE)),
         expires_at=held.plan.not_after,
+        strength=caller.strength,
+        acts_for=caller.acts_for,
     )
 
     def work(tx: Transaction) -> Connection:
@@ -121,7 +119,7 @@ async def offer(
         return _hand_out(tx, services, decided, made)
 
     made = await services.store.transact(work)
-    return _offered(made, secret, gateway, database)
+    return Offered(made, secret, gateway, database)
 
 
 async def greet(services: Services, connection: str, mock_key: bytes) -> Greeting:
@@ -233,19 +231,6 @@ async def _decided(
     asked = msgspec.structs.replace(found, request=request)
     return await enforce_on(
         services, caller, rules, Action.CREDENTIAL_REVEAL, asked, quorum_met=True
-    )
-
-
-def _offered(made: Connection, secret: str, gateway: Gateway, database: str) -> Offered:
-    return Offered(
-        connection=made.id,
-        secret=secret,
-        gateway=gateway,
-        activation=made.activation,
-        target=made.target,
-        role=made.role,
-        database=database,
-        expires_at=made.expires_at,
     )
 
 
