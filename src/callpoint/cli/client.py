@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from callpoint.api import messages as api
+from callpoint.api.connection_messages import ConnectionView, ConnectionWish
 from callpoint.api.log_messages import AskedView, InclusionView, LogView
 from callpoint.cli.keyring import PrincipalKey
 from callpoint.cli.machine import Machine
@@ -139,6 +140,9 @@ class Client:
 
     def credentials(self, activation: str) -> api.Credentials:
         return self._post(_path(activation, "credentials"), api.Credentials)
+
+    def connection(self, activation: str, wish: ConnectionWish) -> ConnectionView:
+        return self._post(_path(activation, "connections"), ConnectionView, wish)
 
     def give_back(self, activation: str, *, used: bool) -> api.ActivationView:
         return self._post(_path(activation, "return"), api.ActivationView, api.Return(used=used))

@@ -1,6 +1,7 @@
 """`callpoint connect ID`: one command from an approved request to a prompt on the target."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
@@ -8,6 +9,7 @@ from callpoint.api.messages import ActivationView
 from callpoint.cli.credential import choose, ends, fetch
 from callpoint.cli.give_back import end_now, told
 from callpoint.cli.invocation import Invocation, verb
+from callpoint.cli.passage import behind, passage
 from callpoint.cli.session import foresee, program_for, run_session
 from callpoint.cli.taking_up import take_up
 from callpoint.domain.activation import ActivationState
@@ -15,10 +17,32 @@ from callpoint.domain.eligibility import Lane
 from callpoint.domain.errors import UnavailableError
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where to and how, as far as the caller says.
+
+    Attributes:
+        wanted: ``target`` or ``target:role``; empty: the only one.
+        source: The address that a gateway will see; empty: the one that the server sees.
+        program: What to run in place of the usual one; empty: the usual one.
+    """
+
+    wanted: str = ""
+    source: str = ""
+    program: str = ""
+
+
+_PLAIN = Way()
+
+
 @verb("connect", context_settings={"ignore_unknown_options": True})
 @click.argument("activation", metavar="ID")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]")
 @click.option("--open", "wanted", default="", metavar="TARGET[:ROLE]", help="If there are several.")
+@click.option("--source", default="", metavar="ADDRESS", help="Your address as a gateway sees it.")
+@click.option(
+    "--with", "program", default="", metavar="PROGRAM", help="In place of psql: pg_dump, pgbench."
+)
 @click.option("--print", "only_print", is_flag=True, help="Say how to connect; do not connect.")
 @click.option(
     "--return/--keep",
@@ -31,11 +55,15 @@ def connect(
     activation: str,
     arguments: tuple[str, ...],
     wanted: str,
+    source: str,
+    program: str,
     *,
     only_print: bool,
     give_back: bool | None,
 ) -> int:
     """Open a session with the credential of the activation ID: psql or ssh, as the target needs.
+
+    A target behind a gateway is reached through it, with a secret for this one login.
 
     \b
     callpoint connect ID
@@ -48,30 +76,44 @@ def connect(
     """  # noqa: D301 -- \b is click's mark for lines that it must not join
     view = run.client.activation(activation)
     if not only_print:
-        foresee(run, view, wanted)  # first: taking up starts the clock
+        foresee(run, view, wanted, program)  # first: taking up starts the clock
     view = take_up(run, view)
+    way = Way(wanted, source, program)
     if only_print:
-        found = fetch(run, view)
-        sealed = choose(found, wanted)
-        facts = {"activation": view.id, "target": sealed.target, "hint": sealed.credential.hint}
-        run.show(facts, [f"callpoint connect {view.id}", f"or: {sealed.credential.hint}"])
+        _print(run, view, way)
         return 0
-    return converse(run, view, wanted, arguments, give_back=give_back)
+    return converse(run, view, arguments, give_back=give_back, way=way)
+
+
+def _print(run: Invocation, view: ActivationView, way: Way) -> None:
+    """How to connect. Where a gateway is between, only this command can: the secret is for once."""
+    lease = behind(view, way.wanted)
+    if lease is not None:
+        facts = {"activation": view.id, "target": lease.target, "gateway": lease.gateway}
+        run.show(facts, [f"callpoint connect {view.id}"])
+        return
+    sealed = choose(fetch(run, view), way.wanted)
+    facts = {"activation": view.id, "target": sealed.target, "hint": sealed.credential.hint}
+    run.show(facts, [f"callpoint connect {view.id}", f"or: {sealed.credential.hint}"])
 
 
 def converse(
     run: Invocation,
     view: ActivationView,
-    wanted: str,
     arguments: Sequence[str],
     *,
     give_back: bool | None,
+    way: Way = _PLAIN,
 ) -> int:
     """One session, and what becomes of the access after it. Returns the program's exit status."""
-    sealed = choose(fetch(run, view), wanted)
+    lease = behind(view, way.wanted)
+    if lease is None:
+        sealed, through = choose(fetch(run, view), way.wanted), ""
+    else:
+        sealed, through = passage(run, view, lease, way.source), f" through {lease.gateway}"
     program = program_for(sealed)
-    run.note(f"{sealed.target} as {sealed.role}; this access ends at {ends(sealed)}")
-    status = run_session(run, sealed, arguments)
+    run.note(f"{sealed.target} as {sealed.role}{through}; this access ends at {ends(sealed)}")
+    status = run_session(run, sealed, arguments, way.program)
     now = _after(run, view)
     if now.state is not ActivationState.ACTIVE:
         # The incident was resolved, somebody pulled the cord, time was up: often why it ended.

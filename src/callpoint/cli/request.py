@@ -208,7 +208,7 @@ def _hand_over(run: Invocation, view: ActivationView, after: _After) -> int:
     ends = until(view.not_after, view.now) if view.not_after else "soon"
     if after.connect:
         run.progress(f"active, ends {ends}")
-        return converse(run, view, "", (), give_back=None)
+        return converse(run, view, (), give_back=None)
     lines = [f"active, ends {ends}"]
     if after.show_secret or after.file is not None:
         found = fetch(run, view)

@@ -21,28 +21,34 @@ class SessionProgram:
         name: As it is called, and as it is installed.
         run: Runs it in the foreground with a credential and the caller's arguments; its status.
         broke_off: Whether a status says that the session ended before its user was done.
+        has_others: Other programs take place and secret in the same way.
     """
 
     name: str
     run: Callable[[Invocation, str, SealedCredential, Sequence[str]], int]
     broke_off: Callable[[int], bool]
+    has_others: bool = False
 
 
 PROGRAMS: Mapping[str, SessionProgram] = {
-    "postgresql": SessionProgram("psql", session_psql.run_psql, session_psql.broke_off),
+    "postgresql": SessionProgram(
+        "psql", session_psql.run_psql, session_psql.broke_off, has_others=True
+    ),
     "ssh": SessionProgram("ssh", session_ssh.run_ssh, session_ssh.broke_off),
 }
 """By protocol, which is the name of the connector, too."""
 
 
-def run_session(run: Invocation, sealed: SealedCredential, arguments: Sequence[str]) -> int:
-    """Run the right program in the foreground; returns its exit status.
+def run_session(
+    run: Invocation, sealed: SealedCredential, arguments: Sequence[str], instead: str = ""
+) -> int:
+    """Run the right program, or ``instead``, in the foreground; returns its exit status.
 
     Raises:
         RequestError: No program here speaks with this target, or it is not installed.
     """
     program = program_for(sealed)
-    path = _find(run, program, sealed.activation)
+    path = _find(run, program, sealed.activation, instead)
     return program.run(run, path, sealed, arguments)
 
 
@@ -65,13 +71,14 @@ def program_for(sealed: SealedCredential) -> SessionProgram:
     return found
 
 
-def foresee(run: Invocation, view: ActivationView, wanted: str = "") -> None:
+def foresee(run: Invocation, view: ActivationView, wanted: str = "", instead: str = "") -> None:
     """See that the program is here, before anything is taken up only for a session.
 
     Args:
         run: The invocation.
         view: Says by which connectors its targets are reached; an old server does not.
         wanted: ``target`` or ``target:role`` if one is named; else every target counts.
+        instead: The program that is to be run, if not the usual one.
 
     Raises:
         RequestError: A program that will be needed is not installed.
@@ -79,7 +86,7 @@ def foresee(run: Invocation, view: ActivationView, wanted: str = "") -> None:
     target = wanted.partition(":")[0]
     for name, connector in view.connectors.items():
         if connector in PROGRAMS and name == (target or name):
-            _find(run, PROGRAMS[connector], view.id)
+            _find(run, PROGRAMS[connector], view.id, instead)
 
 
 def need_a_program(run: Invocation) -> None:
@@ -97,12 +104,18 @@ def need_a_program(run: Invocation) -> None:
         )
 
 
-def _find(run: Invocation, program: SessionProgram, activation: str) -> str:
-    path = run.machine.find_program(program.name)
-    if path is None:
+def _find(run: Invocation, program: SessionProgram, activation: str, instead: str = "") -> str:
+    if instead and not program.has_others:
         raise RequestError(
-            f"{program.name} is not installed here",
-            way_out=f"install it, or use `callpoint credentials {activation} --file FILE`"
-            " with another client",
+            f"{program.name} opens this session, and {instead[:80]!r} cannot",
+            way_out="leave out --with",
+        )
+    name = instead or program.name
+    path = run.machine.find_program(name)
+    if path is None:
+        other = ", name another client with --with" if program.has_others else ""
+        raise RequestError(
+            f"{name[:80]} is not installed here",
+            way_out=f"install it{other}, or use `callpoint credentials {activation} --file FILE`",
         )
     return path
