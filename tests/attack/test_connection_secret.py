@@ -111,12 +111,13 @@ async def test_a_row_of_ones_own():
     def forge(view: object) -> None:
         row = view.get(Connection, made.connection.id)  # type: ignore[attr-defined]
         mine = verifier("known", bytes(16))
+        view.put(msgspec.structs.replace(row, id="more", logins=9, version=0))  # type: ignore[attr-defined]
         view.put(msgspec.structs.replace(row, verifier=mine))  # type: ignore[attr-defined]
         view.put(msgspec.structs.replace(row, id="mine", version=0))  # type: ignore[attr-defined]
 
     await world.services.store.transact(forge)
     assert fits(await greet(world.services, made.connection.id, MOCK_KEY), "known")
-    for name in (made.connection.id, "mine"):
+    for name in (made.connection.id, "mine", "more"):
         with pytest.raises(TamperError, match="not one that was offered"):
             await spent(world, name)
 

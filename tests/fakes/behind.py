@@ -9,7 +9,7 @@ import msgspec
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.connection import Connection
 from callpoint.domain.gateway import POSTGRESQL, Gateway
-from callpoint.lifecycle.connection import Offered, offer, offered, spend
+from callpoint.lifecycle.connection import Offered, Wish, offer, offered, spend
 from callpoint.ports.authority import Greeting
 from tests.fakes.world import World
 
@@ -32,12 +32,12 @@ def behind(rules: Configuration) -> Configuration:
     )
 
 
-async def connect(world: World, activation: str, who: str = "alice", **changes: str) -> Offered:
+async def connect(
+    world: World, activation: str, who: str = "alice", **changes: str | int
+) -> Offered:
     """Obtain a connection secret."""
-    wanted = {"opening": "", "source": SOURCE} | changes
-    return await offer(
-        world.services, world.caller(who), activation, wanted["opening"], wanted["source"]
-    )
+    wish = msgspec.structs.replace(Wish(SOURCE), **changes)
+    return await offer(world.services, world.caller(who), activation, wish)
 
 
 async def spent(

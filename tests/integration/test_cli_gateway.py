@@ -87,8 +87,12 @@ def test_another_client_takes_the_same_environment(place: tuple[World, RunningAp
     assert (told.exit_code, "pgbench is not installed" in told.stderr) == (2, True)
     assert running.do(world.get(activation)).state == "approved"
     alice.machine.programs["pgbench"] = "/usr/bin/pgbench"
-    told = alice.run("connect", activation, "--with", "pgbench", "--source", SOURCE, "--", "-S")
+    told = alice.run(
+        "connect", activation, "--with", "pgbench", "--source", SOURCE, "--logins", 2, "--", "-S"
+    )
     assert told.exit_code == 0, told.stderr
+    for _ in range(2):
+        running.do(spent(world, login(alice)["PGUSER"]))
     assert alice.machine.ran[-1][0] == ["/usr/bin/pgbench", "-S"]
     assert login(alice)["PGHOST"] == "gateway.example"
 

@@ -15,7 +15,7 @@ from callpoint.domain.decision import Action, Decision, DecisionRequest, Effect
 from callpoint.domain.eligibility import Opening
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError, TamperError
 from callpoint.lifecycle import give_back, kill, use
-from callpoint.lifecycle.connection import forget_connections, greet, offer
+from callpoint.lifecycle.connection import forget_connections, greet
 from callpoint.lifecycle.sealing import opened_for_gateway
 from callpoint.ports.decider import Decider
 from tests.fakes.behind import (
@@ -90,6 +90,21 @@ async def test_the_secret_is_kept_nowhere():
     assert made.secret not in repr(made)
 
 
+async def test_several_logins_must_be_asked_for():
+    """So many and no more, and the log says how many were given."""
+    world, key = await active()
+    made = await connect(world, key, logins=2)
+    (event,) = told(world, ev.ConnectionOffered)
+    assert event.logins == 2
+    for _ in range(2):
+        await spent(world, made.connection.id)
+    with pytest.raises(DeniedError, match="used before"):
+        await spent(world, made.connection.id)
+    for many in (0, 101):
+        with pytest.raises(RequestError, match="1 to 100 logins"):
+            await connect(world, key, logins=many)
+
+
 async def test_it_lives_a_minute_or_less():
     """By the store's clock, and never beyond the lease's own end."""
     world, key = await active()
@@ -151,7 +166,7 @@ async def test_a_target_without_a_gateway_has_no_connections():
     await world.incident()
     key = (await world.active()).id
     with pytest.raises(RequestError, match="behind no gateway"):
-        await offer(world.services, world.caller("alice"), key, "", SOURCE)
+        await connect(world, key)
 
 
 async def test_after_the_end_there_is_none():

@@ -13,10 +13,12 @@ class ConnectionWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         opening: ``target:role``; empty when only one of the activation is behind a gateway.
         source: The IP address that the gateway will see; empty: the one that this server sees.
+        logins: How many connections the client opens with it, at most ``MOST_LOGINS``.
     """
 
     opening: str = ""
     source: str = ""
+    logins: int = 1
 
 
 class ConnectionView(msgspec.Struct, frozen=True):
@@ -24,7 +26,7 @@ class ConnectionView(msgspec.Struct, frozen=True):
 
     Attributes:
         connection: The user's name.
-        secret: The password, for one login.
+        secret: The password, for ``logins`` logins.
         dbname: Empty where the protocol has no databases.
         sslmode: What to demand of the gateway, in libpq's words.
         source: The one address that may use it.
@@ -43,6 +45,7 @@ class ConnectionView(msgspec.Struct, frozen=True):
     target: str
     role: str
     source: str
+    logins: int
     expires_at: datetime
 
     def __repr__(self) -> str:
@@ -66,5 +69,6 @@ def connection_view(made: Offered) -> ConnectionView:
         target=kept.target,
         role=kept.role,
         source=kept.source,
+        logins=kept.logins,
         expires_at=kept.expires_at,
     )

@@ -18,7 +18,7 @@ from callpoint.domain.connection import plain_address
 from callpoint.domain.errors import DeniedError, RequestError
 from callpoint.domain.ids import parse_activation
 from callpoint.domain.token import OAuthError, TokenClaims, audience
-from callpoint.lifecycle.connection import offer
+from callpoint.lifecycle.connection import Wish, offer
 from callpoint.lifecycle.introspect import claims_of
 from callpoint.lifecycle.verify_token import verify_token
 
@@ -76,7 +76,7 @@ class ConnectionController(Controller):
         activation: FromPath[str],
         data: JSONBody[ConnectionWish],
     ) -> ConnectionView:
-        """For one login within 60 s, from one address; each is recorded, and none is kept."""
+        """For one login (or as many as said) within 60 s, from one address; always recorded."""
         parse_activation(activation)
         services = surface.services
         opening = data.opening
@@ -84,7 +84,8 @@ class ConnectionController(Controller):
         if token is not None:
             opening = _named_by(token, services.installation.id, activation, opening)
         source = data.source or await _peer(request, surface)
-        return connection_view(await offer(services, caller, activation, opening, source))
+        wish = Wish(source=source, opening=opening, logins=data.logins)
+        return connection_view(await offer(services, caller, activation, wish))
 
 
 async def _peer(request: Request[Any, Any, Any], surface: Surface) -> str:

@@ -13,6 +13,7 @@ from callpoint.cli.passage import behind, passage
 from callpoint.cli.session import foresee, program_for, run_session
 from callpoint.cli.taking_up import take_up
 from callpoint.domain.activation import ActivationState
+from callpoint.domain.connection import MOST_LOGINS
 from callpoint.domain.eligibility import Lane
 from callpoint.domain.errors import UnavailableError
 
@@ -25,11 +26,13 @@ class Way:
         wanted: ``target`` or ``target:role``; empty: the only one.
         source: The address that a gateway will see; empty: the one that the server sees.
         program: What to run in place of the usual one; empty: the usual one.
+        logins: How many connections it opens.
     """
 
     wanted: str = ""
     source: str = ""
     program: str = ""
+    logins: int = 1
 
 
 _PLAIN = Way()
@@ -42,6 +45,12 @@ _PLAIN = Way()
 @click.option("--source", default="", metavar="ADDRESS", help="Your address as a gateway sees it.")
 @click.option(
     "--with", "program", default="", metavar="PROGRAM", help="In place of psql: pg_dump, pgbench."
+)
+@click.option(
+    "--logins",
+    type=click.IntRange(1, MOST_LOGINS),
+    default=1,
+    help="Connections that it opens through a gateway.  [default: 1]",
 )
 @click.option("--print", "only_print", is_flag=True, help="Say how to connect; do not connect.")
 @click.option(
@@ -58,6 +67,7 @@ def connect(
     source: str,
     program: str,
     *,
+    logins: int,
     only_print: bool,
     give_back: bool | None,
 ) -> int:
@@ -78,7 +88,7 @@ def connect(
     if not only_print:
         foresee(run, view, wanted, program)  # first: taking up starts the clock
     view = take_up(run, view)
-    way = Way(wanted, source, program)
+    way = Way(wanted, source, program, logins)
     if only_print:
         _print(run, view, way)
         return 0
@@ -110,7 +120,10 @@ def converse(
     if lease is None:
         sealed, through = choose(fetch(run, view), way.wanted), ""
     else:
-        sealed, through = passage(run, view, lease, way.source), f" through {lease.gateway}"
+        sealed, through = (
+            passage(run, view, lease, way.source, way.logins),
+            f" through {lease.gateway}",
+        )
     program = program_for(sealed)
     run.note(f"{sealed.target} as {sealed.role}{through}; this access ends at {ends(sealed)}")
     status = run_session(run, sealed, arguments, way.program)

@@ -35,17 +35,18 @@ def behind(view: ActivationView, wanted: str) -> LeaseView | None:
 
 
 def passage(
-    run: Invocation, view: ActivationView, lease: LeaseView, source: str
+    run: Invocation, view: ActivationView, lease: LeaseView, source: str, logins: int
 ) -> SealedCredential:
-    """What logs in at the gateway, once and within a minute; it is recorded that it was given.
+    """What logs in at the gateway, within a minute; it is recorded that it was given.
 
     Args:
         run: The invocation.
         view: Of an active activation.
         lease: From ``behind``.
         source: The address that the gateway will see; empty: the one that the server sees.
+        logins: How many connections the program opens.
     """
-    wish = ConnectionWish(opening=_names(lease)[1], source=source)
+    wish = ConnectionWish(opening=_names(lease)[1], source=source, logins=logins)
     made = run.client.connection(view.id, wish)
     endpoint = {
         "protocol": made.protocol,

@@ -1,7 +1,8 @@
-"""A connection secret: one login at a gateway, from one address, within a minute, once.
+"""A connection secret: one login at a gateway, from one address, within a minute.
 
 It stands where a wire protocol cannot carry a signature or a DPoP proof. Here is only what checks
-it: the secret itself is handed to the requester and kept nowhere.
+it: the secret itself is handed to the requester and kept nowhere. Who runs a client that opens
+several connections at once says how many when asking.
 """
 
 import ipaddress
@@ -28,8 +29,12 @@ SECRET_SIZE = 24
 """Random bytes of a secret; it is written in base64url, 32 characters."""
 
 
+MOST_LOGINS = 100
+"""More than any role lets in at a time."""
+
+
 class ConnectionState(StrEnum):
-    """Whether the secret was used."""
+    """Whether the secret was used up."""
 
     OFFERED = "offered"
     SPENT = "spent"
@@ -46,7 +51,9 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         expires_at: By the store's clock.
         strength: How the principal authenticated when it fetched the secret.
         acts_for: For whom it acted then.
-        spent_at: When it was used, by the store's clock.
+        logins: How many it is good for.
+        spent: How many there were.
+        spent_at: When the last one was, by the store's clock.
     """
 
     id: str
@@ -61,15 +68,22 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: datetime
     strength: str
     acts_for: tuple[str, ...]
+    logins: int = 1
+    spent: int = 0
     spent_at: datetime | None = None
     version: int = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no login is left."""
+        return self.spent >= self.logins
 
     def key(self) -> str:
         return self.id
 
     def index(self) -> Index:
         return Index(
-            state=ConnectionState.OFFERED if self.spent_at is None else ConnectionState.SPENT,
+            state=ConnectionState.SPENT if self.is_spent else ConnectionState.OFFERED,
             parent=self.activation,
             subject=self.gateway,
             due_at=self.expires_at + KEPT_FOR,
@@ -80,7 +94,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def digest(self) -> str:
         """SHA-256 hex of all that never changes: who writes rows by hand cannot offer one."""
-        return canonical.digest(msgspec.structs.replace(self, spent_at=None, version=0))
+        return canonical.digest(msgspec.structs.replace(self, spent=0, spent_at=None, version=0))
 
 
 def plain_address(text: str) -> str:

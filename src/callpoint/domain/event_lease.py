@@ -52,6 +52,7 @@ class ConnectionOffered(Event, frozen=True, kw_only=True, tag="connection:offere
     expires_at: datetime
     decision: Decision
     asked: Asked | None = None
+    logins: int = 1
     private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 

@@ -17,6 +17,7 @@ from callpoint.domain.asked import Decided
 from callpoint.domain.connection import (
     ID_LENGTH,
     LIFETIME,
+    MOST_LOGINS,
     SECRET_SIZE,
     Connection,
     is_within,
@@ -62,31 +63,38 @@ class Offered(msgspec.Struct, frozen=True):
         return f"Offered(connection={self.connection.id!r}, secret=<hidden>)"
 
 
-async def offer(
-    services: Services, caller: Caller, activation: str, opening: str, source: str
-) -> Offered:
-    """A connection secret of the requester's, for one opening and one address.
+class Wish(msgspec.Struct, frozen=True):
+    """What a connection secret is asked for.
 
-    Args:
-        services: Ports and rules.
-        caller: Who asks.
-        activation: Its id.
-        opening: ``target:role``; empty: the only one of the activation that is behind a gateway.
+    Attributes:
         source: The IP address that the gateway will see.
+        opening: ``target:role``; empty: the only one of the activation that is behind a gateway.
+        logins: How many connections the client opens with it.
+    """
+
+    source: str
+    opening: str = ""
+    logins: int = 1
+
+
+async def offer(services: Services, caller: Caller, activation: str, wish: Wish) -> Offered:
+    """A connection secret of the requester's, for one opening and one address.
 
     Raises:
         DeniedError: Another principal, an address outside the request's, or policy says no now.
-        RequestError: No address, or no such opening behind a gateway.
+        RequestError: No address, too many logins, or no such opening behind a gateway.
         ConflictError: The lease or the activation is over, or the incident is not open.
         TamperError: The box is not the one that was issued.
         LogUnavailableError, ClockError: No evidence, no secret (I2); nor while expiry is unsure.
         UnavailableError: A kill waits to be merged (I13).
     """
-    address = plain_address(source)
+    address = plain_address(wish.source)
+    if not 1 <= wish.logins <= MOST_LOGINS:
+        raise RequestError(f"a connection secret is for 1 to {MOST_LOGINS} logins")
     rules = await services.rules.current()
     async with on_record(services, caller, Action.CREDENTIAL_REVEAL, activation):
         found, held = await services.store.read(
-            lambda view: _asked_for(view, services, caller, activation, opening)
+            lambda view: _asked_for(view, services, caller, activation, wish.opening)
         )
         if not is_within(address, found.request.sources):
             raise DeniedError(
@@ -110,6 +118,7 @@ async def offer(
         expires_at=held.plan.not_after,
         strength=caller.strength,
         acts_for=caller.acts_for,
+        logins=wish.logins,
     )
 
     def work(tx: Transaction) -> Connection:
@@ -166,22 +175,22 @@ def offered(view: View, services: Services, connection: str) -> Connection:
 
 
 def spend(tx: Transaction, seen: Connection, source: str, gateway: str) -> Connection:
-    """Use the secret up: one atomic check on the store's clock, once.
+    """Use the secret for a login: one atomic check on the store's clock, each time.
 
     The caller has proven that somebody knows the secret, and ``seen`` with ``offered``; whether
     the lease stands is the caller's to check in the same transaction.
 
     Raises:
-        DeniedError: It was used, is too old, or is for another gateway or address.
-        ConflictError: It moved meanwhile; the store tries again by itself.
+        DeniedError: It is used up, too old, or for another gateway or address.
+        TamperError: It is not the one that was proven.
     """
     found, now = tx.find(Connection, seen.id), tx.now()
     if found is None or now >= found.expires_at:
         raise DeniedError("the connection secret is too old", way_out=_AGAIN)
-    if found.spent_at is not None:
+    if found.is_spent:
         raise DeniedError("the connection secret was used before", way_out=_AGAIN)
-    if found != seen:
-        raise ConflictError(f"connection {seen.id} moved meanwhile")
+    if found.digest() != seen.digest():
+        raise TamperError(f"connection {seen.id} was changed by hand")
     if found.gateway != gateway:
         raise DeniedError(f"the connection is for the gateway {found.gateway}", way_out=_AGAIN)
     if found.source != plain_address(source):
@@ -189,7 +198,7 @@ def spend(tx: Transaction, seen: Connection, source: str, gateway: str) -> Conne
             f"the connection is for another address than {plain_address(source)}",
             way_out="name the address that the gateway sees: `callpoint connect --source ADDRESS`",
         )
-    return tx.put(msgspec.structs.replace(found, spent_at=now))
+    return tx.put(msgspec.structs.replace(found, spent=found.spent + 1, spent_at=now))
 
 
 async def forget_connections(services: Services) -> int:
@@ -293,6 +302,7 @@ def _hand_out(
         target=made.target,
         gateway=made.gateway,
         expires_at=made.expires_at,
+        logins=made.logins,
         decision=decision,
         asked=decided.asked,
         private={"source": services.private(made.source)},
