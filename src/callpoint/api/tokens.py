@@ -19,7 +19,7 @@ from callpoint.api.oauth_form import (
 from callpoint.api.surface import GivenSurface, Surface
 from callpoint.domain.dpop import INVALID, Expected
 from callpoint.domain.errors import CallpointError, NotFoundError, RequestError
-from callpoint.domain.ids import parse_activation
+from callpoint.domain.ids import parse_activation, parse_name
 from callpoint.domain.token import (
     MAX_ACTIONS,
     SUBJECT_TYPE,
@@ -28,6 +28,7 @@ from callpoint.domain.token import (
     OAuthError,
     confirmation,
 )
+from callpoint.lifecycle.delegate import exchange_as_delegate
 from callpoint.lifecycle.exchange import Narrowed, Wish, exchange
 from callpoint.lifecycle.introspect import introspect
 from callpoint.lifecycle.revoke_token import revoke_token
@@ -47,6 +48,7 @@ _ASKED = frozenset(
         "audience",
         "resource",
         "authorization_details",
+        "delegate",
         *_BINDINGS,
     }
 )
@@ -88,13 +90,16 @@ class TokenController(Controller):
         """
         desk = desk_of(surface)
         fields = await read_form(request, _ASKED)
-        wish = _wish(fields)
+        wish, token = _wish(fields)
         if wish.cnf.binding is Binding.KEY:
             proof = desk.prove(proof_of(request), Expected("POST", desk.places(PLACE)))
             if proof.jkt != wish.cnf.jkt:
                 raise OAuthError(INVALID, "dpop_jkt is not the thumbprint of the proof's key")
             await desk.spend(proof)
-        issued = await exchange(desk, caller, wish)
+        if token:
+            issued = await exchange_as_delegate(desk, caller, token, wish)
+        else:
+            issued = await exchange(desk, caller, wish)
         claims = msgspec.to_builtins(issued.claims)
         return unstored(
             TokenAnswer(
@@ -143,27 +148,36 @@ def desk_of(surface: Surface) -> TokenDesk:
     return surface.tokens
 
 
-def _wish(fields: dict[str, str]) -> Wish:
-    """Form fields to what is asked for; OAuthError when OAuth has a name for what is wrong."""
+def _wish(fields: dict[str, str]) -> tuple[Wish, str]:
+    """What is asked for, and the token that a delegate exchanges, empty without one.
+
+    Raises:
+        OAuthError: OAuth has a name for what is wrong.
+    """
     if needed(fields, "grant_type") != GRANT:
         raise OAuthError("unsupported_grant_type", f"the one grant type here is {GRANT}")
-    if needed(fields, "subject_token_type") != SUBJECT_TYPE:
+    kind = needed(fields, "subject_token_type")
+    if kind not in (SUBJECT_TYPE, ACCESS_TOKEN):
         raise OAuthError("invalid_request", f"subject_token_type is {SUBJECT_TYPE}")
     if fields.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
         raise OAuthError("invalid_request", f"requested_token_type is {ACCESS_TOKEN}")
     places = {fields[name] for name in ("audience", "resource") if name in fields}
     if len(places) > 1:
         raise OAuthError("invalid_target", "audience and resource name two places")
+    subject, is_token = needed(fields, "subject_token"), kind == ACCESS_TOKEN
     try:
-        activation = parse_activation(needed(fields, "subject_token"))
+        activation = "" if is_token else parse_activation(subject)
+        delegate = parse_name(fields["delegate"], "delegate") if "delegate" in fields else ""
     except RequestError as error:
         raise OAuthError("invalid_request", error.message) from error
-    return Wish(
+    wish = Wish(
         activation=activation,
+        delegate=delegate,
         cnf=_cnf(fields),
         audience=next(iter(places), ""),
         narrowed=_narrowed(fields.get("authorization_details", "")),
     )
+    return wish, subject if is_token else ""
 
 
 def _cnf(fields: dict[str, str]) -> Confirmation:

@@ -19,6 +19,8 @@ class TokenIssued(Event, frozen=True, kw_only=True, tag="token:issued"):
         key_id: How that key is named.
         strength: How strongly its holder authenticated.
         acts_for: Principals for whom the holder acts, nearest first.
+        parent: Of the token that was exchanged for it, SHA-256 as above; empty: of none.
+        delegate: Who may exchange it to act for its holder; empty: nobody.
     """
 
     token: str
@@ -33,6 +35,8 @@ class TokenIssued(Event, frozen=True, kw_only=True, tag="token:issued"):
     decision: Decision
     asked: Asked
     acts_for: tuple[str, ...] = ()
+    parent: str = ""
+    delegate: str = ""
 
 
 class TokenRevoked(Event, frozen=True, kw_only=True, tag="token:revoked"):

@@ -97,6 +97,12 @@ class Act(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields
     act: "Act | None" = None
 
 
+class MayAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``may_act``: the one who may exchange the token to act for its holder (RFC 8693, 4.4)."""
+
+    sub: str
+
+
 class Details(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The one member of ``authorization_details`` (RFC 9396), type ``DETAILS_TYPE``.
 
@@ -122,6 +128,7 @@ class TokenClaims(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
         client_id: The principal that authenticated and holds the token; ``sub`` when it acts
             for nobody.
         txn: The activation.
+        may_act: None: nobody acts for its holder.
     """
 
     iss: str
@@ -135,6 +142,7 @@ class TokenClaims(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     cnf: Confirmation
     authorization_details: tuple[Details, ...]
     act: Act | None = None
+    may_act: MayAct | None = None
 
     @property
     def digest(self) -> str:

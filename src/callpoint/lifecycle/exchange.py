@@ -20,6 +20,7 @@ from callpoint.domain.token import (
     LIFE,
     Confirmation,
     Details,
+    MayAct,
     OAuthError,
     TokenClaims,
     audience,
@@ -50,12 +51,16 @@ class Wish(msgspec.Struct, frozen=True):
         audience: Empty when the activation has one live lease only.
         cnf: What to bind it to. Of a key its holder has proven to have it.
         narrowed: What the caller says of ``authorization_details``; it may leave out, not add.
+        delegate: Who may exchange the token to act for the caller; empty: nobody.
+        parent: The token that a delegate exchanges, found to stand by ``delegate``.
     """
 
     activation: str
     cnf: Confirmation
     audience: str = ""
     narrowed: "Narrowed | None" = None
+    delegate: str = ""
+    parent: TokenClaims | None = None
 
 
 class Narrowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,8 +110,8 @@ async def exchange(desk: TokenDesk, caller: Caller, wish: Wish) -> Issued:
 
     def work(tx: Transaction) -> TokenClaims:
         _must_be_able(tx, desk, rules, found, held)
-        claims = _claims(desk, caller, found, details, cnf=wish.cnf, jti=jti, now=tx.now())
-        event, row = _event(caller, claims, decided), tx.get(Activation, found.id)
+        claims = _claims(desk, caller, found, details, wish=wish, jti=jti, now=tx.now())
+        event, row = _event(caller, claims, decided, wish), tx.get(Activation, found.id)
         tx.append(activation_stream(found.id), event)
         # Nothing of the row changes. Written all the same, it cannot end beside this: an issue
         # that is numbered after the end would be a life that no activation has.
@@ -121,7 +126,8 @@ def _load(
     view: View, desk: TokenDesk, caller: Caller, wish: Wish
 ) -> tuple[Activation, Lease, Details]:
     found = view.get(Activation, wish.activation)
-    if caller.principal.id != found.request.principal:
+    holders = (caller.principal.id,) if wish.parent is None else caller.acts_for
+    if found.request.principal not in holders:
         raise DeniedError(f"only {found.request.principal} can have tokens of {found.id}")
     live = {
         audience(desk.services.installation.id, one.plan.target, one.plan.role): one
@@ -137,7 +143,10 @@ def _load(
         raise OAuthError("invalid_target", "the activation opens no such audience")
     held = live[name]
     must_stand(view, found, held)
-    return found, held, _details(found, held, name, wish.narrowed)
+    details = _details(found, held, name, wish.narrowed)
+    if wish.parent is not None:
+        details = _within(details, wish.parent.authorization_details[0])
+    return found, held, details
 
 
 def _must_be_few(view: View, desk: TokenDesk, found: Activation, held: Lease) -> None:
@@ -175,6 +184,16 @@ def _details(found: Activation, held: Lease, name: str, narrowed: Narrowed | Non
     return msgspec.structs.replace(whole, actions=narrowed.actions)
 
 
+def _within(details: Details, parent: Details) -> Details:
+    """Not more than what the exchanged token is for: the same when nothing was said."""
+    actions = details.actions or parent.actions
+    if details.lease != parent.lease or (
+        parent.actions and not set(actions) <= set(parent.actions)
+    ):
+        raise OAuthError("invalid_authorization_details", "the exchanged token is for less")
+    return msgspec.structs.replace(details, actions=actions)
+
+
 def _must_be_able(
     tx: Transaction, desk: TokenDesk, rules: Rules, seen: Activation, held: Lease
 ) -> None:
@@ -198,11 +217,13 @@ def _claims(
     found: Activation,
     details: Details,
     *,
-    cnf: Confirmation,
+    wish: Wish,
     jti: str,
     now: datetime,
 ) -> TokenClaims:
     ends = min(now + LIFE, found.not_after or now)
+    if wish.parent is not None:
+        ends = min(ends, wish.parent.expires_at)
     if ends - now < timedelta(seconds=1):
         raise ConflictError(f"activation {found.id} expires at {found.not_after}")
     subject, act = subject_of(caller.principal.id, caller.acts_for)
@@ -215,13 +236,14 @@ def _claims(
         exp=int(ends.timestamp()),  # downwards: never past not_after
         jti=jti,
         txn=found.id,
-        cnf=cnf,
+        cnf=wish.cnf,
         authorization_details=(details,),
         act=act,
+        may_act=MayAct(wish.delegate) if wish.delegate else None,
     )
 
 
-def _event(caller: Caller, claims: TokenClaims, decided: Decided) -> ev.TokenIssued:
+def _event(caller: Caller, claims: TokenClaims, decided: Decided, wish: Wish) -> ev.TokenIssued:
     (decision,) = decided.decisions
     return ev.TokenIssued(
         actor=caller.principal.id,
@@ -237,4 +259,6 @@ def _event(caller: Caller, claims: TokenClaims, decided: Decided) -> ev.TokenIss
         acts_for=caller.acts_for,
         decision=decision,
         asked=decided.asked,
+        parent=wish.parent.digest if wish.parent is not None else "",
+        delegate=wish.delegate,
     )

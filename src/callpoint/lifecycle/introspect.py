@@ -77,9 +77,12 @@ def standing_of(
     if found is None or held is None or why_not(view, found, held, now):
         return None
     name = audience(desk.services.installation.id, held.plan.target, held.plan.role)
-    if name != claims.aud or found.request.principal != claims.client_id:
+    if name != claims.aud:
         return None
-    return _issue(proven_life(view, desk.services, found, held), configuration, claims)
+    issued = _issue(proven_life(view, desk.services, found, held), configuration, claims)
+    if issued is None or found.request.principal not in (issued.actor, *issued.acts_for):
+        return None
+    return issued
 
 
 def _is_over(view: View, desk: TokenDesk, claims: TokenClaims, now: datetime) -> bool:
@@ -102,22 +105,32 @@ def _may_ask(
 def _issue(
     events: tuple[Proven, ...], configuration: Configuration, claims: TokenClaims
 ) -> ev.TokenIssued | None:
-    """The log holds the issue of exactly this token, and no revocation.
+    """The log holds the issue of exactly this token, and no revocation of it.
 
-    So a stolen token key alone makes no token; and who is removed, or has another key now, holds
-    none, nor does who acts for somebody that was removed.
+    The same of each token that was exchanged for it: who acts for somebody holds nothing any more
+    when that one gave up theirs. So a stolen token key alone makes no token.
     """
-    digest, issued = claims.digest, None
+    issued: dict[str, ev.TokenIssued] = {}
+    revoked: set[str] = set()
     for item in events:
         match item.event:
-            case ev.TokenIssued(token=token) if token == digest:
-                issued = item.event
-            case ev.TokenRevoked(token=token) if token == digest:
-                return None
+            case ev.TokenIssued() as found:
+                issued[found.token] = found
+            case ev.TokenRevoked(token=token):
+                revoked.add(token)
             case _:
                 pass
-    if issued is None or issued.actor != claims.client_id:
-        return None
+    name, found_last = claims.digest, issued.get(claims.digest)
+    while name:
+        link = issued.get(name)
+        if link is None or name in revoked or not _is_held(link, configuration):
+            return None
+        name = link.parent
+    return found_last if found_last and found_last.actor == claims.client_id else None
+
+
+def _is_held(issued: ev.TokenIssued, configuration: Configuration) -> bool:
+    """Who is removed, or has another key now, holds none; nor does who acts for such a one."""
     holder = configuration.principals.get(issued.actor)
     known = all(name in configuration.principals for name in issued.acts_for)
-    return issued if known and holder is not None and holder.key == issued.key else None
+    return known and holder is not None and holder.key == issued.key

@@ -247,7 +247,7 @@ _TOLD: Mapping[str, tuple[Title, Callable[[Data], Facts], bool]] = {
     ),
     "token:issued": (
         _by("{} was given a token for {}", "actor", "audience"),
-        _plain_facts("lease", "binding", "thumbprint", "acts_for", "expires_at"),
+        _plain_facts("lease", "binding", "thumbprint", "acts_for", "delegate", "expires_at"),
         False,
     ),
     "token:revoked": (_by("{} gave a token of {} up", "actor", "lease"), _none, False),
