@@ -19,7 +19,8 @@ from callpoint.domain.decision import (
 )
 from callpoint.domain.eligibility import Lane, Mode, Purpose, Severity
 from callpoint.domain.incident_state import IncidentState
-from callpoint.policy import schema
+from callpoint.domain.operation import Operation
+from callpoint.policy import question, schema
 from callpoint.policy.pdp import Pdp
 from callpoint.policy.policy_set import FORBID, PolicySet
 from tests.fakes.policy_world import BILLING, ORDERS, asked, small_world
@@ -65,12 +66,12 @@ activations = st.builds(
 
 
 @st.composite
-def requests(draw: st.DrawFn, actions: tuple[Action, ...] = tuple(Action)) -> DecisionRequest:
+def requests(draw: st.DrawFn, words: tuple[str, ...] = tuple(schema.ACTIONS)) -> DecisionRequest:
     """A well-formed request: its shape is right, its facts are anything."""
-    action = draw(st.sampled_from(actions))
-    rule = schema.ACTIONS[action]
+    action, operation = question.action(draw(st.sampled_from(words)))
+    rule = schema.ACTIONS[operation.verb if operation else action]
     openings = [*([ORDERS, BILLING] if "TargetRole" in rule.resources else [])]
-    return asked(
+    made = asked(
         WORLD,
         draw(names),
         action,
@@ -78,6 +79,10 @@ def requests(draw: st.DrawFn, actions: tuple[Action, ...] = tuple(Action)) -> De
         incident=draw(st.none() | incidents) if "incident" in rule.records else None,
         activation=draw(activations) if "activation" in rule.records else None,
     )
+    if operation is None:
+        return made
+    at = draw(st.sampled_from(["", "public.items", 'audit."Odd"']))
+    return msgspec.structs.replace(made, operation=Operation(operation.verb, at))
 
 
 def right(who: str, action: Action) -> DecisionRequest:

@@ -11,9 +11,10 @@ from callpoint.adapters.stores.sql.answers import Answers
 
 async def test_a_batch_is_answered_together():
     """What a thread answers inside ``together`` arrives, value or error, and only at its end."""
-    answers, asked = Answers(), [Future() for _ in range(3)]
+    answers = Answers()
+    asked: list[Future[str]] = [Future() for _ in range(3)]
     waiters = [answers.wait(one) for one in asked]
-    arrived_early = []
+    arrived_early: list[bool] = []
 
     def thread():
         with answers.together():
@@ -33,7 +34,8 @@ async def test_a_batch_is_answered_together():
 async def test_who_gives_up_takes_back_what_has_not_begun():
     """A cancelled caller cancels its job, and an answer that comes too late is no error."""
     answers = Answers()
-    not_begun, begun = Future(), Future()
+    not_begun: Future[str] = Future()
+    begun: Future[str] = Future()
     begun.set_running_or_notify_cancel()
     waiters = [answers.wait(not_begun), answers.wait(begun)]
     for waiter in waiters:
@@ -47,7 +49,8 @@ async def test_who_gives_up_takes_back_what_has_not_begun():
 
 async def test_a_job_that_was_taken_back_elsewhere_cancels_its_caller():
     """A future that somebody cancels ends the wait as cancelled."""
-    answers, asked = Answers(), Future()
+    answers = Answers()
+    asked: Future[str] = Future()
     waiter = answers.wait(asked)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -56,7 +59,8 @@ async def test_a_job_that_was_taken_back_elsewhere_cancels_its_caller():
 
 def test_a_closed_loop_is_passed_over():
     """An answer for a loop that is closed is dropped, and the thread goes on."""
-    answers, asked = Answers(), Future()
+    answers = Answers()
+    asked: Future[str] = Future()
 
     async def leave():
         answers.wait(asked)

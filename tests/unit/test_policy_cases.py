@@ -8,6 +8,7 @@ import pytest
 from callpoint.config.default_policies import default_pack, default_tests
 from callpoint.domain.decision import Action, Decision, DecisionRequest, Effect
 from callpoint.domain.errors import ConfigError
+from callpoint.domain.operation import VERBS, Impact
 from callpoint.policy import pap
 from callpoint.policy.cases import CaseResult, parse_cases, run_cases
 from callpoint.policy.explain import Outcome, explain, lines
@@ -74,7 +75,9 @@ def test_every_kind_of_principal_and_both_lanes_are_in_the_tests(own_results) ->
     asked_as = {(str(r.case.who), r.decision.effect) for r in own_results}
     assert {("restorer", Effect.ALLOW), ("helper", Effect.ALLOW), ("ann", Effect.ALLOW)} <= asked_as
     assert {("restorer", Effect.DENY), ("helper", Effect.DENY), ("ann", Effect.DENY)} <= asked_as
-    assert {a for r in own_results for a in [r.case.action]} == set(Action)
+    actions = {result.case.action for result in own_results}
+    assert actions - set(VERBS) == set(Action) - {Action.SESSION_ACT}
+    assert {VERBS[action] for action in actions & set(VERBS)} == set(Impact)
 
 
 def test_a_case_without_a_world_speaks_of_the_configuration() -> None:
@@ -125,7 +128,11 @@ def test_an_error_is_never_as_expected() -> None:
     [
         ("expect", "expcet", "t.toml:2: ann asks: Object contains unknown field `expcet`"),
         ('by = ["', 'why = 1\nby = ["', "t.toml:2: ann asks: Object contains unknown field `why`"),
-        ('"activation:request"', '"activation:ask"', "Invalid enum value 'activation:ask'"),
+        (
+            '"activation:request"',
+            '"activation:ask"',
+            "ann asks: there is no action 'activation:ask'",
+        ),
         ('"open"', '"opened"', "Invalid enum value 'opened'"),
         ("[[case]]", "[[case]", "t.toml:2: Expected"),
         ('name = "ann asks"', "", "t.toml:2: case 1: Object missing required field `name`"),

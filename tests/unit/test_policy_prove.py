@@ -25,8 +25,10 @@ EVERYTHING = '@id("everything") permit (principal, action, resource);'
 
 # With a permit for everything beside it, each forbid of the pack alone carries an invariant.
 CARRIED_BY = {
+    "agents-define-nothing": "no-agent-defines",
     "agents-never-approve": "no-agent-administers",
     "break-glass-at-most-4-hours": "nothing-for-longer-than-8-hours",
+    "defining-is-for-recovery": "nothing-is-defined-but-to-recover",
     "break-glass-needs-an-incident": "nothing-without-an-open-incident",
     "elevation-at-most-8-hours": "nothing-for-longer-than-8-hours",
     "elevation-needs-the-incident-it-asks-for": "no-planned-work-without-its-incident",
@@ -36,14 +38,17 @@ CARRIED_BY = {
     "incident-must-be-open": "nothing-without-an-open-incident",
     "incident-must-name-target": "nothing-beyond-the-incident",
     "incident-unknown": "nothing-without-an-open-incident",
+    "investigating-changes-nothing": "investigation-changes-nothing",
     "machines-at-most-1-hour": "nothing-for-longer-than-8-hours",
     "machines-never-make-incidents": "no-workload-administers",
+    "machines-never-resume": "no-agent-administers",
     "machines-never-review": "no-agent-administers",
     "only-the-eligible": "nothing-for-the-ineligible",
     "only-the-requester-receives": "nobody-receives-anothers",
     "quorum-must-be-met": "nothing-without-a-quorum",
     "requester-cannot-approve": "nobody-approves-their-own",
     "requester-cannot-review": "nobody-reviews-their-own",
+    "requester-cannot-resume": "nobody-resumes-their-own",
     "severity-must-match": "nothing-for-another-severity",
     "workloads-never-approve": "no-workload-administers",
 }
@@ -83,8 +88,21 @@ def test_the_default_pack_is_proved() -> None:
     """Each invariant that ships is proved of the pack that ships, and speaks of something."""
     verdicts = prove(PACK, INVARIANTS)
     assert {v.name: v.because for v in verdicts if v.outcome is not Outcome.PROVED} == {}
-    assert len(verdicts) == 17
+    assert len(verdicts) == 22
     assert all(verdict.kinds for verdict in verdicts)
+
+
+def test_a_verb_that_is_named_is_proved_about_by_itself() -> None:
+    """A hole for one single verb is found, wherever the list of verbs has it."""
+    name = "agents-define-nothing"
+    text = text_of(default_pack(), name)
+    hole = text.rstrip().removesuffix(";") + '\nunless { action == Action::"ddl:reindex" };'
+    policies = PolicySet.assembled(
+        {file: whole.replace(text, hole + "\n") for file, whole in default_pack().items()}
+    )
+    (verdict,) = prove(policies, one("no-agent-defines"))
+    assert verdict.witness is not None
+    assert verdict.witness.kind.action == "ddl:reindex"
 
 
 def test_each_forbid_has_its_invariant() -> None:
@@ -220,7 +238,7 @@ def test_the_command_says_it_and_exits(tmp_path) -> None:
     """Proved is 0; a directory whose rules lack one is 2, with the question that gets through."""
     told = CliRunner().invoke(policy, ["prove", str(EXAMPLE)])
     assert told.exit_code == 0, told.output
-    assert told.stdout.endswith("17 statements: 17 proved\n")
+    assert told.stdout.endswith("22 statements: 22 proved\n")
     root = tmp_path / "orders"
     shutil.copytree(EXAMPLE, root)
     (root / "policies").mkdir(exist_ok=True)

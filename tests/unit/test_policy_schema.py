@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from callpoint.domain.decision import Action, ActivationFacts, IncidentFacts
+from callpoint.domain.operation import VERBS, Impact, Operation
 from callpoint.domain.principal import PrincipalKind
 from callpoint.policy import schema
 from tests.fakes.policy_world import AT, activation_of, asked, small_world
@@ -22,7 +23,8 @@ def test_the_schema_is_cedar() -> None:
 
 def test_every_action_and_kind_of_principal_is_covered() -> None:
     """A new action or kind of principal cannot be forgotten here."""
-    assert set(schema.ACTIONS) == set(Action)
+    assert set(schema.ACTIONS) == set(Action) - {Action.SESSION_ACT} | set(VERBS)
+    assert set(schema.OPERATIONS) == set(VERBS)
     assert set(schema.PRINCIPAL_TYPES) == set(PrincipalKind)
 
 
@@ -35,7 +37,7 @@ def test_records_are_those_of_the_domain(record, attributes) -> None:
     assert [a.name for a in attributes] == list(record.__struct_fields__)
 
 
-@pytest.mark.parametrize("action", sorted(Action))
+@pytest.mark.parametrize("action", sorted(set(Action) - {Action.SESSION_ACT}))
 def test_the_context_has_exactly_the_attributes_of_the_schema(action) -> None:
     """What is built for an action holds what the schema promises, no more and no less."""
     rule = schema.ACTIONS[action]
@@ -47,6 +49,33 @@ def test_the_context_has_exactly_the_attributes_of_the_schema(action) -> None:
         facts = built[name]
         assert isinstance(facts, dict)
         assert set(facts) == {a.name for a in schema.RECORDS[name.capitalize()]}
+
+
+def test_an_operation_is_asked_as_its_verb() -> None:
+    """The context of what is done through a gateway says to what, and whether it destroys."""
+    request = asked(WORLD, "ann", Action.SESSION_ACT, activation=activation_of(WORLD, "ann"))
+    request = msgspec.structs.replace(request, operation=Operation("sql:delete", "public.items"))
+    assert request.verb == "sql:delete"
+    built = schema.context(request)
+    assert built["operation"] == {"object": "public.items", "destructive": True}
+    assert set(built) == {"at", "actor", "incident", "activation", "operation"}
+
+
+@pytest.mark.parametrize(
+    "action, operation",
+    [
+        (Action.SESSION_ACT, None),
+        (Action.ACTIVATION_ISSUE, Operation("sql:select", "public.items")),
+        (Action.SESSION_ACT, Operation("sql:conjure", "public.items")),
+        (Action.SESSION_ACT, Operation("log:read", "public.items")),
+        (Action.SESSION_ACT, Operation("opening", "public.items")),
+    ],
+)
+def test_an_operation_that_is_none_never_becomes_a_question(action, operation) -> None:
+    """A missing, unknown or misplaced verb is refused before Cedar sees it."""
+    request = asked(WORLD, "ann", action, activation=activation_of(WORLD, "ann"))
+    with pytest.raises(ValueError, match=r"no question|no verb"):
+        schema.context(msgspec.structs.replace(request, operation=operation))
 
 
 def test_an_absent_incident_is_none_and_not_missing() -> None:
@@ -112,7 +141,12 @@ def test_the_document_lists_the_whole_vocabulary() -> None:
         assert f"| `{name}` | {f'`{parent}`' if parent else ''} |" in text
         for a in attributes:
             assert f"`{a.name}` ({a.type}): {a.meaning}" in text
+    for impact in Impact:
+        verbs = ", ".join(f"`{verb}`" for verb, its in VERBS.items() if its is impact)
+        assert f"| `{impact}` | {verbs} |" in text
     for action, rule in schema.ACTIONS.items():
+        if action in VERBS:
+            continue
         resources = " or ".join(f"`{r}`" for r in rule.resources)
         records = ", ".join(f"`{r}`" for r in rule.records)
         assert f"| `{action}` | {resources} | {records} |" in text

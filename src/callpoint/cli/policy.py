@@ -85,6 +85,7 @@ def test(directory: Path, output: str) -> None:
 class Stated:
     """The options of `explain` that make up the incident and the activation."""
 
+    to: str
     incident: str | None
     ref: str
     severity: str | None
@@ -99,6 +100,7 @@ class Stated:
 @click.argument("who")
 @click.argument("action")
 @click.argument("on", default="")
+@click.option("--to", default="", help="Of a verb through a gateway: the object it is done to.")
 @click.option("--incident", help="Its state: declared, open, resolved or unknown.")
 @click.option("--ref", default="INC-7", show_default=True, help="Its id.")
 @click.option("--severity", help="Its severity: sev1 to sev4.")
@@ -116,20 +118,14 @@ def explain(
 ) -> None:
     """Say how a request would be decided, and what each policy said to it.
 
-    WHO does ACTION (for instance activation:request) ON a target role (target:role), or without
-    it on the installation itself.
+    WHO does ACTION (for instance activation:request, or sql:select through a gateway) ON a target
+    role (target:role), or without it on the installation itself.
     """
-    from callpoint.domain.decision import Action
-    from callpoint.domain.errors import RequestError
     from callpoint.policy.explain import explain as explained
     from callpoint.policy.explain import lines
     from callpoint.policy.pap import decider
 
     sources = _load(directory)
-    if action not in set(Action):
-        raise RequestError(
-            f"there is no action {action[:80]!r}", way_out=f"one of: {', '.join(Action)}"
-        )
     pdp = decider(sources.policies, sources.configuration)
     stated = _stated(click.get_current_context().params)
     explanation = explained(pdp, _request(sources, who, action, on, stated))
@@ -196,6 +192,7 @@ def _case(who: str, action: str, on: str, stated: Stated) -> "Case":
     from callpoint.policy.cases import Case
 
     told: dict[str, Any] = {"name": "", "who": who, "action": action, "on": on, "expect": "allow"}
+    told["to"] = stated.to
     if stated.incident:
         told["incident"] = {
             "state": stated.incident,

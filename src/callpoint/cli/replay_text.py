@@ -83,7 +83,7 @@ def _listed(kept: list[Redecided], count: int) -> Iterator[str]:
 
 def _words(item: Redecided) -> Iterator[str]:
     about = item.question.incident.ref if item.question.incident else ""
-    what = f"{item.question.action} on {_resource(item.question)}"
+    what = f"{item.question.verb} on {_resource(item.question)}"
     named = f" for {about}" if about else ""
     yield (
         f"  {moment(item.at)}  {item.question.actor.principal} {what}{named}:"

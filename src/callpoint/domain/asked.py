@@ -18,6 +18,7 @@ from callpoint.domain.decision import (
     IncidentFacts,
     Resource,
 )
+from callpoint.domain.operation import Operation
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -28,6 +29,7 @@ class Asked(msgspec.Struct, frozen=True):
         resources: In the order of the decisions.
         configuration_digest: Of the configuration that described who and what; with the decision's
             policy digest it names the bundle that was in force.
+        operations: What was to be done through a gateway; else none.
     """
 
     actor: Actor
@@ -37,9 +39,10 @@ class Asked(msgspec.Struct, frozen=True):
     configuration_digest: str
     incident: IncidentFacts | None = None
     activation: ActivationFacts | None = None
+    operations: tuple[Operation, ...] = ()
 
     def questions(self) -> tuple[DecisionRequest, ...]:
-        """One for each resource, exactly as they were asked."""
+        """One for each resource and operation, exactly as they were asked."""
         return tuple(
             DecisionRequest(
                 actor=self.actor,
@@ -48,8 +51,10 @@ class Asked(msgspec.Struct, frozen=True):
                 at=self.at,
                 incident=self.incident,
                 activation=self.activation,
+                operation=operation,
             )
             for resource in self.resources
+            for operation in self.operations or (None,)
         )
 
 
@@ -64,8 +69,8 @@ def asked_of(questions: Sequence[DecisionRequest], configuration_digest: str) ->
     """The questions of one step, written once.
 
     Raises:
-        ValueError: There is none, or they differ in more than the resource: written like this they
-            would be other questions when they are read back.
+        ValueError: There is none, or they differ in more than the resource or the operation:
+            written like this they would be other questions when they are read back.
     """
     if not questions:
         raise ValueError("a step that asks nothing has no questions to keep")
@@ -74,11 +79,14 @@ def asked_of(questions: Sequence[DecisionRequest], configuration_digest: str) ->
         actor=first.actor,
         action=first.action,
         at=first.at,
-        resources=tuple(question.resource for question in questions),
+        resources=(
+            (first.resource,) if first.operation else tuple(asked.resource for asked in questions)
+        ),
         configuration_digest=configuration_digest,
         incident=first.incident,
         activation=first.activation,
+        operations=tuple(asked.operation for asked in questions if asked.operation is not None),
     )
     if made.questions() != tuple(questions):
-        raise ValueError("the questions of one step differ in more than the resource")
+        raise ValueError("the questions of one step differ in more than resource or operation")
     return made

@@ -7,6 +7,7 @@ import msgspec
 
 from callpoint.domain.eligibility import Lane, Mode, Opening, Purpose, Severity
 from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.operation import Operation
 from callpoint.domain.principal import PrincipalKind
 
 
@@ -23,6 +24,9 @@ class Action(StrEnum):
     INCIDENT_DECLARE = "incident:declare"
     LOG_READ = "log:read"
     REVIEW_RECORD = "review:record"
+    SESSION_ACT = "session:act"
+    """Something is done through a gateway; the question's ``operation`` says what."""
+    SESSION_RESUME = "session:resume"
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -86,7 +90,11 @@ class Resource(msgspec.Struct, frozen=True):
 
 
 class DecisionRequest(msgspec.Struct, frozen=True):
-    """One question to the PDP. It is stored with the answer, so it can be replayed."""
+    """One question to the PDP. It is stored with the answer, so it can be replayed.
+
+    Attributes:
+        operation: What is done through a gateway; only, and always, of ``Action.SESSION_ACT``.
+    """
 
     actor: Actor
     action: Action
@@ -94,6 +102,12 @@ class DecisionRequest(msgspec.Struct, frozen=True):
     at: datetime
     incident: IncidentFacts | None = None
     activation: ActivationFacts | None = None
+    operation: Operation | None = None
+
+    @property
+    def verb(self) -> str:
+        """What is to be done, in policy's word: of an operation its verb."""
+        return self.action if self.operation is None else self.operation.verb
 
 
 class Effect(StrEnum):

@@ -127,6 +127,11 @@ class Desk:
                 return self._confirm(who, asked.resource)
             case Action.ACTIVATION_REQUEST:
                 return self._request(who, asked)
+            case Action.SESSION_ACT | Action.SESSION_RESUME:
+                raise RequestError(
+                    f"{action} is decided inside a session, when it is done",
+                    way_out="ask about credential:reveal to learn whether a session can begin",
+                )
             case (
                 Action.ACTIVATION_APPROVE
                 | Action.ACTIVATION_ISSUE

@@ -59,7 +59,7 @@ class Pep:
         )
         await self._store.transact(lambda tx: tx.append(REFUSALS_STREAM, refused), urgent=True)
         raise DeniedError(
-            f"{question.action} is denied to {question.actor.principal}",
+            f"{question.verb} is denied to {question.actor.principal}",
             reasons=decision.reasons or decision.errors,
             way_out=_way_out(decision),
         )

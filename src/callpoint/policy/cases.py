@@ -13,7 +13,6 @@ import msgspec
 
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import (
-    Action,
     ActivationFacts,
     Decision,
     DecisionRequest,
@@ -66,7 +65,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: What is shown, as a sentence.
         who: The acting principal.
-        action: What it does.
+        action: What it does; through a gateway, the verb.
+        to: Of a verb: the object, for instance ``public.items``.
         expect: ``allow`` or ``deny``.
         on: ``target:role``; left out for the installation itself.
         by: Ids of exactly the policies that decide; left out when that does not matter.
@@ -75,9 +75,10 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     who: str
-    action: Action
+    action: str
     expect: Effect
     on: str = ""
+    to: str = ""
     by: tuple[str, ...] | None = None
     incident: CaseIncident | None = None
     activation: CaseActivation | None = None
@@ -183,13 +184,15 @@ def request_of(case: Case, configuration: Configuration) -> DecisionRequest:
     """
     actor = question.actor(configuration, configuration.principal(case.who), case.strength)
     opening = parse_opening(case.on) if case.on else None
+    action, operation = question.action(case.action, case.to)
     return DecisionRequest(
         actor=msgspec.structs.replace(actor, acts_for=case.acts_for),
-        action=case.action,
+        action=action,
         resource=question.resource(configuration, opening),
         at=case.at,
         incident=_incident(case.incident) if case.incident else None,
         activation=_activation(case, configuration),
+        operation=operation,
     )
 
 

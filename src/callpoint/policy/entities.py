@@ -7,10 +7,11 @@ import cedarpy
 import msgspec
 
 from callpoint.domain.configuration import Configuration, Target
-from callpoint.domain.decision import Action, Resource
+from callpoint.domain.decision import Resource
 from callpoint.domain.eligibility import Opening
+from callpoint.domain.operation import Impact
 from callpoint.domain.principal import Principal
-from callpoint.policy.schema import INSTALLATION, OPENING, PRINCIPAL_TYPES
+from callpoint.policy.schema import ACTIONS, INSTALLATION, OPENING, PRINCIPAL_TYPES, USING
 
 Uid: TypeAlias = dict[str, str]
 
@@ -50,7 +51,7 @@ def names_of(configuration: Configuration) -> Mapping[str, frozenset[str]]:
         "Target": frozenset(configuration.targets),
         "TargetRole": frozenset(roles),
         "Installation": frozenset({INSTALLATION}),
-        "Action": frozenset({*Action, OPENING}),
+        "Action": frozenset({*ACTIONS, *Impact, OPENING, USING}),
     }
 
 

@@ -67,7 +67,7 @@ def lines(explanation: Explanation, *, everything: bool = False) -> Iterator[str
     """The explanation as text; policies that are out of scope only when ``everything``."""
     request, decision = explanation.request, explanation.decision
     where = request.resource.opening or "this installation"
-    yield f"{reason.clean(request.actor.principal)} · {request.action} · {where}"
+    yield f"{reason.clean(request.actor.principal)} · {request.verb} · {where}"
     by = f" by {', '.join(decision.policies)}" if decision.policies else ""
     yield f"{decision.effect}{by}"
     yield from (f"  {sentence}" for sentence in decision.reasons)

@@ -85,7 +85,7 @@ class Pdp:
         self._check_resource(request.resource)
         return {
             "principal": entities.principal_uid(principal),
-            "action": {"type": "Action", "id": request.action},
+            "action": {"type": "Action", "id": request.verb},
             "resource": entities.resource_uid(request.resource),
             "context": _encode(schema.context(request)).decode(),
         }
@@ -136,7 +136,7 @@ class Pdp:
             else f"`{policy.id}` could"
             for policy in near
         ]
-        return "; ".join([f"no policy permits {who} {request.action} on {where}", *would])
+        return "; ".join([f"no policy permits {who} {request.verb} on {where}", *would])
 
     def in_scope(self, request: DecisionRequest) -> list[Policy]:
         """The policies whose scope covers the request, whatever their conditions say."""

@@ -7,8 +7,9 @@ stated by whoever asks. Both mean the same by every field.
 from datetime import timedelta
 
 from callpoint.domain.configuration import Configuration
-from callpoint.domain.decision import ActivationFacts, Actor, Resource
+from callpoint.domain.decision import Action, ActivationFacts, Actor, Resource
 from callpoint.domain.eligibility import Eligibility, Opening
+from callpoint.domain.operation import VERBS, Operation
 from callpoint.domain.principal import Principal
 
 
@@ -28,6 +29,21 @@ def resource(configuration: Configuration, opening: Opening | None) -> Resource:
     if opening is None:
         return Resource()
     return Resource(opening, configuration.target(opening.target).environment)
+
+
+def action(word: str, to: str = "") -> tuple[Action, Operation | None]:
+    """An action as policies write it: one of ours, or a verb on an object through a gateway.
+
+    Raises:
+        ValueError: There is no such action.
+    """
+    if word in VERBS:
+        return Action.SESSION_ACT, Operation(word, to)
+    if word not in set(Action) - {Action.SESSION_ACT}:
+        raise ValueError(f"there is no action {word[:80]!r} (docs/policy.md lists them)")
+    if to:
+        raise ValueError(f"{word} is done to nothing inside a target")
+    return Action(word), None
 
 
 def activation(

@@ -25,7 +25,8 @@ _SHOWN_OF_ERROR = 400
 _LISTED = 6
 
 _WORDS: dict[str, Callable[[DecisionRequest], str]] = {
-    "action": lambda r: r.action,
+    "action": lambda r: r.verb,
+    "object": lambda r: clean(r.operation.object) if r.operation else "no object",
     "principal": lambda r: clean(r.actor.principal),
     "kind": lambda r: _KINDS[r.actor.kind],
     "strength": lambda r: clean(r.actor.strength),

@@ -24,13 +24,17 @@ from callpoint.domain.decision import (
     IncidentFacts,
 )
 from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.operation import DESTRUCTIVE, VERBS, Impact, Operation
 from callpoint.domain.principal import PrincipalKind
 
 INSTALLATION = "callpoint"
 """Id of the only entity of type ``Installation``."""
 
 OPENING = "opening"
-"""Action group of everything on the way to a credential."""
+"""Action group of everything on the way to a credential, and of its use through a gateway."""
+
+USING = "using"
+"""Action group of everything that is done through a gateway; inside ``OPENING``."""
 
 Value: TypeAlias = "str | int | bool | list[str]"
 Facts: TypeAlias = dict[str, Value]
@@ -123,7 +127,16 @@ ACTIVATION = (
     Attribute("must_name_target", "Bool", "the incident must name the target"),
     Attribute("remaining", "Long", "seconds until it ends; 0 or less once it has"),
 )
-RECORDS = {"Actor": ACTOR, "Incident": INCIDENT, "Activation": ACTIVATION}
+OPERATION = (
+    Attribute("object", "String", "what it is done to, for instance `public.items`"),
+    Attribute("destructive", "Bool", "something is gone after it: delete, truncate, drop, alter"),
+)
+RECORDS = {
+    "Actor": ACTOR,
+    "Incident": INCIDENT,
+    "Activation": ACTIVATION,
+    "Operation": OPERATION,
+}
 
 _ROLE = ("TargetRole",)
 _WHOLE = ("Installation",)
@@ -131,24 +144,42 @@ _WHOLE = ("Installation",)
 
 @dataclass(frozen=True, slots=True)
 class ActionRule:
-    """What an action can be asked about, and which records its context has besides the actor."""
+    """What an action can be asked about, and which records its context has besides the actor.
+
+    Attributes:
+        groups: Every action group that it is in.
+    """
 
     resources: tuple[str, ...]
     records: tuple[str, ...]
-    opening: bool = False
+    groups: tuple[str, ...] = ()
+
+    @property
+    def opening(self) -> bool:
+        """Whether it is on the way to access, or a use of it."""
+        return OPENING in self.groups
 
 
-ACTIONS: dict[Action, ActionRule] = {
-    Action.ACTIVATION_APPROVE: ActionRule(_ROLE, ("incident", "activation"), opening=True),
-    Action.ACTIVATION_ISSUE: ActionRule(_ROLE, ("incident", "activation"), opening=True),
-    Action.ACTIVATION_REQUEST: ActionRule(_ROLE, ("incident", "activation"), opening=True),
+_USED = ("incident", "activation", "operation")
+
+OPERATIONS: dict[str, ActionRule] = {
+    verb: ActionRule(_ROLE, _USED, (impact, USING, OPENING)) for verb, impact in VERBS.items()
+}
+"""What is done through a gateway: an action for each verb."""
+
+ACTIONS: dict[str, ActionRule] = {
+    Action.ACTIVATION_APPROVE: ActionRule(_ROLE, ("incident", "activation"), (OPENING,)),
+    Action.ACTIVATION_ISSUE: ActionRule(_ROLE, ("incident", "activation"), (OPENING,)),
+    Action.ACTIVATION_REQUEST: ActionRule(_ROLE, ("incident", "activation"), (OPENING,)),
     Action.ACTIVATION_VIEW: ActionRule(_ROLE + _WHOLE, ("incident", "activation")),
-    Action.CREDENTIAL_REVEAL: ActionRule(_ROLE, ("incident", "activation"), opening=True),
+    Action.CREDENTIAL_REVEAL: ActionRule(_ROLE, ("incident", "activation"), (OPENING,)),
     Action.DECISION_EVALUATE: ActionRule(_WHOLE, ()),
     Action.INCIDENT_CONFIRM: ActionRule(_WHOLE, ("incident",)),
     Action.INCIDENT_DECLARE: ActionRule(_WHOLE, ("incident",)),
     Action.LOG_READ: ActionRule(_WHOLE, ()),
     Action.REVIEW_RECORD: ActionRule(_ROLE + _WHOLE, ("incident", "activation")),
+    Action.SESSION_RESUME: ActionRule(_ROLE, ("incident", "activation")),
+    **OPERATIONS,
 }
 
 
@@ -157,6 +188,8 @@ def text() -> str:
     parts = [_entity(name, parent, attrs) for name, (parent, attrs) in ENTITIES.items()]
     parts += [f"type {name} = {_record(attrs)};" for name, attrs in RECORDS.items()]
     parts.append(f'action "{OPENING}";')
+    parts.append(f'action "{USING}" in [Action::"{OPENING}"];')
+    parts += [f'action "{impact}" in [Action::"{USING}"];' for impact in Impact]
     parts += [_action(action, rule) for action, rule in ACTIONS.items()]
     return "\n".join(parts) + "\n"
 
@@ -171,9 +204,9 @@ def context(request: DecisionRequest) -> dict[str, Facts | int]:
 
     Raises:
         ValueError: The action needs the activation's facts and the request has none, or it has
-            facts that the action knows nothing of.
+            facts that the action knows nothing of; or there is no such verb.
     """
-    rule = ACTIONS[request.action]
+    rule = _rule(request)
     if request.incident is not None and "incident" not in rule.records:
         raise ValueError(f"{request.action} is not about an incident, but one was given")
     if (request.activation is None) is ("activation" in rule.records):
@@ -185,7 +218,18 @@ def context(request: DecisionRequest) -> dict[str, Facts | int]:
         found["incident"] = _incident(request.incident or IncidentFacts(state=IncidentState.NONE))
     if request.activation is not None:
         found["activation"] = _activation(request.activation)
+    if request.operation is not None:
+        found["operation"] = _operation(request.operation)
     return found
+
+
+def _rule(request: DecisionRequest) -> ActionRule:
+    if (request.operation is not None) is not (request.action is Action.SESSION_ACT):
+        raise ValueError(f"{request.action} with or without an operation is no question")
+    rule = ACTIONS.get(request.verb)
+    if rule is None or (request.operation is not None and request.verb not in OPERATIONS):
+        raise ValueError(f"there is no verb {request.verb!r}")
+    return rule
 
 
 def _entity(name: str, parent: str, attributes: Iterable[Attribute]) -> str:
@@ -197,8 +241,8 @@ def _record(attributes: Iterable[Attribute]) -> str:
     return "{ " + ", ".join(f"{a.name}: {a.type}" for a in attributes) + " }"
 
 
-def _action(action: Action, rule: ActionRule) -> str:
-    group = f' in [Action::"{OPENING}"]' if rule.opening else ""
+def _action(action: str, rule: ActionRule) -> str:
+    group = f' in [Action::"{rule.groups[0]}"]' if rule.groups else ""
     records = "".join(f", {name}: {name.capitalize()}" for name in rule.records)
     who, what = ", ".join(PRINCIPAL_TYPES.values()), ", ".join(rule.resources)
     return (
@@ -220,6 +264,10 @@ def _incident(facts: IncidentFacts) -> Facts:
         "age": _seconds(facts.age),
         "confirmed": facts.confirmed,
     }
+
+
+def _operation(operation: Operation) -> Facts:
+    return {"object": operation.object, "destructive": operation.verb in DESTRUCTIVE}
 
 
 def _activation(facts: ActivationFacts) -> Facts:

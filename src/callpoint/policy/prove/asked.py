@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import z3
 
-from callpoint.domain.decision import Action
 from callpoint.policy import schema
 from callpoint.policy.literals import CLOSED
 from callpoint.policy.prove.terms import (
@@ -38,7 +37,7 @@ class Kind:
     """One kind of question."""
 
     principal: str
-    action: Action
+    action: str
     resource: str
 
     def __str__(self) -> str:
@@ -62,9 +61,21 @@ class Asked:
     assumed: tuple[z3.BoolRef, ...]
 
 
-def kinds() -> Iterator[Kind]:
-    """All kinds of questions that the schema knows."""
+def kinds(spoken: str) -> Iterator[Kind]:
+    """All kinds of questions that these policies can tell apart.
+
+    Verbs of one impact are asked about alike. Policies that name none of them cannot tell one from
+    another, so what holds of one of these holds of all.
+
+    Args:
+        spoken: The policies' syntax trees as text: a verb that is not in it is not named.
+    """
+    stood_for: set[tuple[str, ...]] = set()
     for action, rule in schema.ACTIONS.items():
+        if action in schema.OPERATIONS and action not in spoken:
+            if rule.groups in stood_for:
+                continue
+            stood_for.add(rule.groups)
         for resource in rule.resources:
             for principal in schema.PRINCIPAL_TYPES.values():
                 yield Kind(principal, action, resource)

@@ -34,7 +34,7 @@ class Encoder:
     def __init__(self, asked: Asked, words: Words) -> None:
         self._asked = asked
         self._words = words
-        above = [schema.OPENING] if schema.ACTIONS[asked.kind.action].opening else []
+        above = schema.ACTIONS[asked.kind.action].groups
         groups = Listed(tuple(Entity(_ACTION, (words.word(name),)) for name in above))
         self._action = Entity(_ACTION, (words.word(str(asked.kind.action)),), {_ACTION: groups}, {})
 

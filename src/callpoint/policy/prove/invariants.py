@@ -94,7 +94,8 @@ def prove(policies: PolicySet, invariants: PolicySet) -> list[Verdict]:
 
     Both must be valid against the schema (``PolicySet.load``), or the encoding means nothing.
     """
-    return _verdicts([_invariant(name, policies, invariants) for name in invariants.policies])
+    queries = [_invariant(name, policies, invariants) for name in invariants.policies]
+    return _verdicts(queries, (policies, invariants))
 
 
 def differences(here: PolicySet, there: PolicySet, names: tuple[str, str]) -> list[Verdict]:
@@ -104,7 +105,8 @@ def differences(here: PolicySet, there: PolicySet, names: tuple[str, str]) -> li
         [
             _difference(here, there, "here", f"what {one} allows, {other} allows too"),
             _difference(there, here, "there", f"what {other} allows, {one} allows too"),
-        ]
+        ],
+        (here, there),
     )
 
 
@@ -148,9 +150,10 @@ class _Found:
         return Verdict(query.name, query.says, outcome, self.witness, because, self.kinds)
 
 
-def _verdicts(queries: list[_Query]) -> list[Verdict]:
+def _verdicts(queries: list[_Query], concerned: tuple[PolicySet, PolicySet]) -> list[Verdict]:
+    spoken = "".join(repr(policies.cedar.to_pst().static_policies) for policies in concerned)
     found = [_Found() for _ in queries]
-    for kind in kinds():
+    for kind in kinds(spoken):
         room = _Room(kind)
         for query, so_far in zip(queries, found, strict=True):
             if so_far.witness is None:
