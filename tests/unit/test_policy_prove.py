@@ -94,11 +94,10 @@ def test_the_default_pack_is_proved() -> None:
 
 def test_a_verb_that_is_named_is_proved_about_by_itself() -> None:
     """A hole for one single verb is found, wherever the list of verbs has it."""
-    name = "agents-define-nothing"
-    text = text_of(default_pack(), name)
-    hole = text.rstrip().removesuffix(";") + '\nunless { action == Action::"ddl:reindex" };'
+    text = text_of(default_pack(), "agents-define-nothing")
+    hole = text.replace("resource);", 'resource) unless { action == Action::"ddl:reindex" };')
     policies = PolicySet.assembled(
-        {file: whole.replace(text, hole + "\n") for file, whole in default_pack().items()}
+        {file: whole.replace(text, hole) for file, whole in default_pack().items()}
     )
     (verdict,) = prove(policies, one("no-agent-defines"))
     assert verdict.witness is not None
