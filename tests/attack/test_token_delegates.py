@@ -125,6 +125,36 @@ async def test_a_delegate_outlives_nobody(alice: TokenClient, end: str):
     assert refused(await act(fixer, token)) == (400, "invalid_grant")
 
 
+@pytest.mark.parametrize("about", ["fixer", "alice"])
+async def test_a_delegate_is_killed(alice: TokenClient, about: str):
+    """A kill of the agent ends what others let it do, and it cannot exchange the token again."""
+    world, found, fixer = alice.face.world, await alice.live(), agent(alice)
+    token = await alice.token(found, delegate="fixer")
+    acting = (await act(fixer, token)).json()["access_token"]
+    for _ in range(2):
+        await kill(world.services, world.caller("erin"), Scope.PRINCIPAL, about)
+    assert not await fixer.active(acting)
+    assert refused(await act(fixer, token)) == (400, "invalid_grant")
+    assert await alice.active(token) == (about == "fixer")
+    world.clock.advance(timedelta(seconds=2))
+    if about == "fixer":  # the requester may let it act again
+        again = await alice.token(found, delegate="fixer")
+        acting = (await act(fixer, again)).json()["access_token"]
+        assert await fixer.active(acting)
+
+
+async def test_a_machine_does_not_cut_another_off(alice: TokenClient):
+    """A kill by a machine reaches its own; another agent goes on acting."""
+    world, fixer = alice.face.world, agent(alice)
+    token = await alice.token(await alice.live(), delegate="fixer")
+    acting = (await act(fixer, token)).json()["access_token"]
+    await kill(world.services, world.caller("deployer"), Scope.PRINCIPAL, "fixer")
+    await kill(world.services, world.caller("erin"), Scope.PRINCIPAL, "fixer" + "x" * 5000)
+    assert await fixer.active(acting)
+    await kill(world.services, world.caller("fixer"), Scope.PRINCIPAL, "fixer")
+    assert not await fixer.active(acting)
+
+
 async def test_nobody_acts_who_was_not_named(alice: TokenClient):
     """A token that was found, or that names another one, makes nobody a delegate, on record."""
     found = await alice.live()

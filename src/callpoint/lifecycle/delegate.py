@@ -4,6 +4,8 @@ The holder names the delegate in ``may_act``. What the delegate gets is its own:
 with the holder in the chain, and dead with the holder's. Policy is asked about the delegate.
 """
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from callpoint.domain import event as ev
@@ -14,6 +16,7 @@ from callpoint.domain.errors import DeniedError
 from callpoint.domain.token import OAuthError, TokenClaims
 from callpoint.lifecycle.exchange import Issued, Wish, exchange
 from callpoint.lifecycle.introspect import claims_of, standing_of
+from callpoint.lifecycle.killed import is_killed
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.token_desk import TokenDesk
@@ -68,6 +71,8 @@ def _delegated(
     issued = standing_of(view, desk, rules.configuration, parent)
     if issued is None:
         raise _inactive()
+    if is_killed(view, rules.configuration, who.id, datetime.fromtimestamp(parent.iat, UTC)):
+        raise DeniedError(f"{who.id} was killed after the token was given")
     request = view.get(Activation, parent.txn).request
     if request.mode is Mode.HUMAN:
         raise DeniedError(f"{request.eligibility} is for people themselves: nobody acts for them")

@@ -5,6 +5,9 @@ whoever asked must take an error for a no.
 """
 
 from datetime import datetime, timedelta
+from itertools import pairwise
+
+import msgspec
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation
@@ -13,6 +16,7 @@ from callpoint.domain.lease import Lease
 from callpoint.domain.nonce import Nonce
 from callpoint.domain.token import OAuthError, TokenClaims, audience, revoked_mark
 from callpoint.lifecycle.gate import may_view
+from callpoint.lifecycle.killed import is_killed
 from callpoint.lifecycle.node import must_be_able_to_take_away
 from callpoint.lifecycle.proof import Proven
 from callpoint.lifecycle.refusal import on_record
@@ -23,6 +27,13 @@ from callpoint.ports.identity import Caller
 from callpoint.ports.stores import View
 
 _ASKED = "token:introspect"
+
+
+class _Link(msgspec.Struct, frozen=True):
+    """One issue, and when it was logged."""
+
+    event: ev.TokenIssued
+    at: datetime
 
 
 async def introspect(desk: TokenDesk, caller: Caller, token: str) -> TokenClaims | None:
@@ -79,8 +90,11 @@ def standing_of(
     name = audience(desk.services.installation.id, held.plan.target, held.plan.role)
     if name != claims.aud:
         return None
-    issued = _issue(proven_life(view, desk.services, found, held), configuration, claims)
-    if issued is None or found.request.principal not in (issued.actor, *issued.acts_for):
+    chain = _chain(proven_life(view, desk.services, found, held), configuration, claims)
+    if not chain or _is_cut(view, configuration, chain):
+        return None
+    issued = chain[0].event
+    if found.request.principal not in (issued.actor, *issued.acts_for):
         return None
     return issued
 
@@ -102,31 +116,41 @@ def _may_ask(
     return found is not None and may_view(view, desk.services, caller, rules, found)
 
 
-def _issue(
+def _chain(
     events: tuple[Proven, ...], configuration: Configuration, claims: TokenClaims
-) -> ev.TokenIssued | None:
-    """The log holds the issue of exactly this token, and no revocation of it.
+) -> tuple[_Link, ...]:
+    """The issue of exactly this token, and of each that was exchanged for it; empty if one is off.
 
-    The same of each token that was exchanged for it: who acts for somebody holds nothing any more
-    when that one gave up theirs. So a stolen token key alone makes no token.
+    Who acts for somebody holds nothing any more when that one gave up theirs. And a stolen token
+    key alone makes no token: the log would not have it.
     """
-    issued: dict[str, ev.TokenIssued] = {}
+    issued: dict[str, _Link] = {}
     revoked: set[str] = set()
     for item in events:
         match item.event:
             case ev.TokenIssued() as found:
-                issued[found.token] = found
+                issued[found.token] = _Link(found, item.at)
             case ev.TokenRevoked(token=token):
                 revoked.add(token)
             case _:
                 pass
-    name, found_last = claims.digest, issued.get(claims.digest)
+    chain: list[_Link] = []
+    name = claims.digest
     while name:
         link = issued.get(name)
-        if link is None or name in revoked or not _is_held(link, configuration):
-            return None
-        name = link.parent
-    return found_last if found_last and found_last.actor == claims.client_id else None
+        if link is None or name in revoked or not _is_held(link.event, configuration):
+            return ()
+        chain.append(link)
+        name = link.event.parent
+    return tuple(chain) if chain[0].event.actor == claims.client_id else ()
+
+
+def _is_cut(view: View, configuration: Configuration, chain: tuple[_Link, ...]) -> bool:
+    """Somebody who acts was killed after it was let act."""
+    return any(
+        is_killed(view, configuration, one.event.actor, parent.at)
+        for one, parent in pairwise(chain)
+    )
 
 
 def _is_held(issued: ev.TokenIssued, configuration: Configuration) -> bool:

@@ -18,6 +18,7 @@ from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.ending import end, end_lease, row_of
+from callpoint.lifecycle.killed import mark_killed
 from callpoint.lifecycle.live_sessions import signal
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.revoke import revoke_now
@@ -134,6 +135,9 @@ def end_covered(tx: Transaction, caller: Caller, scope: Scope, about: str) -> tu
         end(tx, activation, EndReason.KILLED, caller.principal.id)
     for lease in rowless:
         end_lease(tx, lease, EndReason.KILLED)
+    is_person = caller.principal.kind is PrincipalKind.HUMAN
+    if scope is Scope.PRINCIPAL and (is_person or about == caller.principal.id):
+        mark_killed(tx, about)
     ended = tuple(activation.id for activation in found)
     order = ev.KillOrdered(
         actor=caller.principal.id,
