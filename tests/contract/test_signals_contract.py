@@ -11,7 +11,15 @@ from callpoint.domain.governance import Installation
 from callpoint.domain.ids import INSTALLATION_STREAM, activation_stream
 from callpoint.domain.outbox import Outbox, Pending
 from callpoint.domain.signal_stream import SignalKind
-from callpoint.lifecycle.signal_source import Slice, opened, placed, read_on, read_one, token_id
+from callpoint.lifecycle.signal_source import (
+    Slice,
+    opened,
+    placed,
+    read_on,
+    read_one,
+    token_id,
+    whole,
+)
 from callpoint.ports.stores import Store, View
 from tests.contract.store_benches import INSTALLATION, ORIGIN, Bench, add, issued
 from tests.fakes.signals import pushed
@@ -54,12 +62,12 @@ async def live(store: Store, activation: str) -> None:
 async def in_steps(store: Store, bench: Bench, most: int) -> list[Pending]:
     """Everything that is found when so many entries are read at a time."""
     installation = whose(bench)
-    box = await store.read(lambda view: opened(view, installation, SIEM))
+    box = await store.read(lambda view: opened(whole(view, installation), SIEM))
     found: list[Pending] = []
     while True:
 
         def read(view: View, box: Outbox = box) -> Slice:
-            return read_on(view, installation, box, SIEM, most)
+            return read_on(whole(view, installation), box, SIEM, most)
 
         part = await store.read(read)
         found += part.found
@@ -74,16 +82,18 @@ async def test_every_step_finds_the_same(store, bench):
     await published(store)
     for number in range(12):
         await live(store, f"a{number:011d}")
-    whole = await in_steps(store, bench, 10_000)
-    assert len(whole) == 12
+    every = await in_steps(store, bench, 10_000)
+    assert len(every) == 12
     for most in (1, 3, 7, 32):
-        assert await in_steps(store, bench, most) == whole
+        assert await in_steps(store, bench, most) == every
     installation = whose(bench)
-    again = await store.read(lambda view: [read_one(view, installation, p.index) for p in whole])
-    for one, (entry, signal) in zip(whole, again, strict=True):
+    again = await store.read(
+        lambda view: [read_one(whole(view, installation), p.index) for p in every]
+    )
+    for one, (entry, signal) in zip(every, again, strict=True):
         assert (token_id(entry, SIEM), signal.kind) == (one.jti, SignalKind.SESSION_ESTABLISHED)
     with pytest.raises(TamperError):
-        await store.read(lambda view: read_one(view, installation, 10**6))
+        await store.read(lambda view: read_one(whole(view, installation), 10**6))
 
 
 async def test_an_outbox_outlives_the_process(bench):
@@ -92,8 +102,8 @@ async def test_an_outbox_outlives_the_process(bench):
     await published(store)
     await live(store, "a" * 12)
     installation = whose(bench)
-    box = await store.read(lambda view: opened(view, installation, SIEM))
-    part = await store.read(lambda view: read_on(view, installation, box, SIEM))
+    box = await store.read(lambda view: opened(whole(view, installation), SIEM))
+    part = await store.read(lambda view: read_on(whole(view, installation), box, SIEM))
     await store.transact(
         lambda tx: tx.put(box.looked(part.start, part.end, part.found)), urgent=True
     )
@@ -116,15 +126,15 @@ async def test_an_outbox_is_kept_while_the_log_is_dead(bench):
     bench.break_log()
     over = ev.ActivationEnded(reason="killed", triage_by=BEGAN, close_by=BEGAN)
     await store.transact(add(activation_stream("a" * 12), over), urgent=True)
-    box = await store.read(lambda view: opened(view, installation, SIEM))
-    part = await store.read(lambda view: read_on(view, installation, box, SIEM))
+    box = await store.read(lambda view: opened(whole(view, installation), SIEM))
+    part = await store.read(lambda view: read_on(whole(view, installation), box, SIEM))
     assert len(part.found) == 1
     kept = await store.transact(
         lambda tx: tx.put(box.looked(part.start, part.end, part.found)), urgent=True
     )
     bench.break_log(broken=False)
     assert await store.merge_spool() == 0
-    rest = await store.read(lambda view: read_on(view, installation, kept, SIEM))
+    rest = await store.read(lambda view: read_on(whole(view, installation), kept, SIEM))
     assert len(rest.found) == 1
     await store.close()
 
@@ -139,8 +149,8 @@ async def test_after_a_recovery_nothing_is_left_out(disk_bench):
     disk_bench.back_up()
     store = await disk_bench.open()
     await live(store, "b" * 12)
-    box = await store.read(lambda view: opened(view, installation, SIEM))
-    part = await store.read(lambda view: read_on(view, installation, box, SIEM))
+    box = await store.read(lambda view: opened(whole(view, installation), SIEM))
+    part = await store.read(lambda view: read_on(whole(view, installation), box, SIEM))
     ahead = box.looked(part.start, part.end, part.found)
     assert len(ahead.waiting) == 2
     await store.close()
@@ -150,10 +160,10 @@ async def test_after_a_recovery_nothing_is_left_out(disk_bench):
     await store.close()
     store = await disk_bench.open()
     await live(store, "c" * 12)
-    here = await store.read(lambda view: placed(view, installation, ahead))
+    here = await store.read(lambda view: placed(whole(view, installation), ahead))
     assert here.origin == f"{ORIGIN}/2"
     assert here.waiting == ahead.waiting[:1]
-    rest = await store.read(lambda view: read_on(view, installation, here, SIEM))
+    rest = await store.read(lambda view: read_on(whole(view, installation), here, SIEM))
     assert len(rest.found) == 1
     assert timedelta(0) <= rest.found[0].at - ahead.waiting[0].at
     await store.close()

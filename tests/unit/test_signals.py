@@ -12,7 +12,7 @@ from callpoint.domain.errors import TamperError
 from callpoint.domain.outbox import WINDOW, Outbox, Pending
 from callpoint.domain.signal_stream import SignalKind
 from callpoint.lifecycle import kill
-from callpoint.lifecycle.push_signals import Pass
+from callpoint.lifecycle.push_signals import BATCH, Pass
 from callpoint.lifecycle.sweep import sweep
 from callpoint.lifecycle.symptoms.symptom import Code
 from callpoint.ports.signals import Receipt
@@ -224,6 +224,19 @@ async def test_two_processes_do_not_send_the_same():
     assert not other.taken
 
 
+async def test_a_server_that_stops_lets_go():
+    """It finishes the batch that is under way, and the next process need not wait for its claim."""
+    world, receiver, desk = await scene()
+    for _ in range(6):
+        await end(world, (await world.active()).id)
+    desk.stop.set()
+    assert (await push(desk)).sent == BATCH
+    assert not (await outbox(world)).claim
+    assert (await push(make_desk(world, receiver))).sent == 4
+    assert not (await outbox(world)).claim
+    assert len({one["jti"] for one in receiver.told()}) == 24
+
+
 async def test_a_long_backlog_waits_in_the_log():
     """The row holds a window of it; what has no room there is not looked at yet."""
     world, receiver, desk = await scene()
@@ -263,6 +276,7 @@ async def test_a_row_that_names_another_token_is_not_believed():
     world.clock.advance(timedelta(minutes=3))
     with pytest.raises(TamperError):
         await push(desk)
+    assert (await outbox(world)).failures == 2
     assert "nothing is told: the outbox" in only(await look(world), Code.SIGNALS_BEHIND).text
     await world.services.store.transact(lambda tx: tx.remove(Outbox, "siem"), urgent=True)
     assert (await push(desk)).sent == 2, "without the row it begins where it was published"

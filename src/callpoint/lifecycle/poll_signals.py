@@ -14,7 +14,7 @@ from callpoint.domain.outbox import Asked, Outbox
 from callpoint.domain.signal_stream import SignalStream
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.signal_desk import SignalDesk
-from callpoint.lifecycle.signal_source import opened, placed
+from callpoint.lifecycle.signal_source import opened, whole
 from callpoint.ports.stores import Transaction
 
 MOST = 100
@@ -115,7 +115,7 @@ async def ask_verification(desk: SignalDesk, stream: SignalStream, state: str) -
     def work(tx: Transaction) -> None:
         row = tx.find(Outbox, stream.id)
         if row is None:
-            row = placed(tx, services.installation, opened(tx, services.installation, stream))
+            row = opened(whole(tx, services.installation), stream)
         tx.put(msgspec.structs.replace(row, asked=Asked(jti, services.clock.now(), state)))
 
     await services.store.transact(work, urgent=True)

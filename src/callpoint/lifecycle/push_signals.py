@@ -6,7 +6,7 @@ a receiver cannot take does not hold up the others; a receiver that is not there
 in order, when it comes back.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -15,7 +15,7 @@ from callpoint.domain.outbox import Outbox
 from callpoint.domain.signal_stream import Delivery, SignalStream
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.signal_desk import Letter, SignalDesk
-from callpoint.lifecycle.signal_source import opened
+from callpoint.lifecycle.signal_source import opened, whole
 from callpoint.ports.signals import Receipt
 from callpoint.ports.stores import Transaction
 
@@ -81,7 +81,8 @@ async def tend_stream(desk: SignalDesk, stream: SignalStream) -> Pass:
     try:
         return await _tend(desk, stream)
     except TamperError as error:
-        await _settle(desk, stream, "", _Batch(error=f"nothing is told: {error.message}"))
+        wrong = _Batch(error=f"nothing is told: {error.message}")
+        await _settle(desk, stream, "", wrong, goes_on=False)
         raise
 
 
@@ -90,15 +91,15 @@ async def _tend(desk: SignalDesk, stream: SignalStream) -> Pass:
     me = desk.services.random.ident(12)
     done = Pass()
     if box.failures and (stream.delivery is Delivery.POLL or not (box.waiting or box.asked)):
-        box = await _settle(desk, stream, me, _Batch(), works=True)  # it was our own side
+        box = await _settle(desk, stream, me, _Batch(), goes_on=False)  # it was our own side
     while stream.delivery is Delivery.PUSH and _has_work(box, desk):
-        claimed = await _claim(desk, stream, me)
+        claimed = box if box.claim == me else await _claim(desk, stream, me)
         if claimed is None:
             break
         try:
             batch = await _send(desk, stream, claimed)
         except CallpointError:
-            await _settle(desk, stream, me, _Batch())
+            await _let_go(desk, stream, me)
             raise
         box = await _settle(desk, stream, me, batch)
         done = Pass(
@@ -107,15 +108,20 @@ async def _tend(desk: SignalDesk, stream: SignalStream) -> Pass:
             error=batch.error,
             is_news=done.is_news or bool(claimed.failures) != bool(box.failures),
         )
-        if batch.error:
+        if batch.error or desk.stop.is_set():
             break
-        box = await desk.fill(stream)
+        if not _has_work(box, desk):
+            box = await desk.fill(stream)
     return done
 
 
 def _has_work(box: Outbox, desk: SignalDesk) -> bool:
     now = desk.services.clock.now()
-    return not box.is_resting(now) and bool(box.due(now) or box.asked)
+    return not box.is_resting(now) and _has_more(box, now)
+
+
+def _has_more(box: Outbox, now: datetime) -> bool:
+    return bool(box.due(now) or box.asked)
 
 
 async def _claim(desk: SignalDesk, stream: SignalStream, me: str) -> Outbox | None:
@@ -175,23 +181,38 @@ def _read(receipt: Receipt) -> _Said | None:
         return None
 
 
+async def _let_go(desk: SignalDesk, stream: SignalStream, me: str) -> None:
+    """Nothing was sent, for a reason of our own."""
+
+    def work(tx: Transaction) -> None:
+        row = tx.find(Outbox, stream.id)
+        if row is not None and row.claim == me:
+            tx.put(row.released())
+
+    await desk.services.store.transact(work, urgent=True)
+
+
 async def _settle(
-    desk: SignalDesk, stream: SignalStream, me: str, batch: _Batch, *, works: bool = False
+    desk: SignalDesk, stream: SignalStream, me: str, batch: _Batch, *, goes_on: bool = True
 ) -> Outbox:
-    """Note what became of a batch, and let go."""
+    """Note what became of a batch; let go, unless it goes on and there is more to send."""
     services = desk.services
 
     def work(tx: Transaction) -> Outbox:
         now = services.clock.now()
-        row = tx.find(Outbox, stream.id) or opened(tx, services.installation, stream)
+        row = tx.find(Outbox, stream.id) or opened(whole(tx, services.installation), stream)
         row = row.confirmed(batch.sent, now)
         tries = {one.jti: one.refusals + 1 for one in row.waiting}
         for jti, error in batch.refused.items():
             row = row.refused(jti, now + desk.wait(tries.get(jti, 1)), error)
         if batch.error:
             row = row.failed(batch.error, now, now + desk.wait(row.failures + 1))
-        elif works or batch.sent or batch.refused:
+        else:
             row = row.reached()
-        return tx.put(row.released() if row.claim == me else row)
+        if row.claim != me:
+            return tx.put(row)
+        is_over = batch.error or desk.stop.is_set() or not (goes_on and _has_more(row, now))
+        until = now + services.limits.claim_for
+        return tx.put(row.released() if is_over else row.claimed(me, until))
 
     return await services.store.transact(work, urgent=True)

@@ -12,7 +12,16 @@ from callpoint.domain.security_event import SecurityEvent
 from callpoint.domain.signal import claims_of, verification_of
 from callpoint.domain.signal_stream import SignalStream
 from callpoint.lifecycle.services import Services
-from callpoint.lifecycle.signal_source import Slice, opened, placed, read_on, read_one, token_id
+from callpoint.lifecycle.signal_source import (
+    Slice,
+    Whole,
+    opened,
+    placed,
+    read_on,
+    read_one,
+    token_id,
+    whole,
+)
 from callpoint.ports.signals import EventTokens, Receivers
 from callpoint.ports.stores import Transaction, View
 
@@ -57,31 +66,31 @@ class SignalDesk:
             TamperError: The log is not the one that was signed.
             StoreUnavailableError: The store does not answer.
         """
-        installation = self.services.installation
         box = Outbox(stream.id, "", 0)
         for _ in range(READINGS):
             held, box, part = await self.services.store.read(lambda view: self._look(view, stream))
             if held == box and part.start == part.end:
                 break
-
-            def keep(tx: Transaction, part: Slice = part) -> Outbox:
-                row = tx.find(Outbox, stream.id)
-                fresh = opened(tx, installation, stream) if row is None else row
-                now_at = placed(tx, installation, fresh)
-                new = now_at.looked(part.start, part.end, part.found)
-                return tx.put(new) if new != row else new
-
-            box = await self.services.store.transact(keep, urgent=True)
-            if part.is_all or not box.room:
+            new = box.looked(part.start, part.end, part.found)
+            kept = await self._keep(held, new)
+            box = new if kept is None else kept
+            if kept is not None and (part.is_all or not box.room):
                 break
         return box
 
+    async def _keep(self, held: Outbox | None, new: Outbox) -> Outbox | None:
+        """Put it in the place of what was read; None when another was faster."""
+
+        def work(tx: Transaction) -> Outbox | None:
+            return tx.put(new) if tx.find(Outbox, new.stream) == held else None
+
+        return await self.services.store.transact(work, urgent=True)
+
     def _look(self, view: View, stream: SignalStream) -> tuple[Outbox | None, Outbox, Slice]:
-        installation = self.services.installation
+        log = whole(view, self.services.installation)
         held = view.find(Outbox, stream.id)
-        box = opened(view, installation, stream) if held is None else held
-        box = placed(view, installation, box)
-        return held, box, read_on(view, installation, box, stream)
+        box = placed(log, opened(log, stream) if held is None else held)
+        return held, box, read_on(log, box, stream)
 
     async def letters(
         self, stream: SignalStream, outbox: Outbox, pending: tuple[Pending, ...]
@@ -91,9 +100,12 @@ class SignalDesk:
         Raises:
             TamperError: An entry is not the one that was signed.
         """
-        claims = await self.services.store.read(
-            lambda view: [self._claims(view, stream, one) for one in pending]
-        )
+
+        def read(view: View) -> list[SecurityEvent]:
+            log = whole(view, self.services.installation)
+            return [self._claims(log, stream, one) for one in pending]
+
+        claims = await self.services.store.read(read) if pending else []
         if outbox.asked is not None:
             asked = outbox.asked
             claims.insert(
@@ -104,16 +116,15 @@ class SignalDesk:
             )
         return [Letter(one.jti, self.tokens.sign(one)) for one in claims]
 
-    def _claims(self, view: View, stream: SignalStream, pending: Pending) -> SecurityEvent:
-        installation = self.services.installation
-        entry, signal = read_one(view, installation, pending.index)
+    def _claims(self, log: Whole, stream: SignalStream, pending: Pending) -> SecurityEvent:
+        entry, signal = read_one(log, pending.index)
         if token_id(entry, stream) != pending.jti:
             raise TamperError(f"the outbox of {stream.id} names another token than its entry")
         return claims_of(
             signal,
             stream,
             issuer=self.issuer,
-            installation=installation.id,
+            installation=log.installation.id,
             jti=pending.jti,
         )
 

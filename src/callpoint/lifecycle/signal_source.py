@@ -55,49 +55,58 @@ class Slice(msgspec.Struct, frozen=True):
     is_all: bool
 
 
-def placed(view: View, installation: Installation, outbox: Outbox) -> Outbox:
+class Whole(msgspec.Struct, frozen=True):
+    """One reading of the log: its newest checkpoint is verified once, however much is read."""
+
+    view: View
+    installation: Installation
+    newest: Checkpoint
+
+
+def whole(view: View, installation: Installation) -> Whole:
+    """The log as this view shows it.
+
+    Raises:
+        TamperError: Its checkpoint is not signed by the log's key.
+    """
+    return Whole(view, installation, newest_checkpoint(view, installation))
+
+
+def placed(log: Whole, outbox: Outbox) -> Outbox:
     """The same outbox at a place in today's log.
 
     After a recovery the log goes on under another origin with those entries that were not lost.
     Rows say where; one that was changed by hand moves the place back, which repeats signals, or
     not, which an insider could do to the outbox as well.
     """
-    newest = newest_checkpoint(view, installation)
+    newest, base = log.newest, log.installation.origin
     if outbox.origin == newest.origin and outbox.position <= newest.size:
         return outbox
-    now = generation(installation.origin, newest.origin)
-    times = now - generation(installation.origin, outbox.origin)
-    kept = _kept(view)[-times:] if times > 0 else []
+    times = generation(base, newest.origin) - generation(base, outbox.origin)
+    kept = _kept(log.view)[-times:] if times > 0 else []
     return outbox.moved(newest.origin, min((newest.size, *kept)))
 
 
-def opened(view: View, installation: Installation, stream: SignalStream) -> Outbox:
+def opened(log: Whole, stream: SignalStream) -> Outbox:
     """The outbox of a stream that has none: it begins where the rules that name it were published.
 
     Nothing is missed then, however late the first worker comes.
     """
-    newest = newest_checkpoint(view, installation)
+    newest = log.newest
     published = [
         entry.index
-        for entry in view.entries(INSTALLATION_STREAM)
+        for entry in log.view.entries(INSTALLATION_STREAM)
         if b'"type":"bundle:published"' in entry.leaf
     ]
     start = min(published[-1] if published else newest.size, newest.size)
     return Outbox(stream=stream.id, origin=newest.origin, position=start)
 
 
-def read_on(
-    view: View,
-    installation: Installation,
-    outbox: Outbox,
-    stream: SignalStream,
-    most: int = SLICE,
-) -> Slice:
+def read_on(log: Whole, outbox: Outbox, stream: SignalStream, most: int = SLICE) -> Slice:
     """The next entries, verified, and the signals among them for which the outbox has room.
 
     Args:
-        view: Of the log.
-        installation: Whose log.
+        log: Of the installation.
         outbox: Where the stream stands.
         stream: Whose signals.
         most: Entries that are looked at.
@@ -105,35 +114,34 @@ def read_on(
     Raises:
         TamperError: The entries are not those that were signed.
     """
-    newest = newest_checkpoint(view, installation)
     start = outbox.position
-    entries = _verified_slice(view, newest, start, most)
+    entries = _verified_slice(log, start, most)
     found: list[Pending] = []
     end = start
     for entry in entries:
-        signal = _signal(view, installation, entry)
+        signal = _signal(log, entry)
         if signal is not None and signal.kind in stream.events:
             if len(found) == outbox.room:
                 break
             found.append(Pending(entry.index, token_id(entry, stream), signal.at))
         end = entry.index + 1
-    return Slice(start, end, tuple(found), is_all=end == newest.size)
+    return Slice(start, end, tuple(found), is_all=end == log.newest.size)
 
 
-def read_one(view: View, installation: Installation, index: int) -> tuple[Entry, Signal]:
+def read_one(log: Whole, index: int) -> tuple[Entry, Signal]:
     """The signal that the entry of that index is, proven to be under the newest checkpoint.
 
     Raises:
         TamperError: It is not the entry that was signed, or it is no signal.
     """
-    newest = newest_checkpoint(view, installation)
+    newest = log.newest
     try:
-        (entry,) = view.log_slice(index, 1)
-        proof = view.inclusion(index, newest.size)
+        (entry,) = log.view.log_slice(index, 1)
+        proof = log.view.inclusion(index, newest.size)
         verify_inclusion(leaf_hash(entry.leaf), index, newest.size, proof, newest.root)
     except (ValueError, NotFoundError) as error:  # ProofError is a ValueError
         raise TamperError(f"entry {index} is not in the signed log: {error}") from error
-    signal = _signal(view, installation, entry)
+    signal = _signal(log, entry)
     if signal is None:
         raise TamperError(f"entry {index} is no signal, and an outbox says that it is")
     return entry, signal
@@ -144,7 +152,8 @@ def token_id(entry: Entry, stream: SignalStream) -> str:
     return f"{entry_hash(entry.leaf)}.{stream.id}"
 
 
-def _verified_slice(view: View, newest: Checkpoint, start: int, most: int) -> tuple[Entry, ...]:
+def _verified_slice(log: Whole, start: int, most: int) -> tuple[Entry, ...]:
+    view, newest = log.view, log.newest
     end = min(start + most, newest.size)
     if start >= end:
         return ()
@@ -163,16 +172,16 @@ def _verified_slice(view: View, newest: Checkpoint, start: int, most: int) -> tu
     return entries
 
 
-def _signal(view: View, installation: Installation, entry: Entry) -> Signal | None:
+def _signal(log: Whole, entry: Entry) -> Signal | None:
     """What a believed entry says; None when it is nothing to tell."""
     if not any(needle in entry.leaf for needle in _NEEDLES):
         return None  # an entry has one spelling
     parsed = _parsed(entry)
     if parsed.type not in TOLD or not parsed.stream.startswith(_KIND):
         return None
-    if parsed.installation != installation.id:
+    if parsed.installation != log.installation.id:
         raise TamperError(f"entry {entry.index} belongs to installation {parsed.installation}")
-    history = [*_context(view, entry, parsed), parsed]
+    history = [*_context(log.view, entry, parsed), parsed]
     return signal_of([(_event(one), parse_time(one.at)) for one in history])
 
 
