@@ -22,6 +22,9 @@ CREATE TABLE held (id int REFERENCES items);
 CREATE TABLE old_items () INHERITS (items);
 CREATE TABLE parted (id int) PARTITION BY LIST (id);
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+CREATE TABLE owners (id int PRIMARY KEY);
+CREATE TABLE owned (id int REFERENCES owners ON DELETE CASCADE) PARTITION BY LIST (id);
+CREATE TABLE owned_1 PARTITION OF owned FOR VALUES IN (1);
 CREATE VIEW hr.window AS SELECT * FROM items;
 CREATE VIEW outer_window AS SELECT * FROM hr.window;
 CREATE TABLE audited (id int);
@@ -44,6 +47,9 @@ FOLLOWS = (
     ("INSERT INTO audited VALUES (1)", {
         "sql:insert public.audited", "sql:insert hr.audit", "sql:update hr.audit",
         "sql:delete hr.audit", "sql:select hr.audit",
+    }),
+    ("DELETE FROM owners", {
+        "sql:delete public.owners", "sql:select public.owners", "sql:delete public.owned",
     }),
     ("INSERT INTO parted VALUES (1)", {"sql:insert public.parted"}),
     ("COPY items FROM STDIN", {"sql:copy-in public.items", "sql:insert public.items"}),

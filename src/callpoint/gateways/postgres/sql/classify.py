@@ -29,7 +29,9 @@ MAX_DEPTH = 4
 """How often a name may stand for a text that runs a name."""
 
 MAX_BYTES_BEHIND_NAMES = 262_144
-"""Of the texts that one text may run by name, each counted as often as it is reached."""
+LEAST_BYTES_BEHIND_A_NAME = 1_024
+"""Of the texts that one text may run by name, each counted as often as it is reached; reading a
+short one costs as much as so many bytes."""
 
 CACHED = 1_024
 CACHED_BYTES = 4_096
@@ -194,7 +196,7 @@ class Behind:
     read: list[int] = field(default_factory=lambda: [0])
 
     def one_more(self, text: str) -> "Behind":
-        self.read[0] += len(text)
+        self.read[0] += max(len(text), LEAST_BYTES_BEHIND_A_NAME)
         if self.depth >= MAX_DEPTH or self.read[0] > MAX_BYTES_BEHIND_NAMES:
             raise DeniedError(
                 "prepared statements run each other too deep, or too many stand behind one name",
