@@ -43,6 +43,15 @@ FOLLOWS = (
         "sql:delete public.items", "sql:select public.items", "sql:delete public.old_items",
         "sql:select public.old_items", "sql:delete public.orders", "sql:update public.lines",
     }),
+    ("ALTER TABLE items ADD COLUMN m int", {
+        "ddl:alter-table public.items", "ddl:alter-table public.old_items",
+    }),
+    ("ALTER TABLE items ALTER id TYPE int8", {
+        "ddl:alter-table public.items", "ddl:alter-table public.old_items",
+        "ddl:rewrite public.items", "ddl:rewrite public.old_items",
+        "ddl:alter-table public.orders", "ddl:alter-table public.lines",
+        "ddl:alter-table public.held",
+    }),
     ("TRUNCATE items", {"sql:truncate public.items", "sql:truncate public.old_items"}),
     ("INSERT INTO audited VALUES (1)", {
         "sql:insert public.audited", "sql:insert hr.audit", "sql:update hr.audit",

@@ -150,6 +150,7 @@ def _definitions(draw: st.DrawFn) -> str:
             f"ALTER TABLE {of} RENAME COLUMN note TO id2",
             f"ALTER TABLE {of} ADD COLUMN x int DEFAULT {value}",
             f"ALTER TABLE {of} ALTER n TYPE text USING ({value})::text",
+            f"ALTER TABLE {of} ALTER id TYPE bigint",
             f"ALTER TABLE {of} ADD FOREIGN KEY (id) REFERENCES {new} ON DELETE CASCADE",
             f"ALTER TABLE {of} SET SCHEMA hr",
             f"ALTER TABLE {of} INHERIT {new}",

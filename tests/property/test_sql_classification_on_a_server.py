@@ -1,5 +1,6 @@
 """No sequence of statements that the classifier allows changes what the policy denies."""
 
+import time
 from collections import Counter
 
 import psycopg
@@ -11,7 +12,10 @@ from tests.postgres_sql_site import Connection, Gate, of_the_session, pinned
 from tests.property.sql_statements import DENIED, MARK, OWNER_MADE, texts
 from tests.servers import FreshDatabase
 
-EXAMPLES = 50
+EXAMPLES = 60
+LEAST = 5
+SECONDS = 10.0
+"""On a busy machine fewer examples are tried, not for longer."""
 
 _CLEAN = "DROP SCHEMA IF EXISTS hr CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
 
@@ -62,13 +66,71 @@ def denied_state(observer: Connection) -> dict[str, str]:
     return {name: str(state) for name, state in observer.execute(_STATE, [list(DENIED)])}
 
 
+BY_HAND: tuple[tuple[str, ...], ...] = (
+    # Each ends with a text that must not be sent on.
+    ("CREATE VIEW x AS TABLE shown", "UPDATE x SET n = 5"),
+    (
+        "CREATE VIEW x AS TABLE stock",
+        "BEGIN",
+        "CREATE OR REPLACE VIEW x AS SELECT id, n, '' ::text AS note FROM shown",
+        "UPDATE x SET n = 5",
+    ),
+    (
+        "BEGIN",
+        "CREATE VIEW x AS TABLE shown",
+        "SAVEPOINT s",
+        "DROP VIEW x",
+        "CREATE TABLE x (id int, n int)",
+        "ROLLBACK TO s",
+        "UPDATE x SET n = 7",
+    ),
+    (
+        "CREATE VIEW x AS TABLE shown",
+        "BEGIN",
+        "DROP VIEW x",
+        "CREATE TABLE x (id int, n int)",
+        "ROLLBACK",
+        "UPDATE x SET n = 7",
+    ),
+    (
+        "PREPARE p AS UPDATE stock SET n = 5",
+        "EXECUTE p",
+        "ALTER TABLE stock RENAME TO stock2",
+        "CREATE VIEW stock AS TABLE shown",
+        "EXECUTE p",
+    ),
+    ("ALTER TABLE stock RENAME COLUMN note TO peep", "SELECT stock.peep FROM stock"),
+    ("CREATE TABLE peep (id int)", "SELECT stock.peep FROM stock"),
+    ("ALTER TABLE items ALTER id TYPE bigint",),
+    ("CREATE TABLE t (id int)", "ALTER TABLE t INHERIT hr.people"),
+)
+
+
+def test_sequences_that_were_thought_out(database: FreshDatabase) -> None:
+    """Names change their meaning under way; the last text of each sequence is stopped."""
+    with psycopg.connect(database.owner_url, autocommit=True) as observer:
+        for sent in BY_HAND:
+            observer.execute(_CLEAN + OWNER_MADE)
+            before = denied_state(observer)
+            with pinned(database) as session:
+                gate = Gate(session, allows)
+                assert [gate.send(text) for text in sent[:-1]] == ["done"] * (len(sent) - 1), sent
+                assert gate.send(sent[-1]) in ("denied", "refused"), sent
+                if session.pgconn.transaction_status:
+                    session.execute("COMMIT")
+            assert denied_state(observer) == before, sent
+
+
 def test_nothing_that_is_denied_changes_or_is_read(database: FreshDatabase) -> None:
     """Whatever is sent, in whatever order, denied objects stay as they are, and unseen."""
     seen: Counter[str] = Counter()
+    end = time.monotonic() + SECONDS
 
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
     @given(st.lists(texts(), min_size=3, max_size=12))
     def run(sent: list[str]) -> None:
+        if time.monotonic() > end:
+            return
         observer.execute(_CLEAN + OWNER_MADE)
         before = denied_state(observer)
         with pinned(database) as session:
@@ -86,5 +148,5 @@ def test_nothing_that_is_denied_changes_or_is_read(database: FreshDatabase) -> N
     with psycopg.connect(database.owner_url, autocommit=True) as observer:
         run()
     # A classifier that refuses everything proves nothing.
-    assert seen["done"] > EXAMPLES / 3, seen
-    assert seen["denied"] > EXAMPLES / 3, seen
+    assert seen["done"] > LEAST, seen
+    assert seen["denied"] > LEAST, seen

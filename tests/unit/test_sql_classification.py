@@ -195,7 +195,7 @@ ASKED: tuple[tuple[str, str], ...] = (
     ),
     (
         "ALTER TABLE items ALTER n TYPE text USING bad()",
-        "ddl:alter-table public.items|sql:execute public.bad",
+        "ddl:alter-table public.items|ddl:rewrite public.items|sql:execute public.bad",
     ),
     ("CREATE SEQUENCE s START 5 CACHE 2", "ddl:create-sequence public.s"),
     ("ALTER SEQUENCE items_id_seq RESTART", "ddl:alter-sequence public.items_id_seq"),

@@ -36,6 +36,7 @@ class Verb(StrEnum):
     CREATE_INDEX = "ddl:create-index"
     CREATE_SEQUENCE = "ddl:create-sequence"
     ALTER_TABLE = "ddl:alter-table"
+    REWRITE = "ddl:rewrite"
     ALTER_SEQUENCE = "ddl:alter-sequence"
     RENAME = "ddl:rename"
     COMMENT = "ddl:comment"

@@ -81,8 +81,7 @@ FROM (
   UNION ALL
   SELECT 'key', k.confrelid, k.conrelid, k.confdeltype::text || k.confupdtype::text
   FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class f ON f.oid = k.conrelid
-  WHERE k.contype = 'f' AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))
-    AND NOT (f.relispartition AND k.conparentid <> 0)
+  WHERE k.contype = 'f' AND NOT (f.relispartition AND k.conparentid <> 0)
   UNION ALL
   SELECT 'child', i.inhparent, i.inhrelid, ''
   FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent

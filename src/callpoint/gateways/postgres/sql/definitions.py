@@ -161,6 +161,9 @@ def alter_table(walk: Walk, node: pb.AlterTableStmt) -> Collection[str]:
         raise refused("ALTER of anything but a table")
     walk.alters_catalogue = True
     walk.target(Verb.ALTER_TABLE, node.relation)
+    if any(one.alter_table_cmd.subtype == pb.AT_AlterColumnType for one in node.cmds):
+        # The server also makes the foreign keys anew that refer to it.
+        walk.target(Verb.REWRITE, node.relation)
     return ("relation",)
 
 

@@ -23,7 +23,8 @@ Effects = Mapping[Place, Mapping[Verb, frozenset[Access]]]
 _WRITES = (Verb.INSERT, Verb.UPDATE, Verb.DELETE)
 _THROUGH_A_VIEW = (*_WRITES, Verb.LOCK)
 _WITH_CHILDREN = (
-    Verb.SELECT, Verb.UPDATE, Verb.DELETE, Verb.TRUNCATE, Verb.LOCK, Verb.ALTER_TABLE, Verb.RENAME,
+    Verb.SELECT, Verb.UPDATE, Verb.DELETE, Verb.TRUNCATE, Verb.LOCK, Verb.ALTER_TABLE, Verb.REWRITE,
+    Verb.RENAME,
 )  # fmt: skip
 _RULE_EVENTS = {"2": Verb.UPDATE, "3": Verb.INSERT, "4": Verb.DELETE}  # pg_rewrite.ev_type
 _KEY_ACTIONS = ("c", "n", "d")  # CASCADE, SET NULL, SET DEFAULT of pg_constraint
@@ -69,7 +70,8 @@ def _steps(why: str, how: str) -> Iterable[tuple[Verb, Verb]]:
             # What a rule does with a table that it names is not in the catalogue but as a tree.
             return [(_RULE_EVENTS[how], done) for done in (*_WRITES, Verb.SELECT)]
         case "key" if len(how) == 2:  # noqa: PLR2004 -- on delete, on update
-            return [*_on_delete(how[0]), *_on_update(how[1])]
+            rewritten = (Verb.REWRITE, Verb.ALTER_TABLE)
+            return [rewritten, *_on_delete(how[0]), *_on_update(how[1])]
         case _:
             raise TargetError(
                 f"the target's catalogue has an effect {why!r} that is not known here",
