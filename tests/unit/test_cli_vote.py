@@ -64,7 +64,7 @@ def test_it_shows_all_that_is_asked(tmp_path: Path):
         quorum=Quorum(2, ("group:commanders",), extra=1, security=("group:security",)),
         allowance=Allowance(50, 1, destructive=0, rate=Rate(60, timedelta(minutes=1))),
     )
-    shown = view(asked=asked)
+    shown = view(asked=asked, gateways={"orders-db": "front"})
     shell, _ = carol(tmp_path, ballot("carol", shown))
     told = shell.run("approve", ID, "--yes").stdout
     for words in (
@@ -73,7 +73,7 @@ def test_it_shows_all_that_is_asked(tmp_path: Path):
         "as the server says: sev1, open now, names orders-db",
         "since 2026-03-01 02:55:00 UTC (5 min), declared by frank, confirmed by gina",
         "titled         orders is down",
-        "orders-db as repair",
+        "orders-db as repair, each action decided by the gateway front",
         "30 min from the moment it is issued",
         "ends when unused for 5 min",
         "at most 50 actions, 1 row, 0 destructive actions, 60 actions per 1 min; then",

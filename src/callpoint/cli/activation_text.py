@@ -41,7 +41,7 @@ def asked(view: ActivationView) -> Iterator[str]:
         yield from _incident(view)
     for opening in request.opens:
         target, _, role = opening.partition(":")
-        yield _row("opens", f"{target} as {role}")
+        yield _row("opens", f"{target} as {role}{_through(view, target)}")
     yield _row("for", f"{span(request.ttl)} from the moment it is issued")
     if request.idle is not None:
         yield _row("idle", f"ends when unused for {span(request.idle)}")
@@ -93,6 +93,11 @@ def _limits(allowance: Allowance) -> Iterator[str]:
             yield plural(count, noun)
     if allowance.rate is not None:
         yield f"{plural(allowance.rate.actions, 'action')} per {span(allowance.rate.per)}"
+
+
+def _through(view: ActivationView, target: str) -> str:
+    gateway = view.gateways.get(target)
+    return f", each action decided by the gateway {gateway}" if gateway else ""
 
 
 def _mode(view: ActivationView) -> str:
