@@ -18,7 +18,7 @@ from tests.fakes.signals import Receiver, make_desk, pushed
 
 STREAM = pushed()
 # Each of a thousand changes takes a tenth of a second, so all of them only when asked for.
-TRIED = slice(None) if os.environ.get("INSIDER") == "all" else slice(3, None, 61)
+TRIED = slice(None) if os.environ.get("INSIDER") == "all" else slice(3, None, 97)
 
 
 async def told(quarry: Quarry) -> list[dict[str, Any]]:

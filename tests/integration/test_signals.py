@@ -96,7 +96,7 @@ def to(site: ReceiverSite, name: str, **more: Any) -> SignalStream:
 async def test_a_receiver_that_is_away_or_slow_holds_up_nobody():
     """A kill and the receiver that works wait for neither; who was away gets all of it in order."""
     quick, slow, away = ReceiverSite(), ReceiverSite(), ReceiverSite()
-    slow.delay = 2.0
+    slow.delay = 1.5
     world = await make_told(
         to(quick, "quick", authorization_env="SIEM_AUTHORIZATION"),
         to(slow, "slow"),
@@ -115,7 +115,7 @@ async def test_a_receiver_that_is_away_or_slow_holds_up_nobody():
             await kill.kill(world.services, world.caller("gina"), kill.Scope.EVERYTHING, "")
             assert time.monotonic() - began < 1
             assert await until(lambda: told(quick) == WHOLE) < 4
-            assert len(slow.bodies) < 3
+            assert len(slow.bodies) < len(quick.bodies)
             assert quick.fields["authorization"] == SECRET
             assert quick.fields["content-type"] == "application/secevent+jwt"
             up.enter_context(away.up())

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import msgspec
 
+from callpoint.api.i_json import read_object
 from callpoint.domain.errors import RequestError
 from callpoint.domain.security_event import CAEP
 from callpoint.domain.signal_stream import EVERY_KIND, Delivery, SignalStream
@@ -110,14 +111,14 @@ class PollAnswer(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def read_body(body: bytes, kind: type[_B]) -> _B:
-    """The body as one of the above.
+    """The body as one of the above, read so that no other reader finds something else in it.
 
     Raises:
         RequestError: It is something else.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return msgspec.convert(read_object(body), kind)
+    except msgspec.ValidationError as error:
         raise RequestError(f"the body is not what it should be: {printable(str(error))}") from error
 
 

@@ -53,18 +53,6 @@ _Told: TypeAlias = (
 _CREDENTIALS = {"postgresql": "password", "ssh": "ssh-certificate", "script": "password"}
 """Connector to CAEP's credential type; ``ssh-certificate`` is ours, as CAEP allows."""
 
-_WHO_ENDS = {
-    EndReason.USED: "user",
-    EndReason.RETURNED: "user",
-    EndReason.IDLE: "policy",
-    EndReason.EXPIRED: "policy",
-    EndReason.INCIDENT_RESOLVED: "policy",
-    EndReason.POLICY_VIOLATION: "policy",
-    EndReason.KILLED: "admin",
-    EndReason.ISSUE_FAILED: "system",
-    EndReason.RECOVERED: "system",
-}
-
 
 class Signal(msgspec.Struct, frozen=True):
     """One thing to tell, whoever is told.
@@ -166,7 +154,21 @@ def _plan(events: tuple[AnyEvent, ...], lease: str) -> UndoPlan | None:
 
 
 def _initiator(ended: ev.ActivationEnded | None) -> str:
-    return "user" if ended is None else _WHO_ENDS[EndReason(ended.reason)]
+    """CAEP's word for who or what began or ended it."""
+    match EndReason(ended.reason) if ended else None:
+        case None | EndReason.USED | EndReason.RETURNED:
+            return "user"
+        case (
+            EndReason.IDLE
+            | EndReason.EXPIRED
+            | EndReason.INCIDENT_RESOLVED
+            | EndReason.POLICY_VIOLATION
+        ):
+            return "policy"
+        case EndReason.KILLED:
+            return "admin"
+        case EndReason.ISSUE_FAILED | EndReason.RECOVERED:
+            return "system"
 
 
 def _words(text: str) -> dict[str, str]:
