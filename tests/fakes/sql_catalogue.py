@@ -15,6 +15,7 @@ _RELATIONS = (
     ("public", "pg_stat_activity"),
 )
 _IMPURE = (
+    "pg_get_viewdef", "pg_table_is_visible",
     "pg_sleep", "nextval", "setval", "currval", "pg_terminate_backend", "pg_read_file",
     "pg_stat_file", "pg_ls_dir", "lo_import", "lo_export", "lo_get", "set_config", "query_to_xml",
     "table_to_xml", "ts_stat", "pg_notify", "pg_advisory_lock", "pg_reload_conf",

@@ -105,6 +105,8 @@ ASKED: tuple[tuple[str, str], ...] = (
     # Calls: with and without parentheses.
     ("SELECT now(), upper('a'), random()", ""),
     ("SELECT pg_sleep(1)", "sql:execute pg_catalog.pg_sleep"),
+    ("SELECT pg_get_viewdef(1)", "sql:inspect pg_catalog.pg_get_viewdef"),
+    ("SELECT (1::oid).pg_table_is_visible", "sql:inspect pg_catalog.pg_table_is_visible"),
     ("SELECT pg_catalog.pg_sleep(1)", "sql:execute pg_catalog.pg_sleep"),
     ("SELECT (1::float8).pg_sleep", "sql:execute pg_catalog.pg_sleep"),
     ("SELECT x.pg_sleep FROM generate_series(0, 0) x", "sql:execute pg_catalog.pg_sleep"),

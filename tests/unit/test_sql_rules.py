@@ -7,7 +7,8 @@ import pytest
 from postgast import pg_query_pb2 as pb
 
 from callpoint.domain.errors import DeniedError
-from callpoint.gateways.postgres.sql.access import Verb
+from callpoint.domain.operation import DESTRUCTIVE, VERBS
+from callpoint.gateways.postgres.sql.access import Access, Verb
 from callpoint.gateways.postgres.sql.classify import Behind, Classifier
 from callpoint.gateways.postgres.sql.rules import HARMLESS, RULES
 from callpoint.gateways.postgres.sql.session import Session
@@ -108,3 +109,9 @@ def test_the_document_lists_every_verb() -> None:
     text = (ROOT / "docs/gateways/postgres.md").read_text(encoding="utf-8")
     table = text.split("## Verbs", 1)[1].split("\n## ", 1)[0]
     assert set(re.findall(r"`((?:sql|ddl):[a-z-]+)`", table)) == {verb.value for verb in Verb}
+
+
+def test_policy_knows_every_verb_and_what_it_does() -> None:
+    """The verbs of statements are those that policies can name, and destroy what policy says."""
+    assert {verb.value for verb in Verb} == set(VERBS)
+    assert {v.value for v in Verb if Access(v, "", "x").destructive} == DESTRUCTIVE

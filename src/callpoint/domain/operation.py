@@ -33,13 +33,13 @@ class Operation(msgspec.Struct, frozen=True, order=True):
         return f"{self.verb} {self.object}"
 
 
-_READ = ("select", "copy-out", "explain", "show")
+_READ = ("select", "copy-out", "explain", "inspect", "show")
 _WRITE = ("insert", "update", "delete", "merge", "truncate", "copy-in", "execute", "lock", "notify")
 _STEER = ("transaction", "set", "session", "listen", "usage")
 _CARE = ("vacuum", "analyze", "references")
 _DEFINE = (
     *("create-table", "create-view", "create-index", "create-sequence"),
-    *("alter-table", "alter-sequence", "rename", "comment", "refresh", "reindex"),
+    *("alter-table", "rewrite", "alter-sequence", "rename", "comment", "refresh", "reindex"),
     *("drop-table", "drop-view", "drop-index", "drop-sequence"),
 )
 

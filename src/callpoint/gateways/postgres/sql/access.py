@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from callpoint.domain.operation import DESTRUCTIVE
+
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 
@@ -21,6 +23,7 @@ class Verb(StrEnum):
     COPY_IN = "sql:copy-in"
     COPY_OUT = "sql:copy-out"
     EXECUTE = "sql:execute"
+    INSPECT = "sql:inspect"
     USAGE = "sql:usage"
     EXPLAIN = "sql:explain"
     TRANSACTION = "sql:transaction"
@@ -48,12 +51,6 @@ class Verb(StrEnum):
     DROP_SEQUENCE = "ddl:drop-sequence"
 
 
-_DESTRUCTIVE = frozenset({
-    Verb.DELETE, Verb.TRUNCATE, Verb.ALTER_TABLE, Verb.DROP_TABLE, Verb.DROP_VIEW, Verb.DROP_INDEX,
-    Verb.DROP_SEQUENCE,
-})  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class Access:
     """One verb on one object.
@@ -75,7 +72,7 @@ class Access:
     @property
     def destructive(self) -> bool:
         """Whether rows or definitions are gone afterwards; budgets count these apart."""
-        return self.verb in _DESTRUCTIVE
+        return self.verb in DESTRUCTIVE
 
     @property
     def object(self) -> str:

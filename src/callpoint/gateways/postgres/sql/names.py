@@ -11,11 +11,11 @@ from callpoint.domain.errors import DeniedError
 from callpoint.gateways.postgres.sql.access import Access, Verb
 from callpoint.gateways.postgres.sql.facts import SERVER_SCHEMA, Catalogue, Names, Pins
 from callpoint.gateways.postgres.sql.own_names import PURE_FUNCTIONS
-from callpoint.gateways.postgres.sql.purity import opaque
+from callpoint.gateways.postgres.sql.purity import INSPECTING, opaque
 
 _LONGEST_NAME = 62  # bytes; PostgreSQL cuts longer ones (NAMEDATALEN), so that they mean others
 _MOST_PARTS = 2
-_OF_THE_SERVER = (Verb.SELECT, Verb.COPY_OUT, Verb.EXECUTE, Verb.USAGE)
+_OF_THE_SERVER = (Verb.SELECT, Verb.COPY_OUT, Verb.EXECUTE, Verb.INSPECT, Verb.USAGE)
 _NOT_SEEN = ("pg_temp", "pg_toast")
 
 
@@ -133,8 +133,10 @@ class Resolver:
                     f"{name} is never allowed: it {reason}",
                     way_out="ask for the tables themselves in SQL",
                 )
-            if of_users or place != SERVER_SCHEMA or name not in PURE_FUNCTIONS:
+            if of_users or place != SERVER_SCHEMA:
                 yield Access(Verb.EXECUTE, place, name)
+            elif name not in PURE_FUNCTIONS:
+                yield Access(Verb.INSPECT if name in INSPECTING else Verb.EXECUTE, place, name)
 
     def _casts(self, schema: str, name: str) -> Iterator[Access]:
         for place, of_users in self._places(self.catalogue.types, schema, name):

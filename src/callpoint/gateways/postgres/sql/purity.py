@@ -34,6 +34,26 @@ _SUFFIXES_KEPT_BACK = (
     "_description",  # reads the catalogue
 )  # fmt: skip
 
+INSPECTING = frozenset({
+    # What psql's \\d and its like ask the catalogue through. They change nothing, read no file and
+    # no other session, and show what a SELECT on pg_catalog shows.
+    "col_description", "obj_description", "shobj_description",
+    "pg_get_constraintdef", "pg_get_expr", "pg_get_functiondef", "pg_get_function_arg_default",
+    "pg_get_function_arguments", "pg_get_function_identity_arguments", "pg_get_function_result",
+    "pg_get_function_sqlbody", "pg_get_indexdef", "pg_get_partition_constraintdef",
+    "pg_get_partition_ancestors", "pg_get_partkeydef", "pg_get_ruledef", "pg_get_serial_sequence",
+    "pg_get_statisticsobjdef", "pg_get_statisticsobjdef_columns", "pg_get_triggerdef",
+    "pg_get_userbyid", "pg_get_viewdef",
+    "pg_collation_is_visible", "pg_conversion_is_visible", "pg_function_is_visible",
+    "pg_opclass_is_visible", "pg_operator_is_visible", "pg_opfamily_is_visible",
+    "pg_statistics_obj_is_visible", "pg_table_is_visible", "pg_ts_config_is_visible",
+    "pg_ts_dict_is_visible", "pg_ts_parser_is_visible", "pg_ts_template_is_visible",
+    "pg_type_is_visible", "pg_encoding_to_char", "pg_relation_is_publishable",
+    "pg_database_size", "pg_indexes_size", "pg_relation_size", "pg_table_size",
+    "pg_tablespace_size", "pg_total_relation_size",
+})  # fmt: skip
+"""Functions of the server that read the catalogue and nothing else: a verb of their own."""
+
 OPAQUE: dict[str, str] = {
     "set_config": "changes settings by a name that is computed",
     "ts_stat": "runs SQL that it is given as text",
