@@ -19,6 +19,8 @@ def test_names_are_unique_and_stable():
     assert set(tags) >= {
         "access:refused",
         "account:unknown",
+        "action:decided",
+        "action:finished",
         "activation:activated",
         "activation:approved",
         "activation:denied",
@@ -55,6 +57,11 @@ def test_names_are_unique_and_stable():
         "secret:changed",
         "secret:prepared",
         "secret:promoted",
+        "session:closed",
+        "session:ended",
+        "session:opened",
+        "session:paused",
+        "session:resumed",
         "tombstone:merged",
         "tombstone:refused",
     }
@@ -68,6 +75,7 @@ def test_only_the_end_of_a_life_closes_a_stream():
         "activation:lapsed",
         "activation:reviewed",
         "activation:withdrawn",
+        "session:closed",
     }
 
 

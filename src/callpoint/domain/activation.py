@@ -77,8 +77,9 @@ class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         digest: The request digest.
         not_after: Fixed when it becomes active, the minimum of all caps; never moves (I3).
-        last_used_at: For ``idle``: the last reveal of a credential, or offer of a connection.
-        uses: How often either was done.
+        last_used_at: For ``idle``: the last reveal of a credential, offer of a connection, or
+            opening of a session.
+        uses: How often any of them was done.
     """
 
     request: Request
@@ -169,7 +170,7 @@ class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return self._to(ActivationState.ACTIVE, activated_at=at, not_after=event.not_after)
             case ev.ActivationEnded():
                 return self._ended(event, at)
-            case ev.CredentialRevealed() | ev.ConnectionOffered():
+            case ev.CredentialRevealed() | ev.ConnectionOffered() | ev.SessionOpened():
                 self._must_be(ActivationState.ACTIVE, event)
                 return self._with(uses=self.uses + 1, last_used_at=at)
             case ev.TokenIssued():

@@ -63,12 +63,23 @@ from callpoint.domain.event_refusal import (
     TombstoneMerged,
     TombstoneRefused,
 )
+from callpoint.domain.event_session import (
+    ActionDecided,
+    ActionFinished,
+    SessionClosed,
+    SessionEnded,
+    SessionOpened,
+    SessionPaused,
+    SessionResumed,
+)
 from callpoint.domain.event_token import TokenIssued, TokenRevoked
 from callpoint.domain.request import Request
 
 __all__ = [
     "EVENT_VERSION",
     "AccessRefused",
+    "ActionDecided",
+    "ActionFinished",
     "ActivationActivated",
     "ActivationApproved",
     "ActivationDenied",
@@ -110,6 +121,11 @@ __all__ = [
     "ReviewTriaged",
     "SecretPrepared",
     "SecretPromoted",
+    "SessionClosed",
+    "SessionEnded",
+    "SessionOpened",
+    "SessionPaused",
+    "SessionResumed",
     "SignatureRecord",
     "StaticSecretChanged",
     "TokenIssued",
@@ -148,6 +164,13 @@ AnyEvent = (
     | LeaseFailed
     | CredentialRevealed
     | ConnectionOffered
+    | SessionOpened
+    | SessionPaused
+    | SessionResumed
+    | SessionEnded
+    | ActionDecided
+    | ActionFinished
+    | SessionClosed
     | TokenIssued
     | TokenRevoked
     | ActivationEnded

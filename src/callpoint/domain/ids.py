@@ -79,6 +79,11 @@ def incident_stream(incident: str) -> str:
     return f"incident:{incident}"
 
 
+def session_stream(session: str) -> str:
+    """Where what was done in a session is kept."""
+    return f"session:{session}"
+
+
 def target_stream(target: str) -> str:
     """Where findings about a target itself are kept (reconciliation)."""
     return f"target:{target}"

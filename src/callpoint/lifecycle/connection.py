@@ -122,7 +122,7 @@ async def offer(services: Services, caller: Caller, activation: str, wish: Wish)
     )
 
     def work(tx: Transaction) -> Connection:
-        now = _must_be_givable(tx, services, rules, held)
+        now = must_be_givable(tx, services, rules, held)
         until = min(now + LIFETIME, held.plan.not_after)
         made = msgspec.structs.replace(fresh, expires_at=until)
         return _hand_out(tx, services, decided, made)
@@ -275,7 +275,7 @@ def _opening(held: Lease) -> str:
     return f"{held.plan.target}:{held.plan.role}"
 
 
-def _must_be_givable(tx: Transaction, services: Services, rules: Rules, seen: Lease) -> datetime:
+def must_be_givable(tx: Transaction, services: Services, rules: Rules, seen: Lease) -> datetime:
     """One atomic check on the store's clock (I4); returns its time."""
     must_be_able_to_take_away(services.node)
     must_be_in_force(tx, rules)

@@ -10,6 +10,7 @@ from callpoint.domain.errors import TamperError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.lifecycle.live_sessions import signal
+from callpoint.lifecycle.session_end import end_sessions
 from callpoint.ports.authority import Cut, Reach
 from callpoint.ports.stores import Transaction, View, Where
 
@@ -29,15 +30,21 @@ def end(tx: Transaction, activation: Activation, reason: EndReason, actor: str =
     )
     tx.append(activation_stream(activation.id), event)
     signal(tx, Cut(Reach.ACTIVATION, activation.id, reason))
+    end_sessions(tx, activation.id, reason)
     for lease in leases(tx, activation.id):
         if lease.state in (LeaseState.PLANNED, LeaseState.LIVE):
-            end_lease(tx, lease, reason)
+            _begin_revocation(tx, lease, reason)
     return tx.put(activation.apply(event, now))
 
 
 def end_lease(tx: Transaction, lease: Lease, reason: str) -> Lease:
     """Revocation of one lease begins; the sealed box can no longer be fetched."""
     signal(tx, Cut(Reach.ACTIVATION, lease.activation, reason))
+    end_sessions(tx, lease.activation, reason, lease.id)
+    return _begin_revocation(tx, lease, reason)
+
+
+def _begin_revocation(tx: Transaction, lease: Lease, reason: str) -> Lease:
     event = ev.LeaseEnding(lease=lease.id, target=lease.plan.target, reason=reason)
     tx.append(activation_stream(lease.activation), event)
     ending = lease.moved(LeaseState.ENDING).due(tx.now())

@@ -27,11 +27,20 @@ async def on_record(
     Evidence that does not agree with itself wakes everybody who watches. Never put the gate into
     the body: it records what it refuses itself.
     """
+    async with refused_on_record(services, caller.principal.id, action, about):
+        yield
+
+
+@asynccontextmanager
+async def refused_on_record(
+    services: Services, actor: str, action: str, about: str
+) -> AsyncIterator[None]:
+    """The same where only a principal's name is known, or (empty) not even that."""
     try:
         yield
     except (DeniedError, TamperError) as error:
         event = ev.RequestRefused(
-            actor=caller.principal.id,
+            actor=actor,
             action=action,
             about=printable(about),
             reason=printable(error.message, _REASON_LIMIT),

@@ -26,6 +26,7 @@ from callpoint.lifecycle.drain import Drained, drain, due_targets
 from callpoint.lifecycle.ending import end, end_lease, row_of
 from callpoint.lifecycle.review import who_may_review
 from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.session_end import acts_still, due_sessions, pass_session
 from callpoint.ports.notifiers import Notice
 from callpoint.ports.stores import Transaction, View, Where
 
@@ -77,6 +78,8 @@ async def pass_time(services: Services) -> Swept:
     made = await _each(services, [found.id for found in due], _move, errors)
     late = await services.store.read(_due_leases)
     await _each(services, [lease.id for lease in late], _expire, errors)
+    sessions = await services.store.read(lambda view: due_sessions(view, _BATCH))
+    await _each(services, [session.id for session in sessions], pass_session, errors)
     await services.store.merge_spool()
     moved = [activation for one in made for activation in one]
     for activation in moved:  # last: telling people never holds up a revocation
@@ -189,6 +192,8 @@ def _moved(tx: Transaction, found: Activation, now: datetime) -> Activation | No
             return end(tx, found, EndReason.INCIDENT_RESOLVED)
         case ActivationState.ACTIVE if passed:
             expired = found.not_after is not None and now >= found.not_after
+            if not expired and acts_still(tx, found, now):
+                return None
             return end(tx, found, EndReason.EXPIRED if expired else EndReason.IDLE)
         case ActivationState.ENDED if passed and found.review is not None:
             late = [deadline for deadline in found.review.deadlines() if now >= deadline]

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import msgspec
 
+from callpoint.domain import canonical
+from callpoint.domain.asked import Asked
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Decision, DecisionRequest
 from callpoint.domain.errors import ConfigError, NotFoundError, TamperError
@@ -18,7 +20,7 @@ from callpoint.domain.event import AnyEvent, BundlePublished
 from callpoint.domain.governance import Bundle
 from callpoint.policy.pap import decider
 from callpoint.policy.replay.anew import asked_under
-from callpoint.policy.replay.recorded import Recorded, recorded_in
+from callpoint.policy.replay.recorded import Recorded, recorded_in, told_in
 from callpoint.ports.decider import Decider
 
 LISTED = 1000
@@ -36,6 +38,7 @@ GRACE = timedelta(minutes=1)
 """So long may a step that began before a publication still be recorded after it."""
 
 _LOADED = 4
+_TOLD = 20_000  # facts of sessions, which are told anew at least with each of their seconds
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -130,6 +133,7 @@ class Replay:
         self._in_force: tuple[str, str] | None = None
         self._is_asked = False
         self._replaced: dict[tuple[str, str], datetime] = {}
+        self._told: OrderedDict[str, Asked] = OrderedDict()
         self._loaded: OrderedDict[tuple[str, str], Rules | str] = OrderedDict()
 
     def take(self, event: AnyEvent, at: datetime) -> None:
@@ -141,7 +145,8 @@ class Replay:
         if isinstance(event, BundlePublished):
             self._publish(event, at)
             return
-        held = recorded_in(event)
+        self._remember(event)
+        held = recorded_in(event, self._told)
         self._is_asked = self._is_asked or bool(held.decisions)
         if at not in self._when:
             return
@@ -149,6 +154,14 @@ class Replay:
             self.outcome.missed[WITHHELD if self._is_asked else UNASKED] += held.unasked
         for recorded in held.decisions:
             self._again(recorded, at)
+
+    def _remember(self, event: AnyEvent) -> None:
+        """What later actions of the same session may rest on."""
+        facts = told_in(event)
+        if facts is not None:
+            self._told[canonical.digest(facts)] = facts
+            if len(self._told) > _TOLD:
+                self._told.popitem(last=False)
 
     def _publish(self, event: BundlePublished, at: datetime) -> None:
         key = (event.configuration_digest, event.policy_digest)

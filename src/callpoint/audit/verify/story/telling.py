@@ -213,6 +213,28 @@ def _vote_title(data: Data) -> str:
     return f"{named} signed: {text_of(data, 'verdict')}"
 
 
+def _act_title(data: Data) -> str:
+    answer = "allowed" if data.get("allowed") is True else "refused"
+    return f"Action {text_of(data, 'number')} is {answer}: {_operations(data)}"
+
+
+def _operations(data: Data) -> str:
+    """``sql:select public.items, sql:delete public.items``."""
+    listed = data.get("operations")
+    found = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return ", ".join(f"{text_of(one, 'verb')} {text_of(one, 'object')}".rstrip() for one in found)
+
+
+def _acted(data: Data) -> Facts:
+    if text_of(data, "reason"):
+        yield Fact("because", text_of(data, "reason"))
+    listed = data.get("decisions")
+    for one in listed if isinstance(listed, list) else []:
+        if isinstance(one, dict) and text_of(one, "effect") != "allow":
+            yield Fact("because", text_of(one, "reasons"))
+    yield Fact("SHA-256 of the text", text_of(data, "text_sha256"))
+
+
 def _end_title(data: Data) -> str:
     which = f"{text_of(data, 'lease')} on {text_of(data, 'target')}"
     return f"{which} is closed without proof" if is_attested(data) else f"{which} is dead"
@@ -251,6 +273,29 @@ _TOLD: Mapping[str, tuple[Title, Callable[[Data], Facts], bool]] = {
         False,
     ),
     "token:revoked": (_by("{} gave a token of {} up", "actor", "lease"), _none, False),
+    "session:opened": (
+        _by("{} opened a session on {} through {}", "actor", "target", "gateway"),
+        _plain_facts("session", "connection", "not_after"),
+        False,
+    ),
+    "session:paused": (
+        _by("Stopped: {}", "because"),
+        _plain_facts("session", "sessions"),
+        True,
+    ),
+    "session:resumed": (
+        _by("{} let the stopped sessions go on", "person"),
+        _plain_facts("sessions", "grants"),
+        True,
+    ),
+    "session:ended": (_by("The session {} is over: {}", "session", "reason"), _none, False),
+    "session:closed": (_by("Nothing more comes of the session {}", "session"), _none, False),
+    "action:decided": (_act_title, _acted, False),
+    "action:finished": (
+        _by("Action {} is done: {} rows, {} bytes", "number", "rows", "bytes"),
+        _plain_facts("duration", "code"),
+        False,
+    ),
     "secret:prepared": (
         _by("A new secret of {} on {} is prepared ({})", "account", "target", "purpose"),
         _plain_facts("generation", "box_sha256"),

@@ -1,0 +1,251 @@
+"""The authority in this process: what a gateway asks, answered by the store, the log and policy.
+
+One object for each configured gateway. What it remembers of sessions it can forget at any time:
+each answer rests on what is stored at that moment.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+
+import msgspec
+
+from callpoint.audit.entry import parse_entry
+from callpoint.domain import event as ev
+from callpoint.domain.activation import Activation
+from callpoint.domain.allowance import Portion, Used
+from callpoint.domain.errors import ConflictError, RequestError, UnavailableError
+from callpoint.domain.ids import session_stream
+from callpoint.domain.session import HEARD_EVERY, LIVE, Session, SessionState
+from callpoint.domain.untrusted import printable
+from callpoint.lifecycle import allowance, session_decide, session_open
+from callpoint.lifecycle.connection import greet
+from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.session_decide import KeptElsewhereError, LiveSession
+from callpoint.lifecycle.session_end import close_session, end_session
+from callpoint.ports.authority import (
+    Arrival,
+    Cut,
+    Deed,
+    Greeting,
+    Opened,
+    Outcome,
+    Standing,
+    Verdict,
+)
+from callpoint.ports.stores import Transaction, View
+
+_KEEPER_LENGTH = 20
+_MOCK_KEY_SIZE = 32
+_CODE_LIMIT = 64
+_REASON_LIMIT = 64
+
+
+class GatewayAuthority:
+    """Implements ``ports.authority.Authority``.
+
+    Args:
+        services: Ports and rules.
+        gateway: On whose behalf it is asked.
+    """
+
+    def __init__(self, services: Services, gateway: str) -> None:
+        self._services = services
+        self._gateway = gateway
+        self._keeper = services.random.ident(_KEEPER_LENGTH)
+        self._mock_key = services.random.token(_MOCK_KEY_SIZE)
+        self._live: dict[str, LiveSession] = {}
+
+    async def greet(self, connection: str, source: str) -> Greeting:  # noqa: ARG002 -- the port's
+        """See the port. The source is checked when the secret is spent."""
+        return await greet(self._services, connection, self._mock_key)
+
+    async def open_session(self, arrival: Arrival) -> Opened:
+        """See the port, and ``session_open``."""
+        opened, session = await session_open.open_session(
+            self._services, self._gateway, arrival, self._keeper
+        )
+        self._live[session.id] = LiveSession(session.id, self._keeper)
+        return opened
+
+    async def decide(self, session: str, deed: Deed) -> Verdict:
+        """See the port, and ``session_decide``."""
+        for _ in range(session_decide.TRIES):
+            live = await self._kept(session)
+            try:
+                return await session_decide.decide(self._services, self._gateway, live, deed)
+            except KeptElsewhereError:
+                self._live[session] = await self._taken_over(session, live)
+            except ConflictError:
+                live.basis = None
+                raise
+        raise UnavailableError(f"session {session} is kept by several processes at once")
+
+    async def draw(self, session: str, number: int, used: Used) -> Portion:
+        """See the port."""
+        live = await self._kept(session)
+        held = _held(live, number)
+
+        def work(tx: Transaction) -> tuple[Portion, Portion, str, Activation]:
+            row, found = self._rows(tx, session)
+            if row.state is not SessionState.OPEN:
+                return held, _nothing(found), "", found
+            kept, more = allowance.draw(tx, found, held, used)
+            beyond = ""
+            if allowance.is_spent(more):
+                beyond = "rows" if more.rows == 0 else "bytes"
+                allowance.pause(tx, row, f"the allowed {beyond}")
+            return kept, more, beyond, found
+
+        kept, more, beyond, found = await self._services.store.transact(work)
+        live.held[number] = kept
+        if beyond:
+            live.basis = None
+            await allowance.announce_pause(self._services, found, beyond)
+        return more
+
+    async def report(self, session: str, outcome: Outcome) -> Standing:
+        """See the port. It takes nothing, so it never waits for the log."""
+        live = await self._kept(session)
+        held = _held(live, outcome.number)
+        event = ev.ActionFinished(
+            session=session,
+            number=outcome.number,
+            rows=max(outcome.used.rows, 0),
+            bytes=max(outcome.used.bytes, 0),
+            duration=outcome.duration,
+            code=printable(outcome.code, _CODE_LIMIT),
+        )
+
+        def work(tx: Transaction) -> Standing:
+            row = self._row(tx, session)
+            if row.state is SessionState.CLOSED:
+                return Standing.OVER
+            allowance.settle(tx, tx.get(Activation, row.activation), held, outcome.used)
+            tx.append(session_stream(session), event)
+            return _standing(row)
+
+        standing = await self._services.store.transact(work, urgent=True)
+        live.held.pop(outcome.number, None)
+        live.told_early.add(outcome.number)
+        return standing
+
+    async def end_session(self, session: str, reason: str) -> None:
+        """See the port. What was allowed and not reported by now stays spent."""
+
+        def work(tx: Transaction) -> None:
+            row = tx.find(Session, session)
+            if row is not None and row.gateway == self._gateway:
+                close_session(tx, end_session(tx, row, printable(reason, _REASON_LIMIT)))
+
+        await self._services.store.transact(work, urgent=True)
+        self._live.pop(session, None)
+
+    async def standing(self, sessions: Sequence[str]) -> dict[str, Standing]:
+        """See the port. That its gateway asks is noted now and then."""
+
+        def read(view: View) -> tuple[datetime, list[Session]]:
+            found = [view.find(Session, one) for one in dict.fromkeys(sessions)]
+            return view.now(), [row for row in found if row and row.gateway == self._gateway]
+
+        now, rows = await self._services.store.read(read)
+        late = [r.id for r in rows if r.state in LIVE and now - r.heard_at > HEARD_EVERY]
+        if late:
+            await self._services.store.transact(lambda tx: self._hear(tx, late), urgent=True)
+        for row in rows:
+            if row.state is SessionState.CLOSED:
+                self._live.pop(row.id, None)
+        told = {row.id: _standing(row, now) for row in rows}
+        return {one: told.get(one, Standing.OVER) for one in sessions}
+
+    def cuts(self) -> AsyncIterator[Cut | None]:
+        """See the port."""
+        return self._services.live.cuts()
+
+    async def _kept(self, session: str) -> LiveSession:
+        """What this process remembers; a session of another process is taken over.
+
+        Raises:
+            ConflictError: It is over, or there is none.
+        """
+        live = self._live.get(session)
+        if live is None:
+            taken = await self._taken_over(session, LiveSession(session, self._keeper))
+            live = self._live.setdefault(session, taken)
+        return live
+
+    async def _taken_over(self, session: str, before: LiveSession) -> LiveSession:
+        """Number its actions from here on; the process that did so before finds out (version)."""
+
+        def work(tx: Transaction) -> int:
+            row = self._row(tx, session)
+            entries = [parse_entry(item.leaf) for item in tx.entries(session_stream(session))]
+            numbers = [
+                event.number
+                for entry in entries
+                if isinstance(event := ev.parse(entry.type, entry.data), ev.ActionDecided)
+            ]
+            if row.state in LIVE:
+                tx.put(msgspec.structs.replace(row, keeper=self._keeper, heard_at=tx.now()))
+            # What waits for the log was numbered, too: better a gap than a number twice.
+            return max(numbers, default=0) + tx.unnumbered(session_stream(session))
+
+        number = await self._services.store.transact(work, urgent=True)
+        return LiveSession(
+            session,
+            self._keeper,
+            number=number,
+            held=before.held,
+            early=number,
+            told_early=before.told_early,
+        )
+
+    def _hear(self, tx: Transaction, sessions: Sequence[str]) -> None:
+        for one in sessions:
+            row = tx.find(Session, one)
+            if row is not None and row.state in LIVE:
+                tx.put(msgspec.structs.replace(row, heard_at=tx.now()))
+
+    def _rows(self, tx: Transaction, session: str) -> tuple[Session, Activation]:
+        """Raises ConflictError when the session is over."""
+        row = self._row(tx, session)
+        if row.state not in LIVE or tx.now() >= row.not_after:
+            raise ConflictError(f"session {session} is over")
+        return row, tx.get(Activation, row.activation)
+
+    def _row(self, view: View, session: str) -> Session:
+        row = view.find(Session, session)
+        if row is None or row.gateway != self._gateway:
+            raise ConflictError(f"there is no session {printable(session, _REASON_LIMIT)}")
+        return row
+
+
+def _held(live: LiveSession, number: int) -> Portion:
+    """What an action holds of the allowance.
+
+    Raises:
+        RequestError: No such action is under way.
+    """
+    held = live.held.get(number)
+    if held is not None:
+        return held
+    if 0 < number <= live.early and number not in live.told_early:
+        return Portion()  # whatever it held was spent in the other process and stays spent
+    raise RequestError(f"session {live.id} has no action {number} under way")
+
+
+def _nothing(found: Activation) -> Portion:
+    """An empty portion of what is restricted; of something, for it says that nothing may pass."""
+    limits = found.request.spends
+    return Portion(rows=0, bytes=None if limits.bytes is None else 0)
+
+
+def _standing(row: Session, now: datetime | None = None) -> Standing:
+    if now is not None and now >= row.not_after:
+        return Standing.OVER
+    match row.state:
+        case SessionState.OPEN:
+            return Standing.OPEN
+        case SessionState.PAUSED:
+            return Standing.PAUSED
+        case SessionState.OVER | SessionState.CLOSED:
+            return Standing.OVER
