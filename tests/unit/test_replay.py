@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
+
 from callpoint.audit.entry import parse_time
 from callpoint.config.default_policies import default_pack
 from callpoint.domain import event as ev
