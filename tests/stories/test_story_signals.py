@@ -32,7 +32,7 @@ def read(token: str, keys: Any) -> dict[str, Any]:
 
 
 def test_a_receiver_hears_of_it_whatever_dies(town: Town):
-    """It was away when access began, and the server was killed; it is told all, and can prove it."""
+    """It was away when access began, and the server was killed; it is told all, with proof."""
     site = ReceiverSite()
     town.more["SIEM_AUTHORIZATION"] = SECRET
     town.build(RULES.format(url=site.url))
