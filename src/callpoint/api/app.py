@@ -31,6 +31,7 @@ from callpoint.api.log_proofs import ProofController
 from callpoint.api.log_status import LogStatusController
 from callpoint.api.messages import MAX_BODY
 from callpoint.api.posture import PostureController
+from callpoint.api.sessions import SessionController
 from callpoint.api.signals import SignalController, SignalDocuments
 from callpoint.api.status import StatusController
 from callpoint.api.surface import Surface
@@ -49,6 +50,7 @@ CONTROLLERS = (
     WebhookController,
     ActivationController,
     ConnectionController,
+    SessionController,
     KillController,
     LeaseController,
     ConfigurationController,

@@ -45,8 +45,8 @@ def asked(view: ActivationView) -> Iterator[str]:
     yield _row("for", f"{span(request.ttl)} from the moment it is issued")
     if request.idle is not None:
         yield _row("idle", f"ends when unused for {span(request.idle)}")
-    if limits := tuple(_limits(request.spends)):
-        yield _row("may do", f"at most {listed(limits)}; then a person must let it go on")
+    if allowed := tuple(limits(request.spends)):
+        yield _row("may do", f"at most {listed(allowed)}; then a person must let it go on")
     yield _row("purpose", f"{request.purpose} ({request.lane})")
     yield from _words(view)
     yield _row("connects from", listed(request.sources, "anywhere that the target allows"))
@@ -80,7 +80,7 @@ def _vouched(held: IncidentView) -> str:
     return f"declared by {held.declared_by}, {confirmed}"
 
 
-def _limits(allowance: Allowance) -> Iterator[str]:
+def limits(allowance: Allowance) -> Iterator[str]:
     """Each limit on what passes the gateways, in words."""
     for count, noun in (
         (allowance.actions, "action"),

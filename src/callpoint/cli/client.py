@@ -10,6 +10,7 @@ import msgspec
 from callpoint.api import messages as api
 from callpoint.api.connection_messages import ConnectionView, ConnectionWish
 from callpoint.api.log_messages import AskedView, InclusionView, LogView
+from callpoint.api.session_messages import Resumption, SessionList, SessionView
 from callpoint.cli.keyring import PrincipalKey
 from callpoint.cli.machine import Machine
 from callpoint.cli.problems import error_of, unreachable
@@ -30,6 +31,7 @@ from callpoint.lifecycle.kill import Killed
 from callpoint.lifecycle.posture import Posture
 from callpoint.lifecycle.publish import Published
 from callpoint.lifecycle.request import Ask
+from callpoint.lifecycle.resume import Resumed
 from callpoint.lifecycle.review import Judgement
 
 CONNECT_TIMEOUT = 5.0
@@ -143,6 +145,16 @@ class Client:
 
     def connection(self, activation: str, wish: ConnectionWish) -> ConnectionView:
         return self._post(_path(activation, "connections"), ConnectionView, wish)
+
+    def sessions(self, activation: str) -> SessionList:
+        return self._get(_path(activation, "sessions"), SessionList)
+
+    def resume_sessions(self, activation: str, because: str) -> Resumed:
+        said = Resumption(because=because)
+        return self._post(_path(activation, "sessions/resume"), Resumed, said)
+
+    def end_session(self, session: str) -> SessionView:
+        return self._post(f"/v1/sessions/{_part(session)}/end", SessionView)
 
     def give_back(self, activation: str, *, used: bool) -> api.ActivationView:
         return self._post(_path(activation, "return"), api.ActivationView, api.Return(used=used))

@@ -45,6 +45,9 @@ _SECTIONS: dict[str, dict[str, _Verb]] = {
         "connect": _Verb(
             "connect", "Open a session with the credential of an activation: psql or ssh."
         ),
+        "session": _Verb(
+            "sessions", "List the sessions through gateways, end one, or let them go on."
+        ),
         "credentials": _Verb("credentials", "Fetch the credentials again, while they live."),
         "return": _Verb("give_back", "End your access now; it is revoked before this returns."),
         "withdraw": _Verb("withdraw", "Take back a request that is not active yet."),

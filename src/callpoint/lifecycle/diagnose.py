@@ -28,6 +28,7 @@ from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.outbox import Outbox
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.record import Record
+from callpoint.domain.session import LIVE, Session
 from callpoint.domain.witnessing import Watch, Witnessing
 from callpoint.lifecycle.epoch import epoch_of
 from callpoint.lifecycle.gate import may_view
@@ -173,6 +174,7 @@ async def observe(
             leases=_select(view, Lease, Where(states=_ALIVE, limit=_ALL), spoilt),
             incidents=_select(view, Incident, Where(states=_OPEN_INCIDENT, limit=_ALL), spoilt),
             heard=_heard(view, configuration),
+            sessions=_select(view, Session, Where(states=LIVE, limit=_ALL), spoilt),
             outboxes={box.stream: box for box in _select(view, Outbox, Where(), spoilt)},
             log=_log_of(view, services, configuration, works=works, waiting=waiting),
             spoilt=tuple(spoilt),

@@ -16,6 +16,7 @@ from callpoint.lifecycle.symptoms.observed import Observed
 from callpoint.lifecycle.symptoms.quorum import check_quorums, check_requests
 from callpoint.lifecycle.symptoms.review import check_reviews
 from callpoint.lifecycle.symptoms.rules import check_rows, check_rules
+from callpoint.lifecycle.symptoms.session import check_sessions
 from callpoint.lifecycle.symptoms.signals import check_signals
 from callpoint.lifecycle.symptoms.symptom import Symptom
 from callpoint.lifecycle.symptoms.target import check_targets
@@ -35,6 +36,7 @@ CHECKS: Mapping[str, Check] = {
     "clocks": check_clocks,
     "log": check_log,
     "witnesses": check_witnesses,
+    "sessions": check_sessions,
     "signals": check_signals,
     "kills without the store": check_node,
     "rules": check_rules,

@@ -17,6 +17,7 @@ from callpoint.domain.governance import Installation
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
 from callpoint.domain.outbox import Outbox
+from callpoint.domain.session import Session
 from callpoint.domain.witnessing import Watch
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.seen_by import Sighting
@@ -106,6 +107,7 @@ class Observed:
         targets: What each connector said.
         unusable: Configured targets without a connector here, and why.
         epoch: The one that goes on; None while it is the first.
+        sessions: All through gateways that are not over.
         outboxes: Where each signal stream stands that was looked at.
         node_memory: What this node remembers for the time without the store.
     """
@@ -131,6 +133,7 @@ class Observed:
     node_memory: NodeSeen = field(default_factory=NodeSeen)
     epoch: Epoch | None = None
     outboxes: Mapping[str, Outbox] = field(default_factory=dict)
+    sessions: tuple[Session, ...] = ()
 
     @cached_property
     def _activations(self) -> Mapping[str, Activation]:
