@@ -130,6 +130,13 @@ class Guard:
                 "session_end_not_told", session=admission.opened.session, error=_words(error)
             )
 
+    def cut(self, session: str, reason: str) -> bool:
+        """End one session now, whoever says so; False if it is not here."""
+        admission = self._open.get(session)
+        if admission is not None:
+            self._cut(admission, reason)
+        return admission is not None
+
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until ``stop`` is set; then cut what is left."""
         self._answered = self._clock.monotonic()
