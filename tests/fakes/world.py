@@ -324,7 +324,7 @@ def assemble(
         installation=made,
         store=store,
         rules=RuleBook(made, store, build_decider, verifier=Ed25519Checker()),
-        pep=Pep(store),
+        pep=Pep(store, notices),
         clock=clock,
         random=random,
         notifier=notices,

@@ -37,6 +37,7 @@ from callpoint.api.evaluation_places import (
 from callpoint.api.surface import GivenSurface
 from callpoint.api.token_documents import KEYS
 from callpoint.domain.evaluation import Answer, Evaluation, Page, Search, Semantic, Sought
+from callpoint.lifecycle.obligations import TYPES
 from callpoint.ports.evaluator import Evaluator
 
 ACCESS_REQUEST = "urn:openid:authzen:capability:access-request"
@@ -141,6 +142,7 @@ class DiscoveryController(Controller):
             search_subject_endpoint=f"{base}{PREFIX}/search/subject",
             search_resource_endpoint=f"{base}{PREFIX}/search/resource",
             search_action_endpoint=f"{base}{PREFIX}/search/action",
+            supported_obligations=tuple(sorted(TYPES.values())),
             **_asking(base) if surface.denials is not None else {},
         )
 

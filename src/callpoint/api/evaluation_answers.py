@@ -7,12 +7,14 @@ import msgspec
 
 from callpoint.api.access_request_messages import AccessRequestHint, ApprovalView
 from callpoint.api.evaluation_body import Batch, Item, Malformed
-from callpoint.api.evaluation_messages import AnswerContext, DecisionView, Refusal
+from callpoint.api.evaluation_messages import AnswerContext, DecisionView, ObligationView, Refusal
 from callpoint.api.evaluation_places import PREFIX, SCHEMA, served_at
 from callpoint.api.surface import Surface
 from callpoint.domain.access_request import Denial, bound
-from callpoint.domain.evaluation import Answer, Evaluation, NextAction
+from callpoint.domain.evaluation import Answer, Evaluation, NextAction, Owed
+from callpoint.domain.obligation import ObligationKind
 from callpoint.lifecycle.approval_reference import RETRY_AFTER
+from callpoint.lifecycle.obligations import TYPES
 
 Hint: TypeAlias = Callable[[Evaluation, Answer], AccessRequestHint | None]
 
@@ -89,8 +91,19 @@ def shown(asked: Evaluation, answer: Answer, hint: Hint) -> DecisionView:
             approval=approval,
             next_action=following or "",
             retry_after=int(RETRY_AFTER.total_seconds()) if is_retry else None,
+            obligations=tuple(_obligation(owed) for owed in answer.obligations),
         ),
     )
+
+
+def _obligation(owed: Owed) -> ObligationView:
+    kind, about = owed.obligation.kind, owed.obligation.about
+    properties = {
+        ObligationKind.RECORD: {"vendor": "callpoint", "action": "record"},
+        ObligationKind.NOTIFY: {"to": about, "topic": "access:allowed", "body": owed.text},
+        ObligationKind.STEP_UP: {"acr_value": about},
+    }
+    return ObligationView(id=str(owed.obligation), type=TYPES[kind], properties=properties[kind])
 
 
 def decidable(batch: Batch) -> list[Evaluation]:

@@ -14,6 +14,14 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
 
 
+class ObligationView(msgspec.Struct, frozen=True):
+    """What must be done for a yes to count (AuthZEN Obligations Profile); else it is a no."""
+
+    id: str
+    type: str
+    properties: dict[str, str]
+
+
 class AnswerContext(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why, and where it is on record.
 
@@ -27,6 +35,7 @@ class AnswerContext(msgspec.Struct, frozen=True, omit_defaults=True):
         approval: Which approval the yes goes by, and until when at most.
         next_action: Where an approval was presented and did not help: ``request``, ``retry``
             (after ``retry_after`` seconds) or ``none``.
+        obligations: All of them must be met; whoever cannot must deny.
     """
 
     evaluation_id: str = ""
@@ -40,6 +49,7 @@ class AnswerContext(msgspec.Struct, frozen=True, omit_defaults=True):
     approval: ApprovalView | None = None
     next_action: str = ""
     retry_after: int | None = None
+    obligations: tuple[ObligationView, ...] = ()
 
 
 class DecisionView(msgspec.Struct, frozen=True):
@@ -98,6 +108,7 @@ class AuthzenConfiguration(msgspec.Struct, frozen=True, omit_defaults=True):
     search_subject_endpoint: str
     search_resource_endpoint: str
     search_action_endpoint: str
+    supported_obligations: tuple[str, ...]
     access_request_endpoint: str = ""
     jwks_uri: str = ""
     capabilities: tuple[str, ...] = ()

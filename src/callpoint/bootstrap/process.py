@@ -222,7 +222,7 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
                     pinned=pinned,
                     on_load=on_load,
                 ),
-                pep=Pep(store),
+                pep=Pep(store, notifier),
                 clock=outside.clock,
                 random=outside.random,
                 notifier=notifier,

@@ -17,6 +17,7 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 # Arithmetic, and the methods of dates: what strict validation cannot prove free of overflow.
+_OBLIGES = re.compile(r"@\s*oblige\b")
 _CALCULATES = re.compile(r" [-+*] |\b(?:offset|durationSince|toDate|toTime)\b")
 _EFFECTS = ("permit", "forbid")
 
@@ -38,6 +39,11 @@ class Statement(msgspec.Struct, frozen=True):
     def may_fail(self) -> bool:
         """Whether it calculates: an overflow at run time is an error, and an error denies (I11)."""
         return _CALCULATES.search(_without_strings(self.text)) is not None
+
+    @property
+    def obliges(self) -> bool:
+        """Whether it says what must be done for its yes to count; a string that reads so counts."""
+        return _OBLIGES.search(self.text) is not None
 
 
 def split_policies(text: str) -> tuple[Statement, ...]:

@@ -7,6 +7,7 @@ import msgspec
 
 from callpoint.domain.eligibility import Lane, Mode, Opening, Purpose, Severity
 from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.obligation import Obligation
 from callpoint.domain.operation import Operation
 from callpoint.domain.principal import PrincipalKind
 
@@ -126,6 +127,7 @@ class Decision(msgspec.Struct, frozen=True):
         reasons: Sentences fit for a person, one per policy that refused.
         policy_digest: SHA-256 hex of the policy set that was asked.
         errors: What went wrong while deciding; never empty without ``deny``.
+        obligations: Of the permits that held: what whoever enforces must do.
     """
 
     effect: Effect
@@ -133,6 +135,7 @@ class Decision(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
     policy_digest: str
     errors: tuple[str, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
 
     @property
     def allowed(self) -> bool:

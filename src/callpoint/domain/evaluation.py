@@ -10,6 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
+from callpoint.domain.obligation import Obligation
+
 Claims = Mapping[str, object]
 """JSON values by name, as somebody else wrote them."""
 
@@ -53,6 +55,13 @@ class Requestable(msgspec.Struct, frozen=True):
     policy_digest: str
 
 
+class Owed(msgspec.Struct, frozen=True):
+    """What an enforcement point must do for a yes to count, and what people are told then."""
+
+    obligation: Obligation
+    text: str
+
+
 class NextAction(StrEnum):
     """What helps after a no to somebody who presented an approval."""
 
@@ -75,6 +84,7 @@ class Answer(msgspec.Struct, frozen=True):
         next_action: Where an approval was presented.
         approval: Of a yes by a presented approval: its id.
         until: Likewise: until when it holds at most.
+        obligations: What must be done for a yes to count.
     """
 
     allowed: bool
@@ -88,6 +98,7 @@ class Answer(msgspec.Struct, frozen=True):
     next_action: NextAction | None = None
     approval: str = ""
     until: datetime | None = None
+    obligations: tuple[Owed, ...] = ()
 
 
 class Semantic(StrEnum):

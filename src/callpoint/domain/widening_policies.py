@@ -58,4 +58,5 @@ def _widens(statement: Statement, how: str) -> bool:
     """A permit that can fail at run time denies everything then: without it, others may permit."""
     if how == "added":
         return statement.effect != "forbid"
-    return statement.effect != "permit" or statement.may_fail
+    # Where another permit holds as well, a permit less is an obligation less.
+    return statement.effect != "permit" or statement.may_fail or statement.obliges

@@ -28,6 +28,7 @@ from callpoint.domain.evaluation import (
     Entity,
     Evaluation,
     NextAction,
+    Owed,
     Page,
     Requestable,
     Search,
@@ -39,7 +40,7 @@ from callpoint.domain.ids import DECISIONS_STREAM
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.untrusted import bounded
-from callpoint.lifecycle import approval_reference, facts, inquiry
+from callpoint.lifecycle import approval_reference, facts, inquiry, obligations
 from callpoint.lifecycle.inquiry import Desk, Inquiry
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.requestable import requestable
@@ -99,7 +100,8 @@ class _Finding(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> bool:
-        return bool(self.decisions) and all(decision.allowed for decision in self.decisions)
+        is_yes = bool(self.decisions) and all(decision.allowed for decision in self.decisions)
+        return is_yes and not self.reason
 
     def answer(self) -> Answer:
         refusals = [decision for decision in self.decisions if not decision.allowed]
@@ -121,7 +123,13 @@ class _Finding(msgspec.Struct, frozen=True):
             next_action=self._next(),
             approval=held.id if held is not None else "",
             until=held.not_after if held is not None else None,
+            obligations=self._owed(),
         )
+
+    def _owed(self) -> tuple[Owed, ...]:
+        if self.made is None or not self.allowed:
+            return ()
+        return obligations.owed(self.made.questions, self.decisions)
 
     def _code(self) -> str:
         if self.not_approved is not None:
@@ -257,7 +265,8 @@ class Evaluations:
             code = _not_approved(evaluation, error)
             return _Finding(evaluation, ident, now, reason=error.message, not_approved=code)
         decisions = self._services.pep.decisions(rules, made.questions)
-        found = _Finding(evaluation, ident, now, made, decisions)
+        unmet = obligations.unmet_by(evaluation, obligations.union(decisions))
+        found = _Finding(evaluation, ident, now, made, decisions, unmet)
         if found.allowed:
             return found
         return msgspec.structs.replace(found, not_approved=_not_approved(evaluation, None))

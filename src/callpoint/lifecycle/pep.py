@@ -12,15 +12,23 @@ from callpoint.domain.asked import Decided, asked_of
 from callpoint.domain.decision import Decision, DecisionRequest, Effect
 from callpoint.domain.errors import DeniedError
 from callpoint.domain.ids import REFUSALS_STREAM
+from callpoint.domain.obligation import Obligation, ObligationKind
+from callpoint.lifecycle import obligations
 from callpoint.lifecycle.rules import Rules
+from callpoint.ports.notifiers import Notifier
 from callpoint.ports.stores import Store
 
 
 class Pep:
-    """Policy enforcement point."""
+    """Policy enforcement point.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        notifier: Tells whom a permit obliges to tell; without one such a yes does not count.
+    """
+
+    def __init__(self, store: Store, notifier: Notifier | None = None) -> None:
         self._store = store
+        self._notifier = notifier
 
     async def enforce(self, rules: Rules, questions: Sequence[DecisionRequest]) -> Decided:
         """All must be allowed; the first refusal ends it, on record.
@@ -41,7 +49,11 @@ class Pep:
 
         Nothing was asked for by name, so nothing is refused and nothing is recorded.
         """
-        return bool(questions) and all(_ask(rules, question).allowed for question in questions)
+        return bool(questions) and all(self._may(rules, question) for question in questions)
+
+    def _may(self, rules: Rules, question: DecisionRequest) -> bool:
+        decision = _ask(rules, question)
+        return decision.allowed and self._lacking(question, decision) is None
 
     def decisions(self, rules: Rules, questions: Sequence[DecisionRequest]) -> tuple[Decision, ...]:
         """Every answer, one for each question; nothing is given, raised or recorded here."""
@@ -49,7 +61,9 @@ class Pep:
 
     async def _one(self, rules: Rules, question: DecisionRequest) -> Decision:
         decision = _ask(rules, question)
-        if decision.allowed:
+        lacking = self._lacking(question, decision)
+        if decision.allowed and lacking is None:
+            await self._tell(rules, question, decision)
             return decision
         refused = ev.AccessRefused(
             actor=question.actor.principal,
@@ -60,9 +74,19 @@ class Pep:
         await self._store.transact(lambda tx: tx.append(REFUSALS_STREAM, refused), urgent=True)
         raise DeniedError(
             f"{question.verb} is denied to {question.actor.principal}",
-            reasons=decision.reasons or decision.errors,
-            way_out=_way_out(decision),
+            reasons=_reasons(decision, lacking),
+            way_out=_way_out(decision, lacking),
         )
+
+    def _lacking(self, question: DecisionRequest, decision: Decision) -> Obligation | None:
+        """What of a yes this process cannot do: then it must not count it."""
+        can_tell = self._notifier is not None
+        return obligations.unmet(question, decision.obligations, can_tell=can_tell)
+
+    async def _tell(self, rules: Rules, question: DecisionRequest, decision: Decision) -> None:
+        for notice in obligations.notices(rules, question, decision.obligations):
+            if self._notifier is not None:
+                await self._notifier.notify(notice)
 
 
 def _ask(rules: Rules, question: DecisionRequest) -> Decision:
@@ -79,7 +103,17 @@ def _ask(rules: Rules, question: DecisionRequest) -> Decision:
         )
 
 
-def _way_out(decision: Decision) -> str:
+def _reasons(decision: Decision, lacking: Obligation | None) -> tuple[str, ...]:
+    if decision.allowed and lacking is not None:
+        return (f"policy obliges to {lacking}",)
+    return decision.reasons or decision.errors
+
+
+def _way_out(decision: Decision, lacking: Obligation | None) -> str:
+    if decision.allowed and lacking is not None:
+        if lacking.kind is ObligationKind.STEP_UP:
+            return f"authenticate with {lacking.about}"
+        return "this process tells nobody; ask another node"
     if decision.errors:
         return "policy could not be evaluated; ask a governor to run `callpoint policy check`"
     return ""

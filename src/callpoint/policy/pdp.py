@@ -68,7 +68,15 @@ class Pdp:
             return self._denied(request, matched)
         if not matched:
             return self._failed("allowed by no policy")
-        return Decision(Effect.ALLOW, tuple(sorted(matched)), (), self.policy_set.digest)
+        ids = tuple(sorted(matched))
+        owed = (one for name in ids for one in self.policy_set.policies[name].obligations)
+        return Decision(
+            Effect.ALLOW,
+            ids,
+            (),
+            self.policy_set.digest,
+            obligations=tuple(dict.fromkeys(owed)),
+        )
 
     def ask(self, policies: cedarpy.PolicySet, request: DecisionRequest) -> cedarpy.AuthzResult:
         """Cedar's own answer for some of the policies; ``explain`` asks about each of them.

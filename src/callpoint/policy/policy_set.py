@@ -16,15 +16,16 @@ import msgspec
 from cedarpy import pst
 
 from callpoint.domain import canonical
-from callpoint.domain.configuration import Configuration
+from callpoint.domain.configuration import GROUP, Configuration
 from callpoint.domain.errors import ConfigError, ConfigErrors
+from callpoint.domain.obligation import Obligation, ObligationKind, parse_obligations
 from callpoint.policy import policy_text, reason, schema
 from callpoint.policy.entities import names_of
 from callpoint.policy.literals import misspelt
 
 PERMIT, FORBID = "permit", "forbid"
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_ANNOTATIONS = {PERMIT: frozenset({"id", "needs"}), FORBID: frozenset({"id", "reason"})}
+_ANNOTATIONS = {PERMIT: frozenset({"id", "needs", "oblige"}), FORBID: frozenset({"id", "reason"})}
 _COMMENT = "//"
 _FEWER = "chain or nest fewer conditions"
 _TRIES = 20
@@ -41,6 +42,7 @@ class Policy(msgspec.Struct, frozen=True):
         line: 1-based line of its ``@id``.
         reason: The ``@reason`` of a forbid: what a refusal says.
         needs: The ``@needs`` of a permit: when it holds, in words; may be empty.
+        obligations: The ``@oblige`` of a permit: what whoever enforces its yes must do.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Policy(msgspec.Struct, frozen=True):
     line: int | None
     reason: str = ""
     needs: str = ""
+    obligations: tuple[Obligation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,13 +190,25 @@ def _described(file: str, text: str, tree: dict[str, Any], number: int) -> Polic
             line=_line_of(text, name) if name else None,
             way_out='write @id("what-it-does") above it: small letters, digits and hyphens',
         )
+    line = _line_of(text, name)
+    try:
+        owed = parse_obligations(notes["oblige"] or "") if "oblige" in notes else ()
+    except ValueError as error:
+        raise ConfigError(
+            f"@oblige: {error}",
+            file=file,
+            line=line,
+            key=f"@id({name})",
+            way_out='write @oblige("record, notify group:security, step-up phr")',
+        ) from error
     return Policy(
         id=name,
         effect=tree["effect"],
         file=file,
-        line=_line_of(text, name),
+        line=line,
         reason=notes.get("reason") or "",
         needs=notes.get("needs") or "",
+        obligations=owed,
     )
 
 
@@ -220,6 +235,15 @@ def _problems_of(
                 policy,
                 f"{{{word}}} stands for nothing" if word not in "{}" else "a brace stands alone",
                 f"use one of {', '.join(sorted(reason.PLACEHOLDERS))}",
+            )
+    groups = names["Group"]
+    for owed in policy.obligations:
+        told = owed.about.removeprefix(GROUP)
+        if owed.kind is ObligationKind.NOTIFY and (told == owed.about or told not in groups):
+            yield _problem(
+                policy,
+                f"@oblige: nobody is told by {owed}",
+                f"group: and one of {_spelled(groups)}",
             )
     yield from _unknown_names(policy, tree, names)
 
