@@ -14,7 +14,7 @@ from callpoint.domain.widening_policies import compare_policies
 from callpoint.lifecycle import use
 from callpoint.policy.policy_set import PolicySet
 from callpoint.ports.decider import Decider
-from tests.fakes.asking import about, ask, made
+from tests.fakes.asking import ALICE, about, ask, made
 from tests.fakes.face import Face
 from tests.fakes.world import World, build_decider, configuration, make_world
 
@@ -46,7 +46,7 @@ async def emergency(owed: str) -> tuple[World, str]:
 async def asked(world: World, activation: str, **context: object) -> Answer:
     """May alice have the credential?"""
     entity = Entity("activation", activation)
-    return await ask(world, about(Action.CREDENTIAL_REVEAL, entity, **context))
+    return await ask(world, about(Action.CREDENTIAL_REVEAL, entity, ALICE, **context))
 
 
 @pytest.mark.parametrize(
