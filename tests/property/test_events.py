@@ -51,6 +51,7 @@ SIMPLE: dict[type, st.SearchStrategy[Any]] = {
     datetime: st.datetimes(timezones=st.just(UTC)),
     timedelta: st.timedeltas(timedelta(0), timedelta(days=400)),
     NoneType: st.none(),
+    msgspec.UnsetType: st.just(msgspec.UNSET),
 }
 events = st.one_of(*(of(kind) for kind in CLASSES))
 

@@ -68,6 +68,9 @@ class Pdp:
             return self._denied(request, matched)
         if not matched:
             return self._failed("allowed by no policy")
+        if not self.policy_set.policies.keys() >= set(matched):
+            # Nobody could tell what it obliges to.
+            return self._failed("allowed by a policy that is none of these", policies=matched)
         ids = tuple(sorted(matched))
         owed = (one for name in ids for one in self.policy_set.policies[name].obligations)
         return Decision(
