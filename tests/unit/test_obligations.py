@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from callpoint.domain import event as ev
 from callpoint.domain.decision import Action
 from callpoint.domain.errors import ConfigErrors, DeniedError
 from callpoint.domain.evaluation import Answer, Entity
@@ -12,11 +13,15 @@ from callpoint.domain.governance import Bundle
 from callpoint.domain.obligation import Obligation, ObligationKind, parse_obligations
 from callpoint.domain.widening_policies import compare_policies
 from callpoint.lifecycle import use
+from callpoint.lifecycle.authority import GatewayAuthority
 from callpoint.policy.policy_set import PolicySet
+from callpoint.ports.authority import Arrival
 from callpoint.ports.decider import Decider
 from tests.fakes.asking import ALICE, about, ask, made
+from tests.fakes.behind import GATEWAY, SOURCE, behind, connect
 from tests.fakes.face import Face
 from tests.fakes.world import World, build_decider, configuration, make_world
+from tests.unit.test_authority import READ, told
 
 PERMIT = """
 @id("reveal-with-duties")
@@ -25,11 +30,12 @@ permit (principal, action == Action::"credential:reveal", resource is TargetRole
 """
 
 
-def obliging(owed: str) -> Callable[[Bundle], Decider]:
+def obliging(owed: str, verb: str = "credential:reveal") -> Callable[[Bundle], Decider]:
     """The default pack, and one more permit that obliges."""
 
     def build(bundle: Bundle) -> Decider:
-        more = {**bundle.policies, "duties.cedar": PERMIT.format(owed=owed)}
+        permit = PERMIT.format(owed=owed).replace("credential:reveal", verb)
+        more = {**bundle.policies, "duties.cedar": permit}
         return build_decider(msgspec.structs.replace(bundle, policies=more))
 
     return build
@@ -161,3 +167,20 @@ async def test_obligations_go_over_the_wire_as_the_profile_has_them():
     assert owed["notification"]["properties"]["to"] == "group:security"
     assert owed["custom"]["properties"] == {"vendor": "callpoint", "action": "record"}
     assert len({item["id"] for item in owed.values()}) == 3
+
+
+@pytest.mark.parametrize("owed,is_done", [("record", True), ("notify group:security", False)])
+async def test_an_action_through_a_gateway_meets_them_or_is_refused(owed: str, is_done: bool):
+    """Each is recorded; what no gateway does makes its yes a no, with the reason."""
+    world = await make_world(adapt=behind)
+    world = world.with_decider(obliging(owed, verb="sql:select"))
+    await world.incident()
+    active = await world.active()
+    offer = await connect(world, active.id)
+    authority = GatewayAuthority(world.services, GATEWAY)
+    opened = await authority.open_session(Arrival(offer.connection.id, SOURCE, GATEWAY, "psql"))
+    verdict = await authority.decide(opened.session, READ)
+    assert verdict.allowed is is_done
+    event = told(world, ev.ActionDecided)[-1]
+    assert event.decisions[0].allowed
+    assert ("policy obliges to" in event.reason) is not is_done

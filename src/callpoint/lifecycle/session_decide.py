@@ -21,6 +21,7 @@ from callpoint.domain.ids import session_stream
 from callpoint.domain.operation import VERBS, Operation
 from callpoint.domain.session import HEARD_EVERY, Session, SessionState
 from callpoint.domain.untrusted import bounded, printable
+from callpoint.lifecycle import obligations
 from callpoint.lifecycle.allowance import announce_pause, pause, spend
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.session_basis import (
@@ -207,13 +208,26 @@ def _answered(
     questions = [question_of(asked, one) for one in fresh]
     live.answers.update(zip(fresh, services.pep.decisions(basis.rules, questions), strict=True))
     decisions = tuple(live.answers[one] for one in operations)
+    lacking = _lacking(asked, operations, decisions)
     return msgspec.structs.replace(
         event,
-        allowed=all(decision.allowed for decision in decisions),
+        allowed=all(decision.allowed for decision in decisions) and not lacking,
+        reason=lacking,
         basis=live.digest,
         asked=None if live.told == live.digest else asked,
         decisions=decisions,
     )
+
+
+def _lacking(
+    asked: Asked, operations: tuple[Operation, ...], decisions: tuple[Decision, ...]
+) -> str:
+    """What a yes obliges to that no gateway does; each action is recorded, nobody is told of it."""
+    for one, decision in zip(operations, decisions, strict=True):
+        owed = obligations.unmet(question_of(asked, one), decision.obligations, can_tell=False)
+        if owed is not None:
+            return f"policy obliges to {owed}, which cannot be done for a single action"
+    return ""
 
 
 def _record(
