@@ -6,7 +6,8 @@ What must hold, whatever is sent:
 * another JSON parser reads what was accepted, and its plain question gets the same decision: so no
   two readers differ, and nothing but names has any effect;
 * each decision is in the log under its id;
-* a search's token goes on with it.
+* a search's token goes on with it;
+* an access request makes at most one activation of a denial, and none for somebody else.
 
 A case is one byte that chooses who asks and where, and the body.
 """
@@ -16,27 +17,33 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from callpoint.api.access_request_body import SEAL_TO
 from callpoint.domain import event as ev
 from callpoint.domain.decision import Action
 from callpoint.domain.evaluation import Semantic
 from tests.fakes.face import Face
 from tests.fakes.invariants import told
-from tests.fakes.world import INSTALLATION, make_world
+from tests.fakes.world import INSTALLATION, WORDS, make_world
 from tests.fuzz.target import Check, FoundError
 
 ONE, MANY, SEARCH = "/access/v1/evaluation", "/access/v1/evaluations", "/access/v1/search/"
-PATHS = (ONE, MANY, SEARCH + "subject", SEARCH + "resource", SEARCH + "action")
+REQUESTS = "/access/v1/requests"
+PATHS = (ONE, MANY, SEARCH + "subject", SEARCH + "resource", SEARCH + "action", REQUESTS)
 ASKERS = ("erin", "alice")
 """Security, who may ask about everybody, and somebody who may not."""
 
 CONTEXT = ("activation", "incident", "eligibility")
 
 _OK, _BAD, _DENIED = 200, 400, 403
+_ACCEPTED, _CONFLICT, _GONE = 202, 409, 410
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+"""A valid one; nobody has its key at hand."""
+
 _TEXTS = '\0\t"\\é\N{RIGHT-TO-LEFT OVERRIDE}\N{REPLACEMENT CHARACTER}\N{GRINNING FACE}'
 
 
@@ -46,10 +53,12 @@ class _Site:
 
     Attributes:
         logged: How many decisions are on record.
+        tasks: Activations that access requests made.
     """
 
     face: Face
     logged: int = 0
+    tasks: set[str] = field(default_factory=set)
 
     async def judge(self, case: bytes) -> str:
         """Send one body and judge the answer."""
@@ -57,6 +66,8 @@ class _Site:
         who = ASKERS[chosen // len(PATHS) % len(ASKERS)]
         path, sent = PATHS[chosen % len(PATHS)], case[1:]
         status, answer = await self._send(who, path, sent)
+        if path == REQUESTS:
+            return await self._requested(who, status, answer)
         allowed = (_OK, _BAD, _DENIED) if who == "alice" else (_OK, _BAD)
         _must(status in allowed, f"status {status}")
         if status != _OK:
@@ -72,6 +83,19 @@ class _Site:
             _must(plain["decision"] is answer["decision"], "another decision")
             self._new()
         return f"{path.rpartition('/')[2]} {sorted({item['decision'] for item in shown})}"
+
+    async def _requested(self, who: str, status: int, answer: Any) -> str:
+        """Only alice can, once; whoever else sends it is refused."""
+        _must(status in (_ACCEPTED, _BAD, _DENIED, _CONFLICT, _GONE), f"status {status}")
+        if status == _ACCEPTED:
+            _must(who == "alice", "asked for somebody else")
+            ident = answer["task"]["id"]
+            _must(ident not in self.tasks, "a denial was answered twice")
+            self.tasks.add(ident)
+            made = await self.face.world.get(ident)
+            _must(made.request.principal == "alice", "made for somebody else")
+            _must(len(self.tasks) == 1, "a denial was answered twice")
+        return f"requests {status}"
 
     async def _goes_on(self, who: str, path: str, parsed: Any, answer: Any) -> str:
         token = answer["page"]["next_token"]
@@ -106,6 +130,28 @@ async def _site() -> tuple[_Site, list[str]]:
     return _Site(Face(world)), [*names, "alice", "carol", "erin", "fixer", "deployer"]
 
 
+async def _submission(site: _Site) -> dict[str, Any]:
+    """A denial of alice, and what asks for it."""
+    asked: dict[str, Any] = {
+        "subject": {"type": "human", "id": "alice"},
+        "action": {"name": Action.CREDENTIAL_REVEAL},
+        "resource": {"type": "target_role", "id": "orders-db:repair"},
+        "context": {"incident": "inc-7"},
+    }
+    denied = (await site.face.post("alice", ONE, asked))["context"]
+    hint = denied["access_request"]
+    site.logged = len(told(site.face.world.store.state, ev.DecisionMade))
+    return {
+        **asked,
+        "context": {**asked["context"], "business_justification": WORDS},
+        "requested_access": {SEAL_TO: RECIPIENT, "emergency": True},
+        "denial": {
+            "evaluation_id": denied["evaluation_id"],
+            **{name: hint[name] for name in ("expires_at", "binding_token", "template")},
+        },
+    }
+
+
 def _plain(parsed: dict[str, Any]) -> dict[str, Any]:
     """The question without whatever must have no effect."""
     context = parsed.get("context", {})
@@ -128,6 +174,7 @@ class AuthzenTarget:
 
     names: tuple[str, ...] = ()
     session: int = 250
+    submission: dict[str, Any] = field(default_factory=dict)
 
     @property
     def words(self) -> tuple[bytes, ...]:
@@ -137,9 +184,10 @@ class AuthzenTarget:
         return (*quoted, b"{}", b"[]", b"null", b"\\ud800", b"\\u0000", b"\xed\xa0\x80", b"NaN")
 
     def make(self, chance: random.Random) -> bytes:
-        chosen = chance.choice((0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7))
-        made = _document(chance, self.names)
-        if chance.random() < 0.4:
+        chosen = chance.choice((0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 11, 11, 11))
+        is_request = PATHS[chosen % len(PATHS)] == REQUESTS
+        made = self.submission if is_request else _document(chance, self.names)
+        if chance.random() < (0.95 if is_request else 0.4):
             made = _changed(chance, self.names, made)
         return bytes([chosen]) + json.dumps(made, ensure_ascii=chance.random() < 0.5).encode()
 
@@ -148,6 +196,7 @@ class AuthzenTarget:
         with asyncio.Runner() as runner:
             site, names = runner.run(_site())
             self.names = tuple(names)
+            self.submission = runner.run(_submission(site))
             try:
                 yield lambda case: runner.run(site.judge(case))
             finally:
