@@ -12,8 +12,10 @@ from callpoint.domain.connection import LIFETIME, Connection
 from callpoint.domain.errors import CallpointError, DeniedError, TamperError
 from callpoint.domain.scram import verifier
 from callpoint.lifecycle import kill
+from callpoint.lifecycle.authority import GatewayAuthority
 from callpoint.lifecycle.connection import greet
 from callpoint.lifecycle.use import must_be_live, proven_use
+from callpoint.ports.authority import Arrival
 from tests.fakes.behind import (
     ELSEWHERE,
     GATEWAY,
@@ -120,6 +122,22 @@ async def test_a_row_of_ones_own():
     for name in (made.connection.id, "mine", "more"):
         with pytest.raises(TamperError, match="not one that was offered"):
             await spent(world, name)
+
+
+async def test_logins_given_back_by_hand():
+    """A row that says that nothing was spent is refused: the log has the session."""
+    world, key = await stage()
+    made = await connect(world, key)
+    authority = GatewayAuthority(world.services, GATEWAY)
+    arrival = Arrival(made.connection.id, SOURCE, GATEWAY)
+    await authority.open_session(arrival)
+    await world.services.store.transact(
+        lambda tx: tx.put(
+            msgspec.structs.replace(tx.get(Connection, made.connection.id), spent=0, spent_at=None)
+        )
+    )
+    with pytest.raises(TamperError, match="given back by hand"):
+        await authority.open_session(arrival)
 
 
 @given(

@@ -157,7 +157,7 @@ def offered(view: View, services: Services, connection: str) -> Connection:
 
     Raises:
         DeniedError: There is none.
-        TamperError: It was never offered like this.
+        TamperError: It was never offered like this, or more sessions were opened than it says.
     """
     found = view.find(Connection, connection)
     if found is None:
@@ -171,6 +171,12 @@ def offered(view: View, services: Services, connection: str) -> Connection:
     }
     if found.digest() not in digests:
         raise TamperError(f"connection {found.id} in the database is not one that was offered")
+    opened = sum(
+        isinstance(item.event, ev.SessionOpened) and item.event.connection == found.id
+        for item in events
+    )
+    if opened > found.spent:
+        raise TamperError(f"logins of connection {found.id} were given back by hand")
     return found
 
 
