@@ -127,7 +127,8 @@ async def test_prepare_and_then_switch(site: GatewaySite):
     assert wire.rows(frames) == []
     # Nor by SQL under the protocol's feet.
     link.send(wire.parse(items, "b"), wire.query("DEALLOCATE b"), SYNC,
-              wire.query(f"PREPARE b AS {people}"), wire.bind("b"), wire.execute(), SYNC)  # fmt: skip
+              wire.query(f"PREPARE b AS {people}"), wire.bind("b"), wire.execute(),
+              SYNC)  # fmt: skip
     frames = [frame for _ in range(4) for frame in await link.until()]
     assert (None,) not in wire.rows(frames)
     assert ("1000",) not in wire.rows(frames)
