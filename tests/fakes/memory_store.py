@@ -5,7 +5,7 @@ raise before or after they took effect; ``log_down`` halts the log; ``dead`` ref
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -98,6 +98,10 @@ class MemoryView:
         if found is None:
             raise NotFoundError(f"there is no {kind.__name__.lower()} {key!r}")
         return found
+
+    def versions(self, rows: Sequence[tuple[type[Record], str]]) -> tuple[int, ...]:
+        found = (self.state.records.get(row) for row in rows)
+        return tuple(held[0].version if held else 0 for held in found)
 
     def select(self, kind: type[R], where: Where) -> tuple[R, ...]:
         found = [r for (k, _), (r, _) in self.state.records.items() if k is kind]

@@ -62,7 +62,7 @@ def draw(tx: Transaction, found: Activation, held: Portion, used: Used) -> tuple
         What it holds then, and what of that is still to be let through: zero when all is spent.
     """
     allowance = found.request.spends
-    if not _measures(allowance):
+    if not measures(allowance):
         return held, Portion()
     before = spending(tx, found.id)
     # What was let through beyond the portion is spent too; only then is seen what is left.
@@ -77,7 +77,7 @@ def draw(tx: Transaction, found: Activation, held: Portion, used: Used) -> tuple
 
 def settle(tx: Transaction, found: Activation, held: Portion, used: Used) -> None:
     """Give back what was reserved and not used."""
-    if _measures(found.request.spends):
+    if measures(found.request.spends):
         tx.put(spending(tx, found.id).settled(held, used))
 
 
@@ -114,7 +114,8 @@ def is_spent(portion: Portion) -> bool:
     return portion.rows == 0 or portion.bytes == 0
 
 
-def _measures(allowance: Allowance) -> bool:
+def measures(allowance: Allowance) -> bool:
+    """Whether what an action lets through has to be counted."""
     return allowance.rows is not None or allowance.bytes is not None
 
 

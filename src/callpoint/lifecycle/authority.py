@@ -20,7 +20,7 @@ from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import allowance, session_decide, session_open
 from callpoint.lifecycle.connection import greet
 from callpoint.lifecycle.services import Services
-from callpoint.lifecycle.session_decide import KeptElsewhereError, LiveSession
+from callpoint.lifecycle.session_decide import Answers, KeptElsewhereError, LiveSession
 from callpoint.lifecycle.session_end import close_session, end_session
 from callpoint.ports.authority import (
     Arrival,
@@ -53,6 +53,7 @@ class GatewayAuthority:
         self._gateway = gateway
         self._keeper = services.random.ident(_KEEPER_LENGTH)
         self._mock_key = services.random.token(_MOCK_KEY_SIZE)
+        self._answers = Answers()
         self._live: dict[str, LiveSession] = {}
 
     async def greet(self, connection: str, source: str) -> Greeting:  # noqa: ARG002 -- the port's
@@ -64,7 +65,7 @@ class GatewayAuthority:
         opened, session = await session_open.open_session(
             self._services, self._gateway, arrival, self._keeper
         )
-        self._live[session.id] = LiveSession(session.id, self._keeper)
+        self._live[session.id] = LiveSession(session.id, self._keeper, self._answers)
         return opened
 
     async def decide(self, session: str, deed: Deed) -> Verdict:
@@ -107,6 +108,8 @@ class GatewayAuthority:
         """See the port. It takes nothing, so it never waits for the log."""
         live = await self._kept(session)
         held = _held(live, outcome.number)
+        basis = live.basis
+        is_counted = basis is None or allowance.measures(basis.allowance)
         event = ev.ActionFinished(
             session=session,
             number=outcome.number,
@@ -120,7 +123,8 @@ class GatewayAuthority:
             row = self._row(tx, session)
             if row.state is SessionState.CLOSED:
                 return Standing.OVER
-            allowance.settle(tx, tx.get(Activation, row.activation), held, outcome.used)
+            if is_counted:
+                allowance.settle(tx, tx.get(Activation, row.activation), held, outcome.used)
             tx.append(session_stream(session), event)
             return _standing(row)
 
@@ -169,7 +173,9 @@ class GatewayAuthority:
         """
         live = self._live.get(session)
         if live is None:
-            taken = await self._taken_over(session, LiveSession(session, self._keeper))
+            taken = await self._taken_over(
+                session, LiveSession(session, self._keeper, self._answers)
+            )
             live = self._live.setdefault(session, taken)
         return live
 
@@ -193,6 +199,7 @@ class GatewayAuthority:
         return LiveSession(
             session,
             self._keeper,
+            self._answers,
             number=number,
             held=before.held,
             early=number,

@@ -17,18 +17,23 @@ from callpoint.domain.asked import Asked, asked_of
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action, DecisionRequest
 from callpoint.domain.errors import ConflictError, TamperError
+from callpoint.domain.governance import InForce
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
 from callpoint.domain.operation import Operation
+from callpoint.domain.record import Record
 from callpoint.domain.session import LIVE, Session
 from callpoint.lifecycle import facts, gate
 from callpoint.lifecycle.node import must_be_able_to_take_away
-from callpoint.lifecycle.rules import Rules, must_be_in_force
+from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services, must_keep_time
 from callpoint.lifecycle.use import must_be_live, must_not_be_over, proven_use
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
+
+IN_FORCE = "bundle"
+"""Key of the row that names the rules in force."""
 
 DRIFT = timedelta(seconds=2)
 """So far the moment that policy was asked about may be from the moment of the decision."""
@@ -47,13 +52,18 @@ class MovedError(ConflictError):
 
 
 class Basis(msgspec.Struct, frozen=True):
-    """The rows, and the rules that they were read under."""
+    """The rows, and the rules that they were read under.
+
+    Attributes:
+        pointer: Version of the row that names the rules in force.
+    """
 
     rules: Rules
     session: Session
     found: Activation
     held: Lease
     incident: Incident | None
+    pointer: int
 
     @property
     def allowance(self) -> Allowance:
@@ -91,15 +101,27 @@ class Basis(msgspec.Struct, frozen=True):
         must_not_be_over(self.found, now)
         if now >= self.session.not_after:
             raise ConflictError(f"session {self.session.id} expired")
-        seen = (self.session, self.found, self.held)
-        moved = abs(now - at) > DRIFT or any(tx.find(type(row), row.key()) != row for row in seen)
-        if moved or tx.find(Incident, self.found.request.incident) != self.incident:
+        if abs(now - at) > DRIFT or tx.versions(self._rows()) != self._versions():
             raise MovedError(self.session.id, now)
-        try:
-            must_be_in_force(tx, self.rules)
-        except ConflictError as error:
-            raise MovedError(self.session.id, now) from error
         return now
+
+    def _rows(self) -> tuple[tuple[type[Record], str], ...]:
+        return (
+            (Session, self.session.id),
+            (Activation, self.found.id),
+            (Lease, self.held.id),
+            (Incident, self.found.request.incident),
+            (InForce, IN_FORCE),
+        )
+
+    def _versions(self) -> tuple[int, ...]:
+        return (
+            self.session.version,
+            self.found.version,
+            self.held.version,
+            self.incident.version if self.incident is not None else 0,
+            self.pointer,
+        )
 
 
 def read_basis(view: View, services: Services, rules: Rules, session: str, gateway: str) -> Basis:
@@ -107,6 +129,7 @@ def read_basis(view: View, services: Services, rules: Rules, session: str, gatew
 
     Raises:
         ConflictError: It is over, or there is none (of that gateway).
+        MovedError: Other rules are in force.
         TamperError: A row is not what the log says.
         LogUnavailableError: The log cannot say now.
     """
@@ -125,8 +148,11 @@ def read_basis(view: View, services: Services, rules: Rules, session: str, gatew
     }
     if row.digest() not in digests or held.activation != row.activation:
         raise TamperError(f"session {row.id} in the database is not one that was opened")
+    pointer = view.get(InForce, IN_FORCE)
+    if pointer.digest != rules.digest:
+        raise MovedError(session, view.now())
     incident = view.find(Incident, found.request.incident)
-    return Basis(rules, row, found, held, incident)
+    return Basis(rules, row, found, held, incident, pointer.version)
 
 
 def caller_of(session: Session, configuration: Configuration) -> Caller:

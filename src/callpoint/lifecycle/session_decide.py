@@ -7,6 +7,7 @@ the event. So a decision costs one transaction, and many sessions' transactions 
 
 import asyncio
 import json
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,7 +32,7 @@ from callpoint.lifecycle.session_basis import (
     question_of,
     read_basis,
 )
-from callpoint.lifecycle.use import must_be_justified
+from callpoint.lifecycle.use import must_be_open
 from callpoint.ports.authority import TEXT_LIMIT, Deed, Verdict
 from callpoint.ports.stores import Transaction
 
@@ -45,8 +46,24 @@ OBJECT_LIMIT = 256
 """Characters of an object's name."""
 
 _HASH_SIZE = 64
+_FACTS_KEPT = 256
 _SECOND = timedelta(seconds=1)
 _PAUSED = "the allowance is spent, and nobody has let the session go on yet"
+
+
+class Answers:
+    """Policy's answers of late, by rules and facts: an activation's sessions share their facts."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], dict[Operation, Decision]] = OrderedDict()
+
+    def about(self, rules: str, facts: str) -> dict[Operation, Decision]:
+        """Those to questions about exactly these facts, to be added to."""
+        found = self._kept.setdefault((rules, facts), {})
+        self._kept.move_to_end((rules, facts))
+        if len(self._kept) > _FACTS_KEPT:
+            self._kept.popitem(last=False)
+        return found
 
 
 @dataclass(slots=True)
@@ -59,12 +76,14 @@ class LiveSession:
         told: The facts that stand in the session's stream already, as of this process.
         held: What allowed actions hold of the allowance, until they have told what they used.
         keeper: Names this process.
+        shared: Answers that its other sessions got.
         early: Actions up to this number were decided in another process, which knew what they hold.
         lag: How far the store's clock is ahead of ours.
     """
 
     id: str
     keeper: str
+    shared: Answers
     number: int = 0
     basis: Basis | None = None
     asked: Asked | None = None
@@ -145,8 +164,8 @@ async def _settled(
     operations: tuple[Operation, ...],
 ) -> _Made:
     for _ in range(TRIES):
-        basis = await current(services, gateway, live)
         try:
+            basis = await current(services, gateway, live)
             return await _once(services, live, basis, deed, operations)
         except MovedError as moved:
             live.basis = None
@@ -203,7 +222,8 @@ def _answered(
     asked = live.asked
     if asked is None or asked.at != at:
         asked = live.asked = basis.asked(at)
-        live.digest, live.answers = digest_of(asked), {}
+        live.digest = digest_of(asked)
+        live.answers = live.shared.about(basis.rules.digest, live.digest)
     fresh = [one for one in operations if one not in live.answers]
     questions = [question_of(asked, one) for one in fresh]
     live.answers.update(zip(fresh, services.pep.decisions(basis.rules, questions), strict=True))
@@ -240,7 +260,7 @@ def _record(
 ) -> _Made:
     session, portion, beyond = basis.session, Portion(), ""
     if event.allowed:
-        must_be_justified(tx, basis.found)
+        must_be_open(basis.incident, now)
         spent = spend(tx, basis.found, event.operations, deed.portion)
         portion, beyond = spent.portion, spent.beyond
     if beyond:

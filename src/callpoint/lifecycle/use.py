@@ -153,7 +153,11 @@ def must_not_be_over(found: Activation, now: datetime) -> None:
 
 def must_be_justified(view: View, found: Activation) -> None:
     """Its incident is open still. Raises ConflictError."""
-    incident, now = view.find(Incident, found.request.incident), view.now()
+    must_be_open(view.find(Incident, found.request.incident), view.now())
+
+
+def must_be_open(incident: Incident | None, now: datetime) -> None:
+    """The incident, if there is one, justifies something now. Raises ConflictError."""
     if incident is not None and incident.state_at(now) is not IncidentState.OPEN:
         raise ConflictError(f"incident {incident.id} is {incident.state_at(now)}")
 

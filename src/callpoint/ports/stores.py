@@ -18,7 +18,7 @@
   entry does not parse or does not agree).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -125,6 +125,14 @@ class View(Protocol):
 
     def get(self, kind: type[R], key: str) -> R:
         """The record, or NotFoundError."""
+        ...
+
+    def versions(self, rows: Sequence[tuple[type[Record], str]]) -> tuple[int, ...]:
+        """The version of each record, by its class and key; 0 where there is none.
+
+        For who holds them already and asks whether one of them moved: it costs a fraction of
+        reading them.
+        """
         ...
 
     def select(self, kind: type[R], where: Where) -> tuple[R, ...]:

@@ -27,6 +27,7 @@ _LISTS = {
 """Where the names of what people ask for by name can be looked up."""
 _FIND = f"SELECT {COLUMNS} FROM records WHERE kind = ? AND key = ?"  # noqa: S608 -- constant names
 _SELECT = f"SELECT {COLUMNS} FROM records WHERE "  # noqa: S608 -- constant names
+_VERSIONS = "SELECT kind, key, version FROM records WHERE "
 _SUBJECTS = """
 SELECT DISTINCT subject FROM records
 WHERE kind = ? AND state IN ({states}) AND due_at <= ?
@@ -109,6 +110,15 @@ class SqlView(PublicLog):
                 way_out=_LISTS.get(kind_name(kind), ""),
             )
         return found
+
+    def versions(self, rows: Sequence[tuple[type[Record], str]]) -> tuple[int, ...]:
+        if not rows:
+            return ()
+        named = [(kind_name(kind), key) for kind, key in rows]
+        query = _VERSIONS + " OR ".join(["(kind = ? AND key = ?)"] * len(named))
+        found = self._connection.rows(query, [word for pair in named for word in pair])
+        known = {(kind, key): version for kind, key, version in found}
+        return tuple(known.get(pair, 0) for pair in named)
 
     def select(self, kind: type[R], where: Where) -> tuple[R, ...]:
         conditions, values = ["kind = ?"], [kind_name(kind)]
