@@ -55,6 +55,17 @@ async def test_a_stale_record_is_a_conflict(store):
     assert (await store.read(lambda view: view.get(Thing, "a"))).count == 1
 
 
+async def test_versions_tell_what_moved(store):
+    """One for each record that is asked for, in that order; 0 for one that is not there."""
+    first = await store.transact(lambda tx: tx.put(Thing("a")))
+    await store.transact(lambda tx: (tx.put(Other("a")), tx.put(Thing("b"))))
+    await store.transact(lambda tx: tx.put(msgspec.structs.replace(first, count=1)))
+    asked = ((Thing, "b"), (Thing, "a"), (Other, "b"), (Other, "a"))
+    assert await store.read(lambda view: view.versions(asked)) == (1, 2, 0, 1)
+    assert await store.transact(lambda tx: tx.versions(asked[1:2])) == (2,)
+    assert await store.read(lambda view: view.versions(())) == ()
+
+
 async def test_a_removed_record_is_gone(store):
     """A removed record is not found, may be removed again, and may be stored anew."""
     await store.transact(lambda tx: tx.put(Thing("a")))

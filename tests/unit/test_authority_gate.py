@@ -1,6 +1,6 @@
 """What gives access through a gateway asks policy; what takes it away asks nobody and waits not."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
@@ -104,4 +104,5 @@ async def test_a_kill_reaches_every_gateway_that_listens():
     order = await anext(orders)
     assert order is not None
     assert (order.reach, order.covers(made)) == (Reach.PRINCIPAL, True)
+    assert isinstance(orders, AsyncGenerator)
     await orders.aclose()
