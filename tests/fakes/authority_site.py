@@ -19,6 +19,7 @@ from callpoint.cli.signing import sign_request
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.gateway import POSTGRESQL, Gateway
 from callpoint.gateways.authority import RemoteAuthority, Sign, carrier
+from callpoint.ports.authority import Authority
 from tests.fakes.face import Face, private_key
 from tests.fakes.scripted_authority import ScriptedAuthority
 from tests.fakes.world import World, make_world
@@ -49,14 +50,13 @@ class Site:
 
     def sign(self, who: str = PRINCIPAL) -> Sign:
         """Signs as that principal."""
-        services = self.world.services
         return lambda method, url, body: sign_request(
             method,
             url,
             body,
             principal=who,
             key=private_key(who),
-            now=services.clock.now(),
+            now=SystemClock().now(),
             nonce=SystemRandom().token(16),
         )
 
@@ -69,8 +69,13 @@ class Site:
 
 
 @asynccontextmanager
-async def authority_site(origin: str = "") -> AsyncIterator[Site]:
-    """The site; ``origin``: what the server says its address is, instead of the true one."""
+async def authority_site(origin: str = "", decides: Authority | None = None) -> AsyncIterator[Site]:
+    """The site.
+
+    Args:
+        origin: What the server says its address is, instead of the true one.
+        decides: Instead of the scripted authority.
+    """
     world = await make_world(adapt=guarded)
     face = Face(world)
     authority = ScriptedAuthority(world.services.live)
@@ -82,12 +87,12 @@ async def authority_site(origin: str = "") -> AsyncIterator[Site]:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         surface = replace(
             face.surface,
-            authority=authority.of,
+            authority=(lambda _: decides) if decides else authority.of,
             origins=(origin or address,),
             authenticator=SignatureAuthenticator(
                 lambda: services.rules.last_proven,
                 StoreNonceBook(services.store, services.clock),
-                services.clock,
+                SystemClock(),  # gateways in processes of their own sign, too
                 origins=(address,),
             ),
         )

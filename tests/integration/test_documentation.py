@@ -7,8 +7,9 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -178,6 +179,7 @@ class Machine:
     def __init__(self, town: Town) -> None:
         self.town = town
         self.server = ExitStack()
+        self.gateway = ExitStack()
         shim = town.root / "bin" / "callpoint"
         shim.parent.mkdir()
         shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m callpoint "$@"\n')
@@ -185,6 +187,11 @@ class Machine:
 
     def type(self, line: str) -> None:
         """One line of a page."""
+        if line in {"systemctl stop callpoint-gateway", "systemctl start callpoint-gateway"}:
+            self.gateway.close()
+            if "start" in line:
+                self.gateway.enter_context(_gateway(self.town))
+            return
         if line in {"systemctl stop callpoint", "systemctl start callpoint"}:
             self.server.close()
             if "start" in line:
@@ -229,13 +236,18 @@ def machine(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Machine]
             made.type("systemctl start callpoint")
             yield made
         finally:
+            made.gateway.close()
             made.server.close()
             if town.installation.exists():
                 town.remove_roles()
 
 
 @pytest.mark.parametrize(
-    "name", ["running", "keys", "recovery", "doctor", "store-down", "witness", "shared-signals"]
+    "name",
+    [
+        *("running", "keys", "recovery", "doctor", "store-down", "witness", "shared-signals"),
+        "gateway",
+    ],
 )
 def test_operations_can_be_followed(machine: Machine, name: str):
     """The shell blocks of a page, typed in order, do what the page says."""
@@ -280,6 +292,37 @@ def _must_be_told(town: Town) -> None:
     said = json.loads(_decoded(body))
     assert said["sub_id"]["session"]["id"] == activation
     assert said["aud"] == "https://siem.example"
+
+
+@contextmanager
+def _gateway(town: Town) -> Iterator[None]:
+    """The gateway of the page, which is heard by its authority; it stops cleanly."""
+    file, log = town.root / "gateway.toml", town.root / "gateway.log"
+    file.write_text(
+        f'[authority]\nservers = ["http://{town.address}"]\nkey = "{town.key("edge")}"\n'
+        '[postgresql]\nname = "front"\nlisten = "127.0.0.1:0"\n'
+    )
+    words = ("gateway", "postgres", "--settings", str(file))
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "callpoint", *words],
+            env=town.environment("edge"),
+            stdout=subprocess.DEVNULL,
+            stderr=written,
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while "authority_heard" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield
+        process.terminate()
+        assert process.wait(30) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
 
 
 def _decoded(part: str) -> bytes:

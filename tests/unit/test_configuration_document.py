@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from callpoint.config import listeners
 from callpoint.config.connectors import CONNECTORS, ENDPOINT
 from callpoint.config.keys import INNER, SECTIONS
+from callpoint.config.listeners import GATEWAYS
 from callpoint.config.rules import BREAK_GLASS_LIMIT
 from callpoint.config.settings import TABLES
 from callpoint.config.shape import Shape, show_default
@@ -28,6 +30,8 @@ def headings() -> dict[str, Shape]:
         **{f"{c}: each role": shape.role for c, shape in CONNECTORS.items() if shape.role},
         "postgresql: each endpoint": ENDPOINT,
         **{f"server.toml [{name}]": shape for name, shape in TABLES.items()},
+        f"server.toml [{GATEWAYS}.postgresql]": listeners.POSTGRESQL,
+        **{f"gateway: [{name}]": shape for name, shape in listeners.TABLES.items()},
     }
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,11 +9,16 @@ from dataclasses import dataclass, replace
 import uvicorn
 
 from callpoint.api.app import make_app
+from callpoint.bootstrap.authorities import Authorities
 from callpoint.bootstrap.crew import make_crew
+from callpoint.bootstrap.gateway import Surroundings, run_postgres
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.process import Outside, Process, open_process
 from callpoint.bootstrap.signals import signal_desk
-from callpoint.config.settings import Settings, is_loopback
+from callpoint.bootstrap.stopping import stopped_by_signals
+from callpoint.config.listeners import PostgresListener
+from callpoint.config.settings import Settings
+from callpoint.domain.address import is_loopback
 from callpoint.domain.errors import CallpointError, ConfigError, RequestError, UnavailableError
 from callpoint.lifecycle.signal_desk import SignalDesk
 
@@ -27,7 +31,6 @@ _NO_STORE = (
     "the store does not answer: only `callpoint kill` works, from what this server and the targets"
     " know; it goes on by itself when the store is back"
 )
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ async def serve(
             origins = settings.public or _loopback_origins(address)
             signals = signal_desk(process, origins, stop)
             server = _Server(process, origins, signals)
-            with _signals(stop):
+            with stopped_by_signals(stop):
                 await _run(
                     process, server, listener, stop, lambda: say(_ready(process, address, server))
                 )
@@ -87,14 +90,19 @@ async def _run(
     say: Callable[[], None],
 ) -> None:
     """First rules and connectors, then everything at once; the last to stop is the webhook."""
+    settings = process.settings
     await server.prepare()
     async with asyncio.TaskGroup() as group:
         posting = group.create_task(process.webhook.run()) if process.webhook else None
         async with asyncio.TaskGroup() as inner:
             if process.held is None:
                 inner.create_task(_work(process, server.signals, stop))
+                if settings.gateway is not None:
+                    inner.create_task(server.guard(settings.gateway, stop), name="gateway")
             inner.create_task(server.answer(listener, stop, say))
             await stop.wait()
+            # A stream that never ends would hold the server up until its grace is over.
+            process.services.live.close()
             server.should_exit = True
         if posting is not None:
             posting.cancel()
@@ -117,12 +125,14 @@ class _Server(uvicorn.Server):
     ) -> None:
         self._process = process
         self.signals = signals
+        self._authorities = Authorities(process.services)
+        surface = replace(process.surface(origins), signals=signals, authority=self._authorities.of)
         stop_for = process.settings.stop_for.total_seconds()
         self._said: Callable[[], None] = _nothing
         self.trouble: tuple[str, ...] = ()
         super().__init__(
             uvicorn.Config(
-                make_app(replace(process.surface(origins), signals=signals)),
+                make_app(surface),
                 http="httptools",
                 ws="none",
                 lifespan="off",
@@ -166,6 +176,16 @@ class _Server(uvicorn.Server):
         finally:
             stop.set()
 
+    async def guard(self, listener: PostgresListener, stop: asyncio.Event) -> None:
+        """Run the gateway that ``server.toml`` names; whatever ends it ends the process."""
+        process = self._process
+        around = Surroundings(process.services.clock, process.services.random, process.logger)
+        authority = self._authorities.of(listener.name)
+        try:
+            await run_postgres(authority, listener, around, say=lambda _: None, stop=stop)
+        finally:
+            stop.set()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
@@ -173,26 +193,8 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone: see ``_signals``."""
+        """Leave the signals alone: see ``stopping``."""
         yield
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT stop cleanly; a second one does what it does without us."""
-    loop = asyncio.get_running_loop()
-
-    def ask(number: signal.Signals) -> None:
-        stop.set()
-        loop.remove_signal_handler(number)
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, ask, number)
-    try:
-        yield
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
 
 
 @contextlib.contextmanager
@@ -234,7 +236,8 @@ def _loopback_origins(address: str) -> tuple[str, ...]:
 
 
 def _ready(process: Process, address: str, server: _Server) -> Ready:
-    unusable = (f"target {name}: {why}" for name, why in process.connectors.unusable.items())
+    unusable = [f"target {name}: {why}" for name, why in process.connectors.unusable.items()]
+    unusable += _unknown_gateway(process)
     installation = process.services.installation
     return Ready(
         address=address,
@@ -242,6 +245,16 @@ def _ready(process: Process, address: str, server: _Server) -> Ready:
         trial=installation.trial,
         trouble=(*server.trouble, *unusable),
     )
+
+
+def _unknown_gateway(process: Process) -> list[str]:
+    """Nobody is let in at a gateway that the configuration does not have."""
+    listener, rules = process.settings.gateway, process.services.rules
+    if listener is None or not rules.number:
+        return []
+    if listener.name in rules.last_proven.known_gateways:
+        return []
+    return [f"gateway {listener.name}: the configuration has no [gateways.{listener.name}]"]
 
 
 def with_listen(settings: Settings, host: str, port: int) -> Settings:

@@ -74,6 +74,7 @@ _SECTIONS: dict[str, dict[str, _Verb]] = {
     "Running it": {
         "init": _Verb("init", "Make an installation: keys, governors, first configuration."),
         "serve": _Verb("serve", "Run everything in one process."),
+        "gateway": _Verb("gateway", "Stand before targets, in a process of its own."),
         "key": _Verb("key", "Replace a key of the installation."),
         "clock": _Verb("clock", "Which time counts, after the clock had jumped ahead."),
         "installation": _Verb("installation", "Where the installation lives, after a move."),

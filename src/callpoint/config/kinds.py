@@ -237,6 +237,11 @@ def _parse_key(value: str, path: Path, problems: Problems) -> object:
 PUBLIC_KEY = _of_text("an Ed25519 public key in base64, from `callpoint keygen`", _parse_key)
 SHA256 = matching("64 lower-case hex digits (`sha256sum` of the token)", _HEX, secret=True)
 WORD = matching("1 to 100 visible ASCII characters", _WORD)
+PATH = matching("an absolute path, at most 500 characters", re.compile(r"/[^\x00-\x1f\x7f]{0,499}"))
+ADDRESS = matching(
+    "an address such as https://callpoint.example, without query",
+    re.compile(r"https?://[!-\"$-;=@-~]{1,200}"),
+)
 
 
 def _read_env(value: object, path: Path, problems: Problems) -> object:

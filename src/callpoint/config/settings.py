@@ -4,35 +4,31 @@ They are not governed: nothing here gives anybody access. They stand in ``server
 directory, which may be absent; every default is here. Who may open what is in ``callpoint.toml``.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 
 from callpoint.config.document import MAX_BYTES, Document, Problems, parse_document
 from callpoint.config.kinds import (
+    ADDRESS,
     BOOLEAN,
+    PATH,
     SECRET,
     WORD,
     array,
     choice,
     integer,
-    matching,
     span,
 )
+from callpoint.config.listeners import GATEWAYS, PostgresListener, read_gateways
 from callpoint.config.shape import Key, Shape, Values, read_table, refuse_unknown
+from callpoint.domain.address import is_loopback
 from callpoint.domain.errors import ConfigError, RequestError
 
 HOME_VARIABLE = "CALLPOINT_HOME"
 FILE = "server.toml"
-PATH = matching("an absolute path, at most 500 characters", re.compile(r"/[^\x00-\x1f\x7f]{0,499}"))
-ADDRESS = matching(
-    "an address such as https://callpoint.example, without query",
-    re.compile(r"https?://[!-\"$-;=@-~]{1,200}"),
-)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
 
@@ -163,6 +159,7 @@ class Settings:
         stamp_url: Time-stamping authority; empty for none.
         stamp_certificates: Its certificates, PEM.
         stamp_for: How often a checkpoint is stamped.
+        gateway: For PostgreSQL, in this process; None for none.
     """
 
     home: Path
@@ -181,6 +178,7 @@ class Settings:
     stamp_url: str = ""
     stamp_certificates: str = ""
     stamp_for: timedelta = HOUR
+    gateway: PostgresListener | None = None
 
     @property
     def checkpoint_file(self) -> Path:
@@ -237,7 +235,7 @@ def read_settings(home: Path, document: Document) -> Settings:
         ConfigErrors: All that is wrong in it.
     """
     problems = Problems((document,))
-    top = tuple(Key(name, BOOLEAN, "") for name in TABLES)
+    top = tuple(Key(name, BOOLEAN, "") for name in (*TABLES, GATEWAYS))
     refuse_unknown(top, document.data, (), problems)
     found = {
         name: read_table(shape, document.data.get(name, {}), (name,), problems)
@@ -251,6 +249,7 @@ def read_settings(home: Path, document: Document) -> Settings:
         _check_listen(listen, problems)
     if stamps is not None:
         _check_stamps(stamps, problems)
+    gateway = read_gateways(document.data, problems)
     problems.raise_all()
     if store is None or listen is None or notify is None or workers is None or stamps is None:
         raise AssertionError("a table that cannot be read is a problem")
@@ -265,6 +264,7 @@ def read_settings(home: Path, document: Document) -> Settings:
         stamp_url=stamps.get("url", ""),
         stamp_certificates=stamps.get("certificates", ""),
         stamp_for=stamps["every"],
+        gateway=gateway,
     )
 
 
@@ -305,11 +305,3 @@ def _check_listen(listen: Values, problems: Problems) -> None:
             "is not a loopback address, and Callpoint itself speaks no TLS",
             "listen on 127.0.0.1, or end TLS in a proxy and write behind_proxy = true",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

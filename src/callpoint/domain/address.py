@@ -1,4 +1,4 @@
-"""Addresses of servers: whether what is said to one can be read on the way."""
+"""Addresses of servers: who can reach one, and who can read what is said to it."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -11,10 +11,13 @@ def is_confidential(address: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_here(host)))
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    )
 
 
-def _is_here(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

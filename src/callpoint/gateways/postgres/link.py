@@ -12,6 +12,9 @@ HELD = 256 * 1024
 """Bytes that wait in an inbox before its side is no longer read, beside one message."""
 
 _OUT = 256 * 1024
+_PIECE = 32 * 1024
+"""Bytes that are taken in one turn of the loop. An event loop may read megabytes at once, and one
+client that streams would keep everybody else waiting: orders to cut it, for instance."""
 
 
 class GoneError(Exception):
@@ -40,6 +43,8 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._is_held = False
+        self._is_stopped = False
+        self._pieces = b""
 
     # ---------------------------------------------------------------- what asyncio calls
 
@@ -51,12 +56,18 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         if self.take is not None:
-            self.take(data)
+            if self._pieces or len(data) > _PIECE:
+                is_first = not self._pieces
+                self._pieces += data
+                if is_first:
+                    self._take_piece()
+            else:
+                self.take(data)
             return
         self.inbox.feed(data)
-        if len(self.inbox) > HELD and not self._is_held and self._waiting is None:
+        if len(self.inbox) > HELD and not self._is_held:
             self._is_held = True
-            self.transport.pause_reading()
+            self._regulate()
         self._wake()
 
     def pause_writing(self) -> None:
@@ -78,6 +89,9 @@ class Link(asyncio.Protocol):
         """It has ended."""
         self.is_gone = True
         self.is_full = False
+        if self.take is not None and self._pieces:
+            last, self._pieces = self._pieces, b""
+            self.take(last)
         self._wake()
         self.lost()
 
@@ -149,7 +163,7 @@ class Link(asyncio.Protocol):
         self._waiting = asyncio.get_running_loop().create_future()
         if self._is_held:
             self._is_held = False
-            self.transport.resume_reading()
+            self._regulate()
         try:
             await self._waiting
         finally:
@@ -208,6 +222,11 @@ class Link(asyncio.Protocol):
         self._transport = made
         made.set_write_buffer_limits(high=_OUT)
 
+    def stop(self, is_stopped: bool) -> None:  # noqa: FBT001 -- as ``stalled``
+        """Whoever takes the bytes wants no more for now, or again (False) wants them."""
+        self._is_stopped = is_stopped
+        self._regulate()
+
     def close(self) -> None:
         """Send what waits, then end."""
         if self._transport is not None:
@@ -217,6 +236,25 @@ class Link(asyncio.Protocol):
         """End now."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _take_piece(self) -> None:
+        """The next one; the rest in later turns of the loop, and nothing is read meanwhile."""
+        if self.take is None or not self._pieces:
+            return
+        piece, self._pieces = self._pieces[:_PIECE], self._pieces[_PIECE:]
+        self.take(piece)
+        self._regulate()
+        if self._pieces:
+            asyncio.get_running_loop().call_soon(self._take_piece)
+
+    def _regulate(self) -> None:
+        """Read, unless somebody has enough."""
+        if self.is_gone:
+            return
+        if self._is_held or self._is_stopped or self._pieces:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():

@@ -114,12 +114,7 @@ class Relay:
         self.go_on()
 
     def _throttle(self) -> None:
-        if self._server.is_gone:
-            return
-        if self._stalled or self._held is not None:
-            self._server.transport.pause_reading()
-        else:
-            self._server.transport.resume_reading()
+        self._server.stop(self._stalled or self._held is not None)
 
     def _scan(self, data: bytes) -> None:
         """Find the ends of messages; what passes is sent in as few pieces as possible."""

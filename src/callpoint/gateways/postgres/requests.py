@@ -5,6 +5,8 @@ the target's error comes back as the refusal (docs/adr/0021). So order, the end 
 the skipping up to a Sync are the target's own, and nothing here has to imitate them.
 """
 
+import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 
 from callpoint.domain.errors import CallpointError, DeniedError, RequestError
@@ -22,6 +24,8 @@ from callpoint.gateways.postgres.wanted import Wanted, deed_of
 
 _NO_STATEMENT, _NO_PORTAL = "26000", "34000"
 _OUT = 64 * 1024
+_TURN = 128
+"""Messages of one client in one turn of the loop: others must be heard meanwhile."""
 _TERMINATE, _SYNC = ord("X"), ord("S")
 _COPYING = frozenset(b"dcf")
 
@@ -60,7 +64,9 @@ class Requests:
             TargetError: The target did.
         """
         state, inbox = self._state, self._client.inbox
-        while True:
+        for number in itertools.count(1):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
             frame = inbox.next()
             if frame is None:
                 state.flush()

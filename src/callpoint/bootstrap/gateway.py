@@ -1,0 +1,106 @@
+"""A gateway and what ends its sessions: inside the server, or in a process of its own.
+
+What a gateway needs is here alone. A process that runs only this has no store, no way to a target
+but what it is handed for a session, and no key of the log: an import contract forbids the code.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+
+from callpoint.adapters.clock.system import SystemClock, SystemRandom
+from callpoint.bootstrap.journal import make_logger
+from callpoint.bootstrap.stopping import stopped_by_signals
+from callpoint.config.listeners import AuthorityPlace, PostgresListener
+from callpoint.gateways.authority import RemoteAuthority, Sign, carrier
+from callpoint.gateways.postgres.gateway import PostgresGateway
+from callpoint.gateways.postgres.settings import GatewaySettings, Limits
+from callpoint.ports.authority import Authority
+from callpoint.ports.clock import Clock, Random
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a gateway needs of its process."""
+
+    clock: Clock
+    random: Random
+    logger: structlog.typing.FilteringBoundLogger
+
+
+async def run_postgres(
+    authority: Authority,
+    listener: PostgresListener,
+    around: Surroundings,
+    *,
+    say: Callable[[str], None],
+    stop: asyncio.Event,
+) -> None:
+    """Until ``stop`` is set; then no session is left.
+
+    Args:
+        authority: Decides for this gateway.
+        listener: Where clients connect.
+        around: The process.
+        say: Told the address once it answers.
+        stop: When to end.
+
+    Raises:
+        ConfigError: The address cannot be listened on, or certificate or key cannot be used.
+    """
+    gateway = PostgresGateway(
+        authority, _settings(listener), around.clock, around.random, around.logger
+    )
+
+    def listening(port: int) -> None:
+        host = f"[{listener.host}]" if ":" in listener.host else listener.host
+        around.logger.info("gateway_listens", gateway=listener.name, address=f"{host}:{port}")
+        say(f"{host}:{port}")
+
+    await gateway.serve(stop, listening)
+
+
+async def run_alone(
+    place: AuthorityPlace,
+    listener: PostgresListener,
+    sign: Sign,
+    stream: TextIO,
+    say: Callable[[str], None],
+) -> None:
+    """A gateway for PostgreSQL as a whole process, until SIGTERM or SIGINT.
+
+    Args:
+        place: Where it asks.
+        listener: Where clients connect.
+        sign: Signs requests with the gateway's key.
+        stream: Where the log goes.
+        say: Told the address once it answers.
+
+    Raises:
+        ConfigError: The address cannot be listened on, or a certificate or key cannot be used.
+    """
+    clock, stop = SystemClock(), asyncio.Event()
+    around = Surroundings(clock, SystemRandom(), make_logger(clock, stream))
+    trusted = Path(place.certificates) if place.certificates else None
+    async with carrier(trusted) as http:
+        authority = RemoteAuthority(http, place.servers, listener.name, sign, clock)
+        with stopped_by_signals(stop):
+            await run_postgres(authority, listener, around, say=say, stop=stop)
+    around.logger.info("stopped")
+
+
+def _settings(listener: PostgresListener) -> GatewaySettings:
+    return GatewaySettings(
+        name=listener.name,
+        host=listener.host,
+        port=listener.port,
+        certificate=listener.tls_certificate,
+        key=listener.tls_key,
+        target_roots=listener.target_certificates,
+        search_path=listener.search_path,
+        limits=Limits(connections=listener.connections),
+    )
