@@ -12,10 +12,20 @@ from callpoint.audit.entry import format_time
 from callpoint.domain import canonical
 from callpoint.domain.canonical import Plain
 from callpoint.domain.errors import NotFoundError
-from callpoint.domain.ids import INSTALLATION_STREAM, activation_stream, incident_stream
+from callpoint.domain.ids import (
+    INSTALLATION_STREAM,
+    activation_stream,
+    incident_stream,
+    session_stream,
+)
 from callpoint.ports.stores import Entry, PersonalValue, View
 
 FORMAT = "callpoint-bundle/v1"
+SESSION_ENTRIES = 10_000
+"""Most entries of sessions in one bundle: with their proofs they take some 30 MB. Of more, those
+that come first; the verifier says up to where each session is shown."""
+
+_OPENED = "session:opened"
 _GOVERNING = ("installation:created", "bundle:published", "key:rotated", "log:recovered")
 
 
@@ -28,7 +38,8 @@ def evidence_bundle(
 ) -> dict[str, Plain]:
     """Gather it from a view, so that every proof is in the same checkpoint.
 
-    The entries of the incident, and of governance, are cited as related.
+    The entries of the incident, and of governance, are cited as related; what was done in its
+    sessions goes along.
 
     Args:
         view: Of this log.
@@ -46,7 +57,8 @@ def evidence_bundle(
         raise NotFoundError(f"the log holds no activation {activation}")
     governing = [e for e in view.entries(INSTALLATION_STREAM) if _type(e) in _GOVERNING]
     related = [*governing, *view.entries(incident_stream(incident))]
-    last = max(entry.index for entry in (*entries, *related))
+    acted = _session_entries(view, entries)
+    last = max(entry.index for entry in (*entries, *related, *acted))
     note = next((n for n in checkpoints if _size(n) > last), view.checkpoint())
     size = _size(note)
     found: dict[str, Plain] = {
@@ -57,6 +69,8 @@ def evidence_bundle(
         "entries": [_proven_entry(view, entry, size) for entry in entries],
         "related": [_proven_entry(view, entry, size) for entry in related],
     }
+    if acted:
+        found["sessions"] = [_proven_entry(view, entry, size) for entry in acted]
     stamp = _stamp(view, note, max(entry.index for entry in entries))
     if stamp is not None:
         found["timestamp"] = stamp
@@ -91,6 +105,21 @@ def _stamp(view: View, note: str, last: int) -> dict[str, Plain] | None:
         "response": base64.b64encode(kept.response).decode(),
         "at": format_time(kept.at),
     }
+
+
+def _session_entries(view: View, entries: Sequence[Entry]) -> list[Entry]:
+    """What was done in the sessions that these entries open, session by session."""
+    opened = [msgspec.json.decode(e.leaf, type=_Opening) for e in entries if _type(e) == _OPENED]
+    found = [e for one in opened for e in view.entries(session_stream(one.data.session))]
+    return found[:SESSION_ENTRIES]
+
+
+class _Named(msgspec.Struct):
+    session: str
+
+
+class _Opening(msgspec.Struct):
+    data: _Named
 
 
 class _Typed(msgspec.Struct):

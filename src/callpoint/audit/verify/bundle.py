@@ -44,6 +44,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint: str
     entries: list[BundleEntry]
     related: list[BundleEntry] = []
+    sessions: list[BundleEntry] = []
     timestamp: BundleStamp | None = None
 
 
@@ -119,7 +120,9 @@ class _BundleCheck:
         if own:
             self._check_related(own[0].entry, related)
             check_votes(own, related, self._bundle.activation, self._findings)
-        size = len(self._bundle.entries) + len(self._bundle.related)
+        self._check_sessions(own)
+        bundle = self._bundle
+        size = len(bundle.entries) + len(bundle.related) + len(bundle.sessions)
         return self._findings.report(size)
 
     def _read(self, items: Sequence[BundleEntry]) -> list[Known]:
@@ -216,6 +219,27 @@ class _BundleCheck:
             self._findings.add(Code.STREAM_OPEN, message)
         else:
             self._findings.note(message)
+
+    def _check_sessions(self, own: Sequence[Known]) -> None:
+        """What was done in the sessions that the activation opened: each stream without a hole."""
+        opened = [k.entry.data.get("session") for k in own if k.entry.type == "session:opened"]
+        streams = [f"session:{name}" for name in opened if isinstance(name, str)]
+        acted: list[Known] = []
+        for known in self._read(self._bundle.sessions):
+            if not self._is_of_installation(known):
+                continue
+            if known.entry.stream in streams:
+                acted.append(known)
+                continue
+            message = f"{known.entry.stream} is no session that {self._stream} opened"
+            self._findings.add(Code.ENTRY_FOREIGN, message, known.index)
+        self._chain(acted, [item.index for item in self._bundle.sessions])
+        closed = {known.entry.stream for known in acted if known.entry.is_closing}
+        for stream in streams:
+            if stream not in closed:
+                shown = [known.entry.seq for known in acted if known.entry.stream == stream]
+                upto = f"up to seq {max(shown)}" if shown else "in nothing"
+                self._findings.note(f"{stream} is open: completeness is shown only {upto}")
 
     def _check_related(self, first: Entry, related: Sequence[Known]) -> None:
         """Genesis, and the configuration and incident that the request names, are in the bundle."""

@@ -79,4 +79,7 @@ class Marks:
     buried: int = 0
     attested: int = 0
     reveals: int = 0
+    allowed: int = 0
+    refused: int = 0
+    rows: int = 0
     last: str = ""

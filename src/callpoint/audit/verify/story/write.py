@@ -34,13 +34,14 @@ def tell(bundle: Bundle) -> Tale:
     """The story of a bundle, whatever is in it: what cannot be read is said in its place."""
     own = [_read(item) for item in bundle.entries]
     related = [_read(item) for item in bundle.related]
+    acted = [_read(item) for item in bundle.sessions]
     incident = [r for r in related if r[1] is None or r[1].stream.startswith("incident:")]
     rules = [r for r in related if r not in incident]
     marks = Marks()
-    for _, entry, _ in own:
+    for _, entry, _ in (*own, *acted):
         if entry is not None:
             _mark(marks, entry)
-    timeline = sorted([*own, *incident], key=lambda found: found[0].index)
+    timeline = sorted([*own, *incident, *acted], key=lambda found: found[0].index)
     return Tale(
         activation=clean(bundle.activation),
         installation=clean(bundle.installation),
@@ -92,6 +93,12 @@ def _mark(marks: Marks, entry: Entry) -> None:
         case "credential:revealed" | "connection:offered":
             marks.revealed = marks.revealed or at
             marks.reveals += 1
+        case "action:decided":
+            marks.allowed += entry.data.get("allowed") is True
+            marks.refused += entry.data.get("allowed") is not True
+        case "action:finished":
+            rows = entry.data.get("rows")
+            marks.rows += rows if type(rows) is int else 0
         case "activation:ended":
             marks.ended = marks.ended or at
         case "lease:ended":
@@ -131,6 +138,10 @@ def _figures(marks: Marks) -> Iterator[Fact]:
     yield Fact("credentials proven dead", str(marks.buried - marks.attested))
     yield Fact("closed without proof", str(marks.attested) if marks.attested else "")
     yield Fact("times fetched", str(marks.reveals))
+    if marks.allowed or marks.refused:
+        yield Fact("actions through a gateway that were allowed", str(marks.allowed))
+        yield Fact("actions that were refused", str(marks.refused))
+        yield Fact("rows that were let through", str(marks.rows))
 
 
 def _summary(own: Sequence[_Read]) -> Iterator[Fact]:
