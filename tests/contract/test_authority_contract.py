@@ -1,0 +1,185 @@
+"""What every authority keeps: the real one over each kind of store, and that of gateway tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from callpoint.adapters.clock.system import SystemClock
+from callpoint.adapters.stores.postgresql import PostgresStore
+from callpoint.adapters.stores.sqlite import SqliteStore
+from callpoint.domain import scram
+from callpoint.domain.allowance import Allowance, Used
+from callpoint.domain.eligibility import Purpose
+from callpoint.domain.errors import ConflictError, DeniedError
+from callpoint.domain.operation import Operation
+from callpoint.lifecycle import kill
+from callpoint.lifecycle.authority import GatewayAuthority
+from callpoint.lifecycle.connection import Wish, offer
+from callpoint.ports.authority import Arrival, Authority, Deed, Outcome, Standing
+from callpoint.ports.stores import Store
+from callpoint.ports.targets import Credential
+from tests.fakes.authority import FakeAuthority
+from tests.fakes.behind import GATEWAY, SOURCE, behind
+from tests.fakes.clock import SeededRandom
+from tests.fakes.keys import MemoryLogSigner
+from tests.fakes.world import INSTALLATION, ORIGIN, assemble, eligibility, found_world, make_world
+
+READ = Deed((Operation("sql:select", "public.items"),), "SELECT 1")
+DELETE = Deed((Operation("sql:delete", "public.items"),))
+LIMIT = 60
+
+
+@dataclass
+class Side:
+    """An authority, a connection that opens sessions, and how all of it is killed.
+
+    Attributes:
+        beside: A second process on the same store, where there can be one.
+    """
+
+    authority: Authority
+    connection: str
+    kill: Callable[[], Awaitable[object]]
+    beside: Authority | None = None
+
+    async def open(self) -> str:
+        arrival = Arrival(self.connection, SOURCE, GATEWAY)
+        return (await self.authority.open_session(arrival)).session
+
+
+async def over(store: Store | None) -> Side:
+    """The real one; the purpose is to investigate, so nothing may be deleted."""
+    rule = eligibility(allowance=Allowance(actions=LIMIT))
+    if store is None:
+        world = await make_world(rule, adapt=behind)
+    else:
+        random = SeededRandom(1)
+        world = assemble(
+            rule, store=store, clock=SystemClock(), random=random, targets={}, adapt=behind
+        )
+        await found_world(world)
+    await world.incident()
+    key = (await world.active(purpose=Purpose.INVESTIGATE)).id
+    caller, services = world.caller("alice"), world.services
+    made = await offer(services, caller, key, Wish(SOURCE, logins=8))
+    return Side(
+        GatewayAuthority(services, GATEWAY),
+        made.connection.id,
+        lambda: kill.kill(services, world.caller("bob"), kill.Scope.EVERYTHING),
+        GatewayAuthority(services, GATEWAY),
+    )
+
+
+def fake() -> Side:
+    """The one of gateway tests."""
+    made = FakeAuthority(Credential("user", "secret"))
+    made.deny("sql:delete")
+
+    async def end() -> None:
+        made.kill()
+
+    return Side(made, "conn1", end)
+
+
+async def on_disk(folder: Path) -> Store:
+    return await SqliteStore.open(
+        folder / "state.db",
+        signer=MemoryLogSigner(ORIGIN),
+        clock=SystemClock(),
+        checkpoint_file=folder / "checkpoint",
+        origin=ORIGIN,
+        installation=INSTALLATION,
+    )
+
+
+async def on_a_server(folder: Path, url: str) -> Store:
+    return await PostgresStore.open(
+        url,
+        signer=MemoryLogSigner(ORIGIN),
+        checkpoint_file=folder / "checkpoint",
+        origin=ORIGIN,
+        installation=INSTALLATION,
+        schema=f"authority_{folder.name.replace('-', '_')}"[:60].lower(),
+        number_within=timedelta(seconds=2),
+    )
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "fake"])
+async def side(request, tmp_path) -> AsyncIterator[Side]:
+    """Each authority in turn."""
+    store: Store | None = None
+    match request.param:
+        case "fake":
+            yield fake()
+            return
+        case "sqlite":
+            store = await on_disk(tmp_path)
+        case "postgresql":
+            database = request.getfixturevalue("store_database_15")
+            store = await on_a_server(tmp_path, database.owner_url)
+        case _:
+            assert request.param == "memory"
+    yield await over(store)
+    if store is not None:
+        await store.close()
+
+
+async def test_nobody_learns_which_connections_exist(side):
+    """One that is not there is greeted likewise, always the same, and opens nothing."""
+    known = await side.authority.greet(side.connection, SOURCE)
+    unknown = await side.authority.greet("nobody", SOURCE)
+    assert unknown == await side.authority.greet("nobody", SOURCE)
+    assert (known.iterations, len(known.salt)) == (unknown.iterations, scram.SALT_SIZE)
+    with pytest.raises(DeniedError):
+        await side.authority.open_session(Arrival("nobody", SOURCE, GATEWAY))
+
+
+async def test_a_yes_a_no_and_an_outcome(side):
+    """Deeds are numbered, a no has a reason and ends nothing, and an outcome is taken."""
+    session = await side.open()
+    yes, no = [await side.authority.decide(session, deed) for deed in (READ, DELETE)]
+    assert (yes.allowed, no.allowed, yes.number, no.number) == (True, False, 1, 2)
+    assert no.reasons
+    assert await side.authority.report(session, Outcome(1, Used(1, 2))) is Standing.OPEN
+    assert await side.authority.standing([session, "none"]) == {
+        session: Standing.OPEN,
+        "none": Standing.OVER,
+    }
+
+
+async def test_what_is_over_stays_over(side):
+    """Ended by its gateway, or killed with an order: nothing more is decided, ending goes on."""
+    first, second = await side.open(), await side.open()
+    await side.authority.end_session(first, "left")
+    await side.authority.end_session(first, "left")
+    lines = side.authority.cuts()
+    assert await anext(lines) is None
+    await side.kill()
+    assert (await anext(lines)) is not None
+    for session in (first, second, "none"):
+        with pytest.raises(ConflictError):
+            await side.authority.decide(session, READ)
+        await side.authority.end_session(session, "left")
+    told = await side.authority.standing([first, second])
+    assert set(told.values()) == {Standing.OVER}
+    await lines.aclose()
+
+
+@pytest.mark.parametrize("side", ["memory", "sqlite", "postgresql"], indirect=True)
+async def test_many_at_once_share_one_allowance(side):
+    """Eight sessions, kept by two processes, ask at once: exactly what is allowed passes."""
+    assert side.beside is not None
+    sessions = [await side.open() for _ in range(8)]
+
+    async def ask(which: int) -> list[bool]:
+        keeper = (side.authority, side.beside)[which % 2]
+        return [(await keeper.decide(sessions[which], READ)).allowed for _ in range(12)]
+
+    answers = await asyncio.gather(*(ask(which) for which in range(8)))
+    assert sum(map(sum, answers)) == LIMIT
+    told = await side.authority.standing(sessions)
+    assert set(told.values()) == {Standing.PAUSED}
