@@ -11,7 +11,13 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from callpoint.domain.errors import CallpointError, ConfigError, RequestError, TargetError
+from callpoint.domain.errors import (
+    AuthenticationError,
+    CallpointError,
+    ConfigError,
+    RequestError,
+    TargetError,
+)
 from callpoint.domain.untrusted import printable
 from callpoint.gateways.postgres import scram, startup
 from callpoint.gateways.postgres.frames import HEADER, message
@@ -180,6 +186,9 @@ async def log_in(
             "the target closed the connection during the login",
             way_out="look at the target's log; then connect again",
         ) from error
+    except AuthenticationError as error:
+        link.abort()
+        raise TargetError(error.message, way_out=error.way_out) from error
     except (RequestError, struct.error) as error:
         link.abort()
         raise TargetError("the target does not speak PostgreSQL's protocol") from error

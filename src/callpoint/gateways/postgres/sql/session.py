@@ -38,6 +38,8 @@ class Session:
         Raises:
             DeniedError: The session holds too much.
         """
+        if not classified.bindings and not classified.alters_catalogue:
+            return self
         held = self
         for binding in classified.bindings:
             held = held.bound(binding)

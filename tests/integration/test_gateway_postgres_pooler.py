@@ -1,0 +1,97 @@
+"""A pooler in front of the gateway: many clients share few sessions, transaction by transaction."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from callpoint.cli.loopback import free_port
+from callpoint.cli.throwaway import ThrowawayPostgres
+from tests.postgres_gateway_site import SECRET, GatewaySite, open_gateway
+from tests.servers import FreshDatabase, fresh_database, missing
+
+_SETTINGS = """\
+[databases]
+* = host=127.0.0.1 port={gateway} user=conn1 password={secret}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+ignore_startup_parameters = extra_float_digits
+logfile = {folder}/log
+pidfile = {folder}/pid
+"""
+
+
+@pytest.fixture
+def target(postgres_15: ThrowawayPostgres) -> Iterator[FreshDatabase]:
+    with fresh_database(postgres_15) as fresh:
+        yield fresh
+
+
+@asynccontextmanager
+async def pooler(site: GatewaySite, folder: Path) -> AsyncIterator[int]:
+    """pgbouncer before the gateway; its port."""
+    program = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if program is None:
+        missing("pgbouncer (the Debian package) is not on this machine")
+    port = free_port()
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        _SETTINGS.format(gateway=site.port, secret=SECRET, port=port, folder=folder)
+    )
+    user = None
+    if os.geteuid() == 0:  # it refuses to be root
+        user = "nobody"
+        for path in (folder, *folder.parents[:2]):
+            os.chmod(path, 0o777 if path == folder else 0o711)  # noqa: PTH101 -- of pytest's own
+    process = await asyncio.create_subprocess_exec(
+        program, "-q", str(settings), user=user, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    await asyncio.sleep(0.02)
+                else:
+                    writer.close()
+                    break
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_a_pooler_in_front(target: FreshDatabase, tmp_path: Path):
+    """Eight clients work through two sessions, and each of their statements is decided."""
+    async with open_gateway(target) as site, pooler(site, tmp_path) as port:
+        site.authority.deny("sql:select public.people")
+
+        async def work(number: int) -> int:
+            async with await psycopg.AsyncConnection.connect(
+                f"host=127.0.0.1 port={port} user=anybody dbname={target.name}",
+                prepare_threshold=None,
+            ) as link:
+                await link.execute("INSERT INTO items VALUES (%s, 'pooled')", [1000 + number])
+                await link.commit()
+                with pytest.raises(psycopg.errors.InsufficientPrivilege, match="denies"):
+                    await link.execute("SELECT * FROM people")
+                await link.rollback()
+                cursor = await link.execute("SELECT word FROM items WHERE id = %s", [number + 1])
+                row = await cursor.fetchone()
+                assert row == (f"word {number + 1}",)
+                return number
+
+        assert sum(await asyncio.gather(*[work(n) for n in range(8)])) == 28
+        assert 1 <= len(site.authority.arrivals) <= 2
+        assert site.authority.asked.count(("sql:insert public.items",)) == 8
