@@ -56,14 +56,13 @@ async def refusal(talk: Talk, sslmode: str = "disable") -> tuple[str, bytes]:
     heard = bytearray()
 
     async def listening(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async def read() -> bytes:
-            data = await reader.read(4096)
-            heard.extend(data)
-            return data
+        class Spy(asyncio.StreamReader):
+            async def read(self, n: int = 4096) -> bytes:
+                data = await reader.read(n)
+                heard.extend(data)
+                return data
 
-        spy = asyncio.StreamReader()
-        spy.read = lambda _n=-1: read()  # type: ignore[method-assign]  # hears all
-        await talk(spy, writer)
+        await talk(Spy(), writer)
 
     async with impostor(listening) as there:
         way = Way(there.host, there.port, there.dbname, sslmode, "")
