@@ -1,4 +1,4 @@
-"""RFC 9421, Appendix B.2.6: the one Ed25519 example, and the library that we verify with."""
+"""RFC 9421, Appendix B.2.6: the one Ed25519 example, and the library that is the oracle."""
 
 import base64
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def test_the_example_key_signs_the_example():
 
 
 def test_the_library_verifies_the_example():
-    """The library that the authenticator stands on accepts the RFC's example."""
+    """The library that is the oracle of the authenticator accepts the RFC's example."""
     (result,) = _verifier().verify(_request(), max_age=None)
     assert result.label == "sig-b26"
     assert result.parameters == {"created": 1618884473, "keyid": "test-key-ed25519"}

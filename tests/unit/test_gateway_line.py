@@ -42,6 +42,14 @@ def test_a_number_counts_once(numbers):
         spent.add(number)
 
 
+def test_a_number_far_behind_costs_nothing():
+    """From the highest number that can be sent, the lowest one is refused without a bit for it."""
+    seen = Seen()
+    assert seen.spend(10**16 - 1)
+    assert not seen.spend(1)
+    assert seen.spend(10**16 - WINDOW)
+
+
 def test_a_call_counts_once_and_as_it_was_sent():
     """The same call again, another body, call or gateway is refused; the next one counts."""
     door = Door()

@@ -197,6 +197,8 @@ async def test_each_field_is_needed_once(name):
         (';nonce="AAECAwQFBgcICQoLDA0ODw"', ';nonce="AAECAwQFBgcICQoLDA0O"'),
         (';nonce="AAECAwQFBgcICQoLDA0ODw"', f';nonce="{"A" * 100}"'),
         (';nonce="AAECAwQFBgcICQoLDA0ODw"', ';nonce="AAECAwQFBgcICQoLDA0OD:"'),
+        (f";created={CREATED}", f";created=0{CREATED}"),
+        (f";created={CREATED}", f";created={CREATED};expires=0{CREATED + 9}"),
         ("sig1=", "sig2="),
         ("sig1=", "sig1= "),
     ],
@@ -225,6 +227,28 @@ async def test_another_digest_is_refused(digest):
     """Only the SHA-256 of the body that arrived is accepted, even when another one is signed."""
     with pytest.raises(AuthenticationError, match="Content-Digest"):
         await Door().knock(resigned(GOOD, digest=digest))
+
+
+async def test_a_signature_has_one_spelling():
+    """Other letters for the same 64 bytes are refused: they would be a second tombstone's name."""
+    signature = signed()["signature"]
+    raw = base64.b64decode(signature[6:-1])
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    spellings = [f"{signature[:-4]}{letter}==:" for letter in letters]
+    same = [text for text in spellings if base64.b64decode(text[6:-1]) == raw]
+    assert len(same) == 16
+    for text in same:
+        if text != signature:
+            with pytest.raises(AuthenticationError, match="Signature is malformed"):
+                await Door().knock(signed() | {"signature": text})
+
+
+@pytest.mark.parametrize("method", ["", "GET\nPOST", "PO\ud800ST", 'POST\n"x": y', "P\u00d6ST"])
+async def test_a_method_is_one_word(method):
+    """A method that would write lines of its own into what is signed is refused, signed or not."""
+    headers = resigned(GOOD, method=method.encode(errors="ignore").decode())
+    with pytest.raises(AuthenticationError, match="method"):
+        await Door().knock(headers, method=method)
 
 
 async def test_a_signature_of_another_length_is_refused():

@@ -94,8 +94,8 @@ class Seen:
             self._bits = (kept | 1) & ((1 << WINDOW) - 1)
             self._highest = number
             return True
-        bit = 1 << -ahead
-        if -ahead >= WINDOW or self._bits & bit:
+        # First the window: of a number far behind, the bit alone would not fit into memory.
+        if -ahead >= WINDOW or self._bits & (bit := 1 << -ahead):
             return False
         self._bits |= bit
         return True

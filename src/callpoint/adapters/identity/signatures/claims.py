@@ -30,12 +30,15 @@ _MAX_HEADERS = 32 * 1024  # uvicorn's own limit is twice as much
 # The serialised form of RFC 8941 for exactly one member. No comma, quote or backslash can occur
 # in a string, so a second signature, or a field sent twice and joined, matches none of these.
 _STRING = r'"[!#-+\--\[\]-~]*"'
+_INTEGER = r"(?:0|-?[1-9][0-9]{0,14})"  # a second spelling of a number is not the serialised one
 _INPUT = re.compile(
     rf"{LABEL}=\((?P<components>{_STRING}(?: {_STRING})*)\)(?P<parameters>(?:;[a-z]+={_STRING}"
-    r"|;[a-z]+=-?[0-9]{1,15})+)"
+    rf"|;[a-z]+={_INTEGER})+)"
 )
-_PARAMETER = re.compile(rf";([a-z]+)=(?:({_STRING})|(-?[0-9]+))")
-SIGNATURE = re.compile(rf"{LABEL}=:[A-Za-z0-9+/]{{86}}==:")
+_PARAMETER = re.compile(rf";([a-z]+)=(?:({_STRING})|({_INTEGER}))")
+# 64 bytes end in four unused bits. Only with these zero (RFC 4648, 3.5) is there one spelling of a
+# signature, and one tombstone of a signed order, which is named after it.
+SIGNATURE = re.compile(rf"{LABEL}=:[A-Za-z0-9+/]{{85}}[AQgw]==:")
 _NONCE = re.compile(r"[A-Za-z0-9_-]+")
 
 _STRINGS = {"alg", "keyid", "nonce", "tag"}
