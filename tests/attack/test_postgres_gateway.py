@@ -111,6 +111,22 @@ async def test_escapes_in_the_extended_protocol(site: GatewaySite):
     await untouched(site)
 
 
+async def test_what_is_refused_unasked_is_told_to_the_authority(site: GatewaySite):
+    """SET ROLE, in both protocols, is put on record with its reason, and without its values."""
+    link = await Wire.session(site.port, SECRET)
+    link.send(wire.query("SET ROLE postgres"))
+    await link.until()
+    link.send(wire.parse("ALTER ROLE current_user PASSWORD 'mine'"), SYNC)
+    await link.until()
+    link.close()
+    told = [deed for deed in site.authority.deeds if deed.refused]
+    assert [bool(deed.operations) for deed in told] == [False, False]
+    assert "SET ROLE" in told[0].text
+    assert "ALTER ROLE" in told[1].text
+    assert "mine" not in told[1].text
+    assert all(len(deed.text_sha256) == 64 for deed in told)
+
+
 async def test_prepare_and_then_switch(site: GatewaySite):
     """A name runs nothing but what was decided, however Parse, skipping and Sync are mixed."""
     link = await Wire.session(site.port, SECRET)

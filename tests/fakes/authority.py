@@ -111,7 +111,9 @@ class FakeAuthority:
         self.deeds.append(deed)
         number = self._numbers[session] = self._numbers.get(session, 0) + 1
         denied = [str(o) for o in deed.operations if not self.allows(o.verb, o.object)]
-        if self.is_paused:
+        if deed.refused:
+            verdict = Verdict(False, number, (deed.refused,))
+        elif self.is_paused:
             verdict = Verdict(
                 False, number, ("rows are spent",), "ask a person to resume it", is_paused=True
             )

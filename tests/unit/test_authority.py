@@ -116,6 +116,20 @@ async def test_a_no_is_an_answer_with_a_reason_on_record(purpose, deed, word):
     assert (await authority.decide(made.session, READ)).allowed
 
 
+async def test_what_a_gateway_refuses_by_itself_is_on_record():
+    """A text that the classification refused is an entry with its reason; policy is not asked."""
+    world, authority, made = await opened()
+    deed = Deed((), "SET ROLE ?", "ef" * 32, refused="SET ROLE is never allowed\n")
+    verdict = await authority.decide(made.session, deed)
+    assert (verdict.allowed, verdict.reasons) == (False, ("SET ROLE is never allowed\\n",))
+    (event,) = told(world, ev.ActionDecided)
+    assert (event.allowed, event.operations, event.decisions) == (False, (), ())
+    assert (event.reason, event.text_sha256) == ("SET ROLE is never allowed\\n", "ef" * 32)
+    with pytest.raises(RequestError):
+        await authority.decide(made.session, Deed(()))
+    assert (await authority.decide(made.session, READ)).allowed
+
+
 async def test_all_operations_must_be_allowed():
     """One that is refused refuses the whole."""
     _, authority, made = await opened(Purpose.CONTAIN)

@@ -46,6 +46,7 @@ OBJECT_LIMIT = 256
 """Characters of an object's name."""
 
 _HASH_SIZE = 64
+_REASON_SIZE = 500
 _FACTS_KEPT = 256
 _SECOND = timedelta(seconds=1)
 _PAUSED = "the allowance is spent, and nobody has let the session go on yet"
@@ -121,7 +122,7 @@ async def decide(services: Services, gateway: str, live: LiveSession, deed: Deed
         UnavailableError, LogUnavailableError, ClockError: Nobody can say now.
     """
     operations = tuple(sorted(set(deed.operations)))
-    if not operations:
+    if not operations and not deed.refused:
         raise RequestError("a deed has at least one operation")
     async with live.lock:
         live.number += 1
@@ -193,7 +194,8 @@ async def _once(
         text_sha256=printable(deed.text_sha256, _HASH_SIZE),
         private=_private(services, deed),
     )
-    event = msgspec.structs.replace(event, reason=_unfit(operations))
+    reason = printable(deed.refused, _REASON_SIZE) or _unfit(operations)
+    event = msgspec.structs.replace(event, reason=reason)
     if not event.reason and basis.session.state is SessionState.PAUSED:
         event = msgspec.structs.replace(event, reason=_PAUSED)
     if not event.reason:

@@ -97,7 +97,9 @@ class Deed(msgspec.Struct, frozen=True):
     """One action that an actor wants done: a statement, a command, a call.
 
     Attributes:
-        operations: Everything that it would do; never empty. All must be allowed.
+        operations: Everything that it would do; empty only if ``refused``. All must be allowed.
+        refused: Why the gateway itself does not let it through, whatever policy says, for instance
+            because nobody can tell what it would do. It is put on record, and the answer is no.
         text: For the record, already as ``Recording`` says, printable, at most ``TEXT_LIMIT``.
         text_sha256: Hex, of the exact text that will be let through.
         parameters: For the record, likewise.
@@ -109,6 +111,7 @@ class Deed(msgspec.Struct, frozen=True):
     text_sha256: str = ""
     parameters: tuple[str, ...] = ()
     portion: Portion = Portion()
+    refused: str = ""
 
 
 TEXT_LIMIT = 4096

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from math import inf
 
@@ -67,6 +68,16 @@ class Deeds:
             row_limit=limit(portion.rows),
             byte_limit=limit(portion.bytes),
         )
+
+    async def refused(self, deed: Deed) -> None:
+        """Put on record what the gateway itself refuses.
+
+        Raises:
+            ConflictError: The session is over, and is being cut.
+            UnavailableError: It cannot be put on record now.
+        """
+        with suppress(DeniedError):
+            await self.decide(deed)
 
     def ended(self, running: Running, code: str) -> None:
         """It is over; tell the authority when there is time."""

@@ -21,6 +21,7 @@ from callpoint.gateways.postgres.running import Running
 from callpoint.gateways.postgres.sql.access import BindingKind
 from callpoint.gateways.postgres.state import State
 from callpoint.gateways.postgres.wanted import Wanted, deed_of
+from callpoint.ports.authority import Deed
 
 _NO_STATEMENT, _NO_PORTAL = "26000", "34000"
 _OUT = 64 * 1024
@@ -220,6 +221,7 @@ class Requests:
             "FunctionCall names functions by number, which is not decided here",
             way_out="call the function in SQL",
         )
+        await self._state.deeds.refused(Deed((), refused=refused.message))
         self._refuse(Asked.QUERY, messages.query_frame(messages.NO_SQL), refused)
 
     async def _decided(

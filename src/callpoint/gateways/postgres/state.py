@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from callpoint.domain.errors import TargetError
+from callpoint.domain.errors import DeniedError, TargetError
 from callpoint.gateways.postgres import messages
 from callpoint.gateways.postgres.deeds import Deeds, spent
 from callpoint.gateways.postgres.frames import HEADER
@@ -21,7 +21,7 @@ from callpoint.gateways.postgres.sql.access import Binding, BindingKind
 from callpoint.gateways.postgres.sql.facts import Pins
 from callpoint.gateways.postgres.sql.session import Session
 from callpoint.gateways.postgres.upstream import Upstream, refused
-from callpoint.gateways.postgres.wanted import Catalogues, Wanted
+from callpoint.gateways.postgres.wanted import Catalogues, Wanted, refused_deed
 from callpoint.ports.authority import Opened
 from callpoint.ports.clock import Clock, Random
 
@@ -143,8 +143,17 @@ class State:
     # ---------------------------------------------------------------- names
 
     async def want(self, text: str, types: tuple[int, ...] = ()) -> Wanted:
-        """What a text asks for, by facts that are true now."""
-        return await self.facts.want(text, types, self.held)
+        """What a text asks for, by facts that are true now; a refused one is put on record.
+
+        Raises:
+            DeniedError, RequestError: As ``Facts.want``.
+            ConflictError, UnavailableError: As ``Deeds.refused``.
+        """
+        try:
+            return await self.facts.want(text, types, self.held)
+        except DeniedError as error:
+            await self.deeds.refused(refused_deed(text, error.message, self.opened.recording))
+            raise
 
     def prepare(self, name: str, text: str, types: tuple[int, ...]) -> None:
         """A name may stand for a text from now on."""

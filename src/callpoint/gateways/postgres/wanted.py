@@ -11,6 +11,7 @@ from callpoint.domain.operation import Operation
 from callpoint.domain.untrusted import bounded
 from callpoint.gateways.postgres.sql.access import Access, Classified, StatementKind, Verb
 from callpoint.gateways.postgres.sql.classify import CACHED_BYTES, Classifier
+from callpoint.gateways.postgres.sql.redact import redact
 from callpoint.gateways.postgres.sql.session import Session
 from callpoint.ports.authority import TEXT_LIMIT, Deed
 
@@ -66,6 +67,16 @@ def deed_of(
     if len(wanted) > 1:
         operations = tuple(sorted({each for one in wanted for each in one.operations}))
     return Deed(operations, text, wanted[-1].digest, parameters)
+
+
+def refused_deed(text: str, why: str, recording: Recording) -> Deed:
+    """A text that the classification refused, for the record: never more than its words.
+
+    What cannot be read may be a password at the wrong prompt.
+    """
+    kept = "" if recording is Recording.HASHED else bounded(redact(text), TEXT_LIMIT)
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return Deed((), kept, digest, refused=why)
 
 
 def shown(value: tuple[int, bytes | None]) -> str:
