@@ -160,7 +160,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         postgres(is_durable=not chosen.quick) as server,
     ):
-        measure(report, server, Path(folder), 4 if chosen.quick else 200)
+        measure(report, server, Path(folder), 2 if chosen.quick else 200)
     report.finish(as_json=chosen.json)
 
 

@@ -28,7 +28,10 @@ GATEWAY, PRINCIPAL = "front", "deployer"
 
 
 def guarded(rules: Configuration) -> Configuration:
-    """Two gateways: ``GATEWAY`` with ``PRINCIPAL``'s key, and one inside the server."""
+    """``GATEWAY`` with ``PRINCIPAL``'s key; where there was none, beside one inside the server."""
+    if (there := rules.known_gateways.get(GATEWAY)) is not None:
+        mine = msgspec.structs.replace(there, principal=PRINCIPAL)
+        return msgspec.structs.replace(rules, gateways={**rules.known_gateways, GATEWAY: mine})
     named = [Gateway(GATEWAY, POSTGRESQL, "gateway.example", 6432, "verify-full", PRINCIPAL)]
     named.append(msgspec.structs.replace(named[0], id="inside", principal=""))
     return msgspec.structs.replace(rules, gateways={gateway.id: gateway for gateway in named})
@@ -69,14 +72,19 @@ class Site:
 
 
 @asynccontextmanager
-async def authority_site(origin: str = "", decides: Authority | None = None) -> AsyncIterator[Site]:
+async def authority_site(
+    origin: str = "",
+    decides: Authority | None = None,
+    world: World | None = None,
+) -> AsyncIterator[Site]:
     """The site.
 
     Args:
         origin: What the server says its address is, instead of the true one.
         decides: Instead of the scripted authority.
+        world: Instead of a new one; its rules must be ``guarded``.
     """
-    world = await make_world(adapt=guarded)
+    world = world or await make_world(adapt=guarded)
     face = Face(world)
     authority = ScriptedAuthority(world.services.live)
     services = world.services

@@ -11,13 +11,14 @@ from callpoint.cli.postgres_server import find_servers
 from tests.servers import missing
 
 ROOT = Path(__file__).parents[2]
-NEED_SERVER = {"issue", "log", "storm"}
+NEED_SERVER = {"issue", "kill", "log", "storm"}
 SAID = {
     "issue": {"issue_vs_limit", "revoke_vs_limit"},
     "log": {"append_vs_raw", "append_vs_raw_postgresql"},
     "decide": {"decide_vs_cedarpy"},
     "storm": {"revoke_vs_limit"},
     "growth": {"last_vs_first"},
+    "kill": set(),
     "authzen": set(),  # its peer is there only after `make benchmarks`
 }
 

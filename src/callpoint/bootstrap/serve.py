@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,8 @@ _LOG_HALTED = (
     "the event log cannot be signed: nothing is given, taking away goes on (whoever asks for"
     " something is told why; the page on recovery says what to do)"
 )
+_SWITCH = 0.0005
+"""Seconds that a busy thread keeps others waiting while a gateway runs here."""
 _NO_STORE = (
     "the store does not answer: only `callpoint kill` works, from what this server and the targets"
     " know; it goes on by itself when the store is back"
@@ -181,6 +184,9 @@ class _Server(uvicorn.Server):
         process = self._process
         around = Surroundings(process.services.clock, process.services.random, process.logger)
         authority = self._authorities.of(listener.name)
+        # A loop that passes rows on is busy in Python, and the store's threads, a kill's among
+        # them, wait a whole interval for each of their steps: with the usual 5 ms, for seconds.
+        sys.setswitchinterval(_SWITCH)
         try:
             await run_postgres(authority, listener, around, say=lambda _: None, stop=stop)
         finally:
