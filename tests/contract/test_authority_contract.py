@@ -1,8 +1,8 @@
-"""What every authority keeps: the real one over each kind of store, and that of gateway tests."""
+"""What every authority keeps: the real one over each store and over HTTP, and the tests' own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from callpoint.adapters.stores.postgresql import PostgresStore
 from callpoint.adapters.stores.sqlite import SqliteStore
 from callpoint.domain import scram
 from callpoint.domain.allowance import Allowance, Used
+from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Purpose
 from callpoint.domain.errors import ConflictError, DeniedError
 from callpoint.domain.operation import Operation
@@ -23,10 +24,19 @@ from callpoint.ports.authority import Arrival, Authority, Deed, Outcome, Standin
 from callpoint.ports.stores import Store
 from callpoint.ports.targets import Credential
 from tests.fakes.authority import FakeAuthority
+from tests.fakes.authority_site import authority_site, guarded
 from tests.fakes.behind import GATEWAY, SOURCE, behind
 from tests.fakes.clock import SeededRandom
 from tests.fakes.keys import MemoryLogSigner
-from tests.fakes.world import INSTALLATION, ORIGIN, assemble, eligibility, found_world, make_world
+from tests.fakes.world import (
+    INSTALLATION,
+    ORIGIN,
+    World,
+    assemble,
+    eligibility,
+    found_world,
+    make_world,
+)
 
 READ = Deed((Operation("sql:select", "public.items"),), "SELECT 1")
 DELETE = Deed((Operation("sql:delete", "public.items"),))
@@ -45,21 +55,24 @@ class Side:
     connection: str
     kill: Callable[[], Awaitable[object]]
     beside: Authority | None = None
+    world: World | None = None
 
     async def open(self) -> str:
         arrival = Arrival(self.connection, SOURCE, GATEWAY)
         return (await self.authority.open_session(arrival)).session
 
 
-async def over(store: Store | None) -> Side:
+async def over(
+    store: Store | None, adapt: Callable[[Configuration], Configuration] = behind
+) -> Side:
     """The real one; the purpose is to investigate, so nothing may be deleted."""
     rule = eligibility(allowance=Allowance(actions=LIMIT))
     if store is None:
-        world = await make_world(rule, adapt=behind)
+        world = await make_world(rule, adapt=adapt)
     else:
         random = SeededRandom(1)
         world = assemble(
-            rule, store=store, clock=SystemClock(), random=random, targets={}, adapt=behind
+            rule, store=store, clock=SystemClock(), random=random, targets={}, adapt=adapt
         )
         await found_world(world)
     await world.incident()
@@ -71,6 +84,7 @@ async def over(store: Store | None) -> Side:
         made.connection.id,
         lambda: kill.kill(services, world.caller("bob"), kill.Scope.EVERYTHING),
         GatewayAuthority(services, GATEWAY),
+        world,
     )
 
 
@@ -108,13 +122,18 @@ async def on_a_server(folder: Path, url: str) -> Store:
     )
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql", "fake"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "http", "fake"])
 async def side(request, tmp_path) -> AsyncIterator[Side]:
     """Each authority in turn."""
     store: Store | None = None
     match request.param:
         case "fake":
             yield fake()
+            return
+        case "http":
+            there = await over(None, lambda rules: guarded(behind(rules)))
+            async with authority_site(decides=there.authority, world=there.world) as site:
+                yield replace(there, authority=site.remote())
             return
         case "sqlite":
             store = await on_disk(tmp_path)
