@@ -31,8 +31,15 @@ security = {{ members = {security} }}
 [principals]
 {principals}
 
+[gateways.orders-gateway]
+protocol = "postgresql"
+advertise_host = "127.0.0.1"
+advertise_port = {gateway_port}
+sslmode = "disable"
+
 [targets.orders-db]
 connector = "postgresql"
+gateway = "orders-gateway"
 dsn = {{ env = "ORDERS_BROKER_DSN" }}
 environment = "production"
 databases = ["orders"]
@@ -55,6 +62,13 @@ token_sha256 = "{token_sha256}"
 severity = {{ critical = "sev1" }}
 targets = {{ orders = ["orders-db"]{host_service} }}
 """
+
+LISTENER = """
+[gateway.postgresql]
+name = "orders-gateway"
+listen = "127.0.0.1:{port}"
+"""
+"""Of ``server.toml``: the gateway runs inside the server, on this machine only."""
 
 HOST_TARGET = """
 [targets.worker-host]
@@ -85,11 +99,12 @@ review = { by = ["group:security"], triage = "24h", close = "5d" }
 """
 
 
-def configuration(public_keys: dict[str, str], host: str = "") -> str:
+def configuration(public_keys: dict[str, str], gateway_port: int, host: str = "") -> str:
     """The governed file.
 
     Args:
         public_keys: Of everybody in ``PEOPLE``, base64.
+        gateway_port: Where the gateway answers, on this machine.
         host: ``HOST_TARGET`` with its places filled in; empty without a host.
     """
     text = _CONFIGURATION.format(
@@ -102,6 +117,7 @@ def configuration(public_keys: dict[str, str], host: str = "") -> str:
             f'{name} = {{ kind = "human", person = "{name}", key = "{public_keys[name]}" }}'
             for name in PEOPLE
         ),
+        gateway_port=gateway_port,
         token_sha256=hashlib.sha256(WEBHOOK_TOKEN.encode()).hexdigest(),
         host_service=f', {HOST_SERVICE} = ["{HOST}"]' if host else "",
     )

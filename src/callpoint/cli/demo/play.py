@@ -1,5 +1,6 @@
 """The whole play."""
 
+from callpoint.cli.demo.cord import cord
 from callpoint.cli.demo.host_story import host_under_repair
 from callpoint.cli.demo.misuses import misuses
 from callpoint.cli.demo.narrator import Narrator
@@ -19,6 +20,7 @@ def play(narrator: Narrator, *, keep: bool) -> None:
             narrator.line(f"Everything is kept in {path}")
         with stage(narrator, path) as made:
             reviewed, incident = emergency(made)
+            cord(made, incident)
             if made.host is not None:
                 host_under_repair(made, made.host, incident)
             misuses(made, reviewed)

@@ -141,12 +141,15 @@ def _install(made: Stage) -> None:
         keys[who] = facts["public_key"]
     host = made.host.target() if made.host else ""
     made.configuration.mkdir()
-    (made.configuration / "callpoint.toml").write_text(cast.configuration(keys, host))
+    port = free_port()
+    (made.configuration / "callpoint.toml").write_text(cast.configuration(keys, port, host))
     signs = [word for g in cast.GOVERNORS for word in ("--sign", str(made.shell.key_file(g)))]
     home = str(made.folder / "home")
     made.shell.run(
         "gina", "init", "--home", home, "--config", str(made.configuration), *signs, show=False
     )
+    with (made.folder / "home" / "server.toml").open("a") as settings:
+        settings.write(cast.LISTENER.format(port=port))
     made.narrator.good("genesis and configuration 1 are in the log")
 
 
@@ -203,7 +206,7 @@ def _serving(made: Stage, address: str) -> Iterator[None]:
         )
         try:
             _await_ready(made.server, process, log)
-            made.narrator.good(f"`callpoint serve` answers at {made.server}")
+            made.narrator.good(f"`callpoint serve` answers at {made.server}, its gateway beside it")
             yield
         finally:
             process.terminate()

