@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pyrage
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -44,6 +45,7 @@ from callpoint.domain.eligibility import (
     Severity,
 )
 from callpoint.domain.event import SignatureRecord
+from callpoint.domain.gateway import Evidence, Gateway
 from callpoint.domain.governance import Bundle, Installation
 from callpoint.domain.lease import Lease
 from callpoint.domain.principal import Person, Principal, PrincipalKind
@@ -109,11 +111,16 @@ class Installed:
             self.services, caller, activation, approve.Vote(shown.body(), signature)
         )
 
-    async def credential(self, target: str = "all", incident: str = INCIDENT) -> Activation:
-        """From the request to the sealed credential in hand."""
+    async def activate(self, target: str = "all", incident: str = INCIDENT) -> Activation:
+        """From the request to the credential on the target, which nobody has fetched."""
         made = await self.ask(target, incident)
         await self.approve(made.id)
         await issue.issue(self.services, self.caller("alice"), made.id)
+        return made
+
+    async def credential(self, target: str = "all", incident: str = INCIDENT) -> Activation:
+        """From the request to the sealed credential in hand."""
+        made = await self.activate(target, incident)
         await use.reveal_all(self.services, self.caller("alice"), made.id)
         return made
 
@@ -126,7 +133,17 @@ class Installed:
         return await self.services.store.read(lambda view: leases(view, activation))
 
 
-def configuration(people: Mapping[str, str], targets: tuple[str, ...]) -> Configuration:
+@dataclass(frozen=True)
+class Behind:
+    """That every target is behind one gateway, and when what is done there is durable."""
+
+    gateway: Gateway
+    evidence: Mapping[str, Evidence]
+
+
+def configuration(
+    people: Mapping[str, str], targets: tuple[str, ...], behind: Behind | None = None
+) -> Configuration:
     """One eligibility for each target and one for all; budget and review as generous as can be."""
     day = timedelta(days=1)
     opened = {target: (target,) for target in targets} | {"all": targets}
@@ -161,9 +178,12 @@ def configuration(people: Mapping[str, str], targets: tuple[str, ...]) -> Config
                 "production",
                 (TargetRole("repair", {"parent": "orders_repair"}),),
                 settings={"dsn_env": name.upper().replace("-", "_") + "_DSN"},
+                gateway=behind.gateway.id if behind else msgspec.UNSET,
+                evidence=behind.evidence[name] if behind else msgspec.UNSET,
             )
             for name in targets
         },
+        gateways={behind.gateway.id: behind.gateway} if behind else msgspec.UNSET,
         eligibilities={eligibility.id: eligibility for eligibility in eligibilities},
     )
 
@@ -181,6 +201,7 @@ async def installed(
     store_dsn: str = "",
     clock: Clock | None = None,
     connectors: Mapping[str, Connector] | None = None,
+    behind: Behind | None = None,
 ) -> AsyncIterator[Installed]:
     """Keys, store, genesis and the first signed configuration; or what stands there already.
 
@@ -190,6 +211,7 @@ async def installed(
         store_dsn: Keep state and log on PostgreSQL instead.
         clock: The SQLite store's clock.
         connectors: Instead of those that ``targets`` say.
+        behind: The gateway that all of them are reached through; None: requesters connect.
     """
     clock, random = clock or SystemClock(), SystemRandom()
     keys = folder / "keys"
@@ -201,7 +223,7 @@ async def installed(
         name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32)) for name in PEOPLE
     }
     public = {name: _public(key) for name, key in people.items()}
-    rules = configuration(public, tuple(sorted(made)))
+    rules = configuration(public, tuple(sorted(made)), behind)
     bundle = Bundle(INSTALLATION, 1, "", rules, default_pack())
     installation = _installation(keys, public)
     services = Services(

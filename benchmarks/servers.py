@@ -47,8 +47,17 @@ class Prepared:
     settings: PostgresqlSettings
 
 
-def prepare(server: ThrowawayPostgres, name: str, installation: str) -> Prepared:
-    """A database with its broker, a parent role and the owner's functions, run as documented."""
+def prepare(
+    server: ThrowawayPostgres, name: str, installation: str, *, sessions: int = 5
+) -> Prepared:
+    """A database with its broker, a parent role and the owner's functions, run as documented.
+
+    Args:
+        server: Where.
+        name: The target's.
+        installation: Whose.
+        sessions: How many an account may have at a time.
+    """
     database, broker = f"target_{name.replace('-', '_')}", f"broker_{name.replace('-', '_')}"
     password = secrets.token_hex(16)
     make_database(server, database)
@@ -58,6 +67,7 @@ def prepare(server: ThrowawayPostgres, name: str, installation: str) -> Prepared
         dsn=server.url(database, broker, password),
         roles={"repair": RoleSettings(PARENT)},
         databases=(database,),
+        connection_limit=sessions,
     )
     with psycopg.connect(server.superuser_url(database), autocommit=True) as owner:
         owner.execute(

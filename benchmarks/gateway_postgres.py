@@ -1,0 +1,293 @@
+"""Statements through the gateway with 32 clients, beside the same server without it.
+
+    python -m benchmarks.gateway_postgres --json
+
+pgbench, select-only, in its three protocols. Ours is one process: gateway, authority, policy and
+store (SQLite), as ``callpoint serve`` runs them. Each statement is read by PostgreSQL's own parser,
+decided by Cedar on facts that are compared with the store's rows, and stands in the log under a
+signed checkpoint before it reaches the target; what became of it is recorded after it. At the end
+the log must hold one proven decision for each statement, allowed.
+
+PgBouncer, in session mode, passes messages on; it reads no statement and keeps no record.
+"""
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from benchmarks import pgbouncer
+from benchmarks.installation import INSTALLATION, Behind, Installed, installed
+from benchmarks.loop import run
+from benchmarks.report import Report, fail, median_ratio, must, options
+from benchmarks.servers import PARENT, Prepared, alive, postgres, prepare
+from callpoint.audit.checkpoint import parse_checkpoint
+from callpoint.audit.note import parse_note
+from callpoint.bootstrap.journal import make_logger
+from callpoint.cli.loopback import free_port
+from callpoint.cli.throwaway import ThrowawayPostgres
+from callpoint.domain.gateway import POSTGRESQL, Evidence, Gateway
+from callpoint.domain.ids import session_stream
+from callpoint.domain.session import Session
+from callpoint.gateways.postgres.gateway import PostgresGateway
+from callpoint.gateways.postgres.settings import GatewaySettings
+from callpoint.lifecycle import connection
+from callpoint.lifecycle.authority import GatewayAuthority
+from callpoint.ports.stores import View, Where
+
+CLIENTS = 32
+GATEWAY = "db-gateway"
+TARGETS = {"orders-db": Evidence.BEFORE, "orders-with": Evidence.WITH}
+BEFORE, WITH = TARGETS
+_SPARE = 8
+"""Connections of pgbench's beside its clients': it looks at the tables first."""
+
+_BARE = "bare"
+_TABLE = b"pgbench_accounts"
+
+
+@dataclass(frozen=True)
+class Login:
+    """Where pgbench connects."""
+
+    port: int
+    database: str
+    user: str
+    password: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run of pgbench.
+
+    Attributes:
+        rate: Statements a second, without the logins.
+        logins_ms: So long all clients took to log in.
+    """
+
+    statements: int
+    rate: float
+    logins_ms: float
+
+
+async def pgbench(at: Login, protocol: str, each: int) -> Ran:
+    """So many rows by their key for each client; each transaction is one statement.
+
+    A count and not a time, because pgbench's time begins before the clients have logged in.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *("pgbench", "-n", "-S", "-M", protocol, "-c", str(CLIENTS), "-j", "1"),
+        *("-t", str(each), "-h", "127.0.0.1", "-p", str(at.port), "-U", at.user, at.database),
+        env={**os.environ, "PGPASSWORD": at.password, "PGSSLMODE": "disable"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    said = out.decode()
+    must(process.returncode == 0, f"pgbench: {said}{err.decode()}")
+    statements = re.search(r"transactions actually processed: (\d+)", said)
+    rate = re.search(r"tps = ([\d.]+)", said)
+    login = re.search(r"initial connection time = ([\d.]+) ms", said)
+    failed = re.search(r"failed transactions: (\d+)", said)
+    if statements is None or rate is None or login is None:
+        raise AssertionError(f"pgbench says nothing of its rate: {said}")
+    must(failed is None or failed[1] == "0", f"statements failed: {said}")
+    return Ran(int(statements[1]), float(rate[1]), float(login[1]))
+
+
+@dataclass
+class Ways:
+    """The ways to the same tables.
+
+    Attributes:
+        bouncer: PgBouncer's port; 0 where there is none.
+        passed: Statements that went through the gateway.
+    """
+
+    installation: Installed
+    bare: Login
+    bouncer: int
+    activations: dict[str, str]
+    gateway_port: int
+    passed: int = 0
+
+    async def direct(self, protocol: str, each: int) -> Ran:
+        """Without anything between."""
+        return await pgbench(self.bare, protocol, each)
+
+    async def bounced(self, protocol: str, each: int) -> Ran:
+        """Through PgBouncer."""
+        at = Login(self.bouncer, self.bare.database, self.bare.user, self.bare.password)
+        return await pgbench(at, protocol, each)
+
+    async def guarded(self, target: str, protocol: str, each: int) -> Ran:
+        """Through the gateway, with a connection secret for all its logins."""
+        wish = connection.Wish(source="127.0.0.1", logins=CLIENTS + _SPARE)
+        services, alice = self.installation.services, self.installation.caller("alice")
+        given = await connection.offer(services, alice, self.activations[target], wish)
+        at = Login(self.gateway_port, given.database, given.connection.id, given.secret)
+        ran = await pgbench(at, protocol, each)
+        self.passed += ran.statements
+        return ran
+
+
+def must_be_on_record(view: View, statements: int) -> int:
+    """One allowed decision for each statement, under the newest checkpoint; how many entries."""
+    size = parse_checkpoint(parse_note(view.checkpoint().encode()).text).size
+    decided = entries = 0
+    for session in view.select(Session, Where(limit=10**6)):
+        stream = session_stream(session.id)
+        must(not view.unnumbered(stream), f"session {session.id} has entries without a number")
+        for entry in view.entries(stream):
+            must(entry.index < size, f"entry {entry.index} is not under the checkpoint")
+            entries += 1
+            if b'"type":"action:decided"' in entry.leaf and _TABLE in entry.leaf:
+                must(json.loads(entry.leaf)["data"]["allowed"] is True, "one was refused")
+                decided += 1
+    must(decided == statements, f"{decided} decisions on record of {statements} statements")
+    return entries
+
+
+@asynccontextmanager
+async def listening(installation: Installed, port: int) -> AsyncIterator[None]:
+    """The gateway beside its authority, as inside ``callpoint serve``."""
+    services = installation.services
+    gateway = PostgresGateway(
+        GatewayAuthority(services, GATEWAY),
+        GatewaySettings(GATEWAY, port=port),
+        services.clock,
+        services.random,
+        make_logger(services.clock, sys.stderr),
+    )
+    stop, is_up = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gateway.serve(stop, lambda _port: is_up.set()))
+        await is_up.wait()
+        while not gateway.is_heard:
+            await asyncio.sleep(0.01)
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+def fill(prepared: Prepared) -> None:
+    """pgbench's tables, for the role that the gateway's accounts have."""
+    done = subprocess.run(  # noqa: S603 -- PostgreSQL's own program
+        ["pgbench", "-i", "-q", prepared.owner_url], capture_output=True, text=True, check=False
+    )
+    must(done.returncode == 0, f"pgbench -i: {done.stderr}")
+    with psycopg.connect(prepared.owner_url, autocommit=True) as owner:
+        owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {PARENT}".encode())
+
+
+def bare_login(server: ThrowawayPostgres, prepared: Prepared) -> Login:
+    """An account of nobody's, with the same role."""
+    password = secrets.token_hex(16)
+    with psycopg.connect(prepared.owner_url, autocommit=True) as owner:
+        database = owner.info.dbname
+        owner.execute(f"CREATE ROLE {_BARE} LOGIN PASSWORD '{password}' IN ROLE {PARENT}".encode())
+    return Login(server.port, database, _BARE, password)
+
+
+async def measure(report: Report, ways: Ways, *, is_quick: bool) -> None:
+    """Every way in turn, so that a slow minute of the machine hits all of them."""
+    few, many, rounds = (1, 10, 1) if is_quick else (60, 1_000, 3)
+    if not is_quick:
+        await ways.guarded(BEFORE, "prepared", 10)  # rules and catalogues are loaded
+    told: dict[str, list[tuple[float, float]]] = {}
+    rates: dict[str, list[float]] = {}
+
+    def keep(name: str, ours: Ran, other: Ran) -> None:
+        told.setdefault(name, []).append((ours.rate, other.rate))
+
+    for _ in range(rounds):
+        for protocol in ("simple", "extended", "prepared"):
+            direct = await ways.direct(protocol, many)
+            ours = await ways.guarded(BEFORE, protocol, few)
+            keep(f"{protocol}_vs_direct", ours, direct)
+            rates.setdefault(f"{protocol}_per_s", []).append(ours.rate)
+            rates.setdefault("logins_ms", []).append(ours.logins_ms)
+            rates.setdefault("logins_direct_ms", []).append(direct.logins_ms)
+            rates.setdefault(f"{protocol}_direct_per_s", []).append(direct.rate)
+        if ways.bouncer:
+            bounced = await ways.bounced("prepared", many)
+            keep("prepared_vs_pgbouncer", ours, bounced)
+            rates.setdefault("pgbouncer_per_s", []).append(bounced.rate)
+        beside = await ways.guarded(WITH, "prepared", few)
+        keep("prepared_with_vs_direct", beside, direct)
+        rates.setdefault("prepared_with_per_s", []).append(beside.rate)
+    for name, found in rates.items():
+        report.figure(name, sorted(found)[len(found) // 2], 1)
+    for name, pairs in told.items():
+        report.ratio(name, median_ratio(pairs))
+
+
+async def compare(
+    report: Report,
+    server: ThrowawayPostgres,
+    targets: dict[str, Prepared],
+    folder: Path,
+    *,
+    is_quick: bool,
+) -> None:
+    port = free_port()
+    behind = Behind(Gateway(GATEWAY, POSTGRESQL, "127.0.0.1", port, "disable"), TARGETS)
+    settings = tuple(prepared.settings for prepared in targets.values())
+    for prepared in targets.values():
+        fill(prepared)
+    bare = bare_login(server, targets[BEFORE])
+    async with installed(folder, settings, behind=behind) as installation:
+        await installation.open_incident()
+        activations = {name: (await installation.activate(name)).id for name in TARGETS}
+        ways = Ways(installation, bare, 0, activations, port)
+        with ExitStack() as stack:
+            program = pgbouncer.binary()
+            if program is None:
+                report.note("PgBouncer is not installed, so it was left out (Debian: pgbouncer)")
+            else:
+                report.note(f"{pgbouncer.version(program)} in session mode; it decides nothing")
+                ways.bouncer = stack.enter_context(
+                    pgbouncer.running(
+                        program, server.port, bare.database, bare.user, bare.password
+                    )
+                )
+            async with listening(installation, port):
+                await measure(report, ways, is_quick=is_quick)
+        for activation in activations.values():
+            await installation.give_back(activation)
+        entries = await installation.services.store.read(
+            lambda view: must_be_on_record(view, ways.passed)
+        )
+        report.figure("statements_on_record", ways.passed, 0)
+        report.figure("entries", entries, 0)
+    left = alive(targets[BEFORE].owner_url, INSTALLATION)
+    must(left == 0, f"{left} accounts or sessions are left")
+
+
+def main() -> None:
+    chosen = options(__doc__)
+    report = Report()
+    if shutil.which("pgbench") is None:
+        fail("pgbench is not on this machine (Debian: postgresql-contrib)")
+    with tempfile.TemporaryDirectory() as folder, postgres(is_durable=not chosen.quick) as server:
+        targets = {
+            name: prepare(server, name, INSTALLATION, sessions=CLIENTS + _SPARE) for name in TARGETS
+        }
+        run(compare(report, server, targets, Path(folder), is_quick=chosen.quick))
+    report.finish(as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    main()
