@@ -22,8 +22,9 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import psycopg
 
@@ -107,6 +108,32 @@ async def pgbench(at: Login, protocol: str, each: int) -> Ran:
 
 
 @dataclass
+class Told:
+    """What the rounds said."""
+
+    rates: dict[str, list[float]] = field(default_factory=dict)
+    pairs: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    logins: list[tuple[float, float]] = field(default_factory=list)
+
+    def rate(self, name: str, ran: Ran) -> None:
+        """One more round of it."""
+        self.rates.setdefault(name, []).append(ran.rate)
+
+    def compared(self, name: str, ours: Ran, other: Ran) -> None:
+        """One more round of both."""
+        self.pairs.setdefault(name, []).append((ours.rate, other.rate))
+
+    def say(self, report: Report) -> None:
+        """The medians."""
+        for name, rates in self.rates.items():
+            report.figure(name, median(rates), 1)
+        report.figure("logins_ms", median(ours for ours, _ in self.logins), 1)
+        report.figure("logins_direct_ms", median(other for _, other in self.logins), 1)
+        for name, pairs in self.pairs.items():
+            report.ratio(name, median_ratio(pairs))
+
+
+@dataclass
 class Ways:
     """The ways to the same tables.
 
@@ -183,9 +210,12 @@ async def listening(installation: Installed, port: int) -> AsyncIterator[None]:
 
 
 def fill(prepared: Prepared) -> None:
-    """pgbench's tables, for the role that the gateway's accounts have."""
+    """Tables of pgbench, for the role that the gateway's accounts have."""
     done = subprocess.run(  # noqa: S603 -- PostgreSQL's own program
-        ["pgbench", "-i", "-q", prepared.owner_url], capture_output=True, text=True, check=False
+        ["pgbench", "-i", "-q", prepared.owner_url],  # noqa: S607 -- wherever it is
+        capture_output=True,
+        text=True,
+        check=False,
     )
     must(done.returncode == 0, f"pgbench -i: {done.stderr}")
     with psycopg.connect(prepared.owner_url, autocommit=True) as owner:
@@ -206,32 +236,26 @@ async def measure(report: Report, ways: Ways, *, is_quick: bool) -> None:
     few, many, rounds = (1, 10, 1) if is_quick else (60, 1_000, 3)
     if not is_quick:
         await ways.guarded(BEFORE, "prepared", 10)  # rules and catalogues are loaded
-    told: dict[str, list[tuple[float, float]]] = {}
-    rates: dict[str, list[float]] = {}
-
-    def keep(name: str, ours: Ran, other: Ran) -> None:
-        told.setdefault(name, []).append((ours.rate, other.rate))
-
+    told = Told()
     for _ in range(rounds):
         for protocol in ("simple", "extended", "prepared"):
-            direct = await ways.direct(protocol, many)
             ours = await ways.guarded(BEFORE, protocol, few)
-            keep(f"{protocol}_vs_direct", ours, direct)
-            rates.setdefault(f"{protocol}_per_s", []).append(ours.rate)
-            rates.setdefault("logins_ms", []).append(ours.logins_ms)
-            rates.setdefault("logins_direct_ms", []).append(direct.logins_ms)
-            rates.setdefault(f"{protocol}_direct_per_s", []).append(direct.rate)
-        if ways.bouncer:
-            bounced = await ways.bounced("prepared", many)
-            keep("prepared_vs_pgbouncer", ours, bounced)
-            rates.setdefault("pgbouncer_per_s", []).append(bounced.rate)
-        beside = await ways.guarded(WITH, "prepared", few)
-        keep("prepared_with_vs_direct", beside, direct)
-        rates.setdefault("prepared_with_per_s", []).append(beside.rate)
-    for name, found in rates.items():
-        report.figure(name, sorted(found)[len(found) // 2], 1)
-    for name, pairs in told.items():
-        report.ratio(name, median_ratio(pairs))
+            direct = await ways.direct(protocol, many)
+            told.compared(f"{protocol}_vs_direct", ours, direct)
+            told.rate(f"{protocol}_per_s", ours)
+            told.rate(f"{protocol}_direct_per_s", direct)
+            told.logins.append((ours.logins_ms, direct.logins_ms))
+            if protocol != "prepared":
+                continue
+            beside = await ways.guarded(WITH, protocol, few)
+            told.compared("prepared_with_vs_direct", beside, direct)
+            told.rate("prepared_with_per_s", beside)
+            if not ways.bouncer:
+                continue
+            bounced = await ways.bounced(protocol, many)
+            told.compared("prepared_vs_pgbouncer", ours, bounced)
+            told.rate("prepared_pgbouncer_per_s", bounced)
+    told.say(report)
 
 
 async def compare(
@@ -259,9 +283,7 @@ async def compare(
             else:
                 report.note(f"{pgbouncer.version(program)} in session mode; it decides nothing")
                 ways.bouncer = stack.enter_context(
-                    pgbouncer.running(
-                        program, server.port, bare.database, bare.user, bare.password
-                    )
+                    pgbouncer.running(program, server.port, bare.database, bare.user, bare.password)
                 )
             async with listening(installation, port):
                 await measure(report, ways, is_quick=is_quick)

@@ -11,12 +11,18 @@ from callpoint.cli.postgres_server import find_servers
 from tests.servers import missing
 
 ROOT = Path(__file__).parents[2]
-NEED_SERVER = {"issue", "kill", "log", "storm"}
+NEED_SERVER = {"gateway_postgres", "issue", "kill", "log", "storm"}
 SAID = {
     "issue": {"issue_vs_limit", "revoke_vs_limit"},
     "log": {"append_vs_raw", "append_vs_raw_postgresql"},
     "decide": {"decide_vs_cedarpy"},
     "storm": {"revoke_vs_limit"},
+    "gateway_postgres": {  # beside PgBouncer only where that is installed
+        "simple_vs_direct",
+        "extended_vs_direct",
+        "prepared_vs_direct",
+        "prepared_with_vs_direct",
+    },
     "growth": {"last_vs_first"},
     "kill": set(),
     "authzen": set(),  # its peer is there only after `make benchmarks`

@@ -25,6 +25,12 @@ def test_the_demo_plays_to_its_end(postgres_15: object):
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     assert done.stdout.rstrip().endswith("demo: ok")
+    for shown in (
+        "never allowed through a gateway",
+        "was approved to investigate",
+        "the session was cut, ",
+    ):
+        assert shown in done.stdout, shown
     has_host = "Left out is the host under repair" not in done.stdout
     assert has_host == ("the live session was cut, " in done.stdout)
     assert has_host or os.environ.get("CI") != "true", done.stdout[:2000]

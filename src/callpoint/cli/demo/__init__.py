@@ -1,4 +1,4 @@
-"""``callpoint demo``: an emergency on a throwaway PostgreSQL, a repair over SSH, six misuses.
+"""``callpoint demo``: an emergency on a throwaway PostgreSQL, through the gateway, and six misuses.
 
 Everything in it is real: the server process, the database, the sshd, the commands, the refusals.
 """

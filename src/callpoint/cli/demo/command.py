@@ -12,9 +12,9 @@ from callpoint.cli.exit_codes import ExitCode
 @click.command("demo")
 @click.option("--keep", is_flag=True, help="Keep the demo's folder and say where it is.")
 def demo(*, keep: bool) -> None:
-    """Play a whole emergency on a throwaway database, repair a host, then try six misuses.
+    """Play an emergency on a throwaway database, repair a host, then try six misuses.
 
-    It needs no server and no configuration, takes about a minute, and leaves nothing behind. The
+    Actors reach the database through a gateway that decides each statement. It needs no server and no configuration, takes about a minute, and leaves nothing behind. The
     host is an sshd of this machine; without one that act is left out.
     """
     # Here, not at the top: `callpoint --help` loads none of it.
