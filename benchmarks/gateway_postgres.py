@@ -82,13 +82,13 @@ class Ran:
     logins_ms: float
 
 
-async def pgbench(at: Login, protocol: str, each: int) -> Ran:
+async def pgbench(at: Login, protocol: str, clients: int, each: int) -> Ran:
     """So many rows by their key for each client; each transaction is one statement.
 
     A count and not a time, because pgbench's time begins before the clients have logged in.
     """
     process = await asyncio.create_subprocess_exec(
-        *("pgbench", "-n", "-S", "-M", protocol, "-c", str(CLIENTS), "-j", "1"),
+        *("pgbench", "-n", "-S", "-M", protocol, "-c", str(clients), "-j", "1"),
         *("-t", str(each), "-h", "127.0.0.1", "-p", str(at.port), "-U", at.user, at.database),
         env={**os.environ, "PGPASSWORD": at.password, "PGSSLMODE": "disable"},
         stdout=asyncio.subprocess.PIPE,
@@ -147,24 +147,25 @@ class Ways:
     bouncer: int
     activations: dict[str, str]
     gateway_port: int
+    clients: int
     passed: int = 0
 
     async def direct(self, protocol: str, each: int) -> Ran:
         """Without anything between."""
-        return await pgbench(self.bare, protocol, each)
+        return await pgbench(self.bare, protocol, self.clients, each)
 
     async def bounced(self, protocol: str, each: int) -> Ran:
         """Through PgBouncer."""
         at = Login(self.bouncer, self.bare.database, self.bare.user, self.bare.password)
-        return await pgbench(at, protocol, each)
+        return await pgbench(at, protocol, self.clients, each)
 
     async def guarded(self, target: str, protocol: str, each: int) -> Ran:
         """Through the gateway, with a connection secret for all its logins."""
-        wish = connection.Wish(source="127.0.0.1", logins=CLIENTS + _SPARE)
+        wish = connection.Wish(source="127.0.0.1", logins=self.clients + _SPARE)
         services, alice = self.installation.services, self.installation.caller("alice")
         given = await connection.offer(services, alice, self.activations[target], wish)
         at = Login(self.gateway_port, given.database, given.connection.id, given.secret)
-        ran = await pgbench(at, protocol, each)
+        ran = await pgbench(at, protocol, self.clients, each)
         self.passed += ran.statements
         return ran
 
@@ -275,7 +276,7 @@ async def compare(
     async with installed(folder, settings, behind=behind) as installation:
         await installation.open_incident()
         activations = {name: (await installation.activate(name)).id for name in TARGETS}
-        ways = Ways(installation, bare, 0, activations, port)
+        ways = Ways(installation, bare, 0, activations, port, 4 if is_quick else CLIENTS)
         with ExitStack() as stack:
             program = pgbouncer.binary()
             if program is None:

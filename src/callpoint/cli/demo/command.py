@@ -14,8 +14,9 @@ from callpoint.cli.exit_codes import ExitCode
 def demo(*, keep: bool) -> None:
     """Play an emergency on a throwaway database, repair a host, then try six misuses.
 
-    Actors reach the database through a gateway that decides each statement. It needs no server and no configuration, takes about a minute, and leaves nothing behind. The
-    host is an sshd of this machine; without one that act is left out.
+    Actors reach the database through a gateway that decides each statement. It needs no server
+    and no configuration, takes about a minute, and leaves nothing behind. The host is an sshd of
+    this machine; without one that act is left out.
     """
     # Here, not at the top: `callpoint --help` loads none of it.
     from callpoint.cli.demo.narrator import Narrator
