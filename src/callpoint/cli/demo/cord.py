@@ -23,9 +23,11 @@ def cord(made: Stage, incident: str) -> None:
     words = ("request", cast.ELIGIBILITY, "--incident", incident, "--because", _BECAUSE)
     activation: str = made.shell.json("alice", *words, "--purpose", "investigate")["id"]
     made.narrator.line("Alice asks again, to investigate. Carol and Dave approve, as before.")
-    for approver in ("carol", "dave"):
-        made.shell.run(approver, "approve", activation, "--yes", show=False)
-    made.shell.run("alice", "request", "--resume", activation, "--wait", show=False)
+    words = ("approve", activation, "--yes")
+    for vote in [made.shell.start(who, *words) for who in ("carol", "dave")]:
+        made.shell.finish(vote, *words, show=False)
+    if not made.has_psql:  # else `callpoint connect` takes it up
+        made.shell.run("alice", "request", "--resume", activation, "--wait", show=False)
     actor = Actor(made, "alice", activation)
     actor.is_refused([(_CHANGE, _REASON)])
     made.narrator.good("refused by policy, which says why and what to ask for instead")
