@@ -23,9 +23,9 @@ def cord(made: Stage, incident: str) -> None:
     words = ("request", cast.ELIGIBILITY, "--incident", incident, "--because", _BECAUSE)
     activation: str = made.shell.json("alice", *words, "--purpose", "investigate")["id"]
     made.narrator.line("Alice asks again, to investigate. Carol and Dave approve, as before.")
-    words = ("approve", activation, "--yes")
-    for vote in [made.shell.start(who, *words) for who in ("carol", "dave")]:
-        made.shell.finish(vote, *words, show=False)
+    yes = ("approve", activation, "--yes")
+    for vote in [made.shell.start(who, *yes) for who in ("carol", "dave")]:
+        made.shell.finish(vote, *yes, show=False)
     if not made.has_psql:  # else `callpoint connect` takes it up
         made.shell.run("alice", "request", "--resume", activation, "--wait", show=False)
     actor = Actor(made, "alice", activation)

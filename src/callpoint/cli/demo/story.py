@@ -93,7 +93,7 @@ def _give_back(made: Stage, activation: str, actor: Actor) -> None:
     try:
         actor.session(secret).close()
     except psycopg.OperationalError as error:
-        made.narrator.seen(f"a login that was left:{str(error).rpartition('FATAL:')[2].rstrip()}")
+        made.narrator.seen(f"a login that was left: {str(error).rpartition('FATAL:')[2].strip()}")
     else:
         raise UnexpectedError("the gateway still lets her in")
 
