@@ -216,19 +216,26 @@ async def test_an_allowance_stops_every_session_and_only_another_person_resumes(
 
 async def test_rows_are_reserved_drawn_and_given_back():
     """What an action holds another cannot spend; what it did not use comes back."""
-    world, authority, made = await opened(allowance=Allowance(rows=1500))
+    world, authority, made = await opened(allowance=Allowance(rows=20))
     first = await authority.decide(made.session, READ)
     second = await authority.decide(made.session, READ)
-    assert (first.portion.rows, second.portion.rows) == (1000, 500)
+    assert (first.portion.rows, second.portion.rows) == (15, 5)
     assert not (await authority.decide(made.session, READ)).allowed
-    await authority.report(made.session, Outcome(1, Used(rows=100)))
+    await authority.report(made.session, Outcome(1, Used(rows=10)))
     await resume(world.services, world.caller("carol"), made.activation, "go on")
-    assert await authority.draw(made.session, 2, Used(rows=500)) == Portion(rows=1000)
-    await authority.report(made.session, Outcome(2, Used(rows=700)))
+    assert await authority.draw(made.session, 2, Used(rows=5)) == Portion(rows=15)
+    await authority.report(made.session, Outcome(2, Used(rows=7)))
     kept = await world.services.store.read(lambda v: v.get(Spending, made.activation))
-    assert (kept.rows, kept.actions, kept.grants) == (800, 2, 1)
+    assert (kept.rows, kept.actions, kept.grants) == (17, 2, 1)
     with pytest.raises(RequestError):
         await authority.report(made.session, Outcome(2, Used(rows=1)))
+
+
+async def test_one_action_leaves_something_for_others():
+    """Of a small allowance as well: several may run at once, or one after another's late report."""
+    _, authority, made = await opened(allowance=Allowance(rows=1000))
+    verdicts = [await authority.decide(made.session, READ) for _ in range(5)]
+    assert [verdict.portion.rows for verdict in verdicts] == [250, 187, 140, 105, 79]
 
 
 async def test_a_draw_beyond_the_allowance_is_empty_and_stops_the_session():

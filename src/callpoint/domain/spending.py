@@ -18,6 +18,11 @@ ROWS_AT_ONCE = 1_000
 BYTES_AT_ONCE = 1 << 20
 """The most that is reserved at a time: what one action holds, another cannot spend."""
 
+_SHARES, _SMALLEST = 4, 64
+"""One action reserves no more than a quarter of what is left (but a 64th of the most, if there is
+as much): or a second one, which begins before the first has told what it used, would find nothing
+left and stop all sessions, although hardly anything was let through."""
+
 _BUCKETS = 20
 """A rate's span is counted in so many parts; a part counts until the whole of it is too old."""
 
@@ -157,7 +162,8 @@ def _part(
     if limit is None:
         return None
     left = max(limit * times - spent, 0)
-    return min(left, at_once, at_once if wanted is None else max(wanted, 0))
+    share = max(left // _SHARES, at_once // _SMALLEST)
+    return min(left, share, at_once, at_once if wanted is None else max(wanted, 0))
 
 
 def _is_destructive(operations: Iterable[Operation]) -> bool:

@@ -1,7 +1,10 @@
 """One side of a connection: bytes in, bytes out, and neither faster than the other side can."""
 
 import asyncio
+import contextlib
+import socket
 import ssl
+import struct
 from collections.abc import Callable
 from typing import cast
 
@@ -12,6 +15,7 @@ HELD = 256 * 1024
 """Bytes that wait in an inbox before its side is no longer read, beside one message."""
 
 _OUT = 256 * 1024
+_AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: on, no seconds
 _PIECE = 32 * 1024
 """Bytes that are taken in one turn of the loop. An event loop may read megabytes at once, and one
 client that streams would keep everybody else waiting: orders to cut it, for instance."""
@@ -236,6 +240,18 @@ class Link(asyncio.Protocol):
         """End now."""
         if self._transport is not None:
             self._transport.abort()
+
+    def reset(self) -> None:
+        """End now, and take back what this machine has not sent yet.
+
+        Without this the system would go on sending what it holds, some megabytes, to a client
+        that reads slowly, long after the connection was closed here.
+        """
+        own = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if own is not None:
+            with contextlib.suppress(OSError):
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.abort()
 
     def _take_piece(self) -> None:
         """The next one; the rest in later turns of the loop, and nothing is read meanwhile."""

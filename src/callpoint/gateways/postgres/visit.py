@@ -256,8 +256,10 @@ class Visit:
         if not state.relay.is_inside and self._link.is_drained:
             words = Refusal(_CUT, f"the session was ended: {bounded(reason, 100)}")
             self._link.write(words.encoded("FATAL"))
+            self._link.abort()
+        else:
+            self._link.reset()
         self._is_told = True
-        self._link.abort()
         state.server.abort()
         state.wake()
 
