@@ -135,7 +135,7 @@ def encoded(policies: PolicySet, request: DecisionRequest) -> bool:
     """The encoding's answer to one question."""
     kind = Kind(
         schema.PRINCIPAL_TYPES[request.actor.kind],
-        request.action,
+        request.verb,
         "Installation" if request.resource.opening is None else "TargetRole",
     )
     words = Words()
