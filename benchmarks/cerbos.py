@@ -6,7 +6,6 @@ durability.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_READY_WITHIN = 30.0
+from benchmarks.processes import await_port
+from callpoint.cli.loopback import free_port
+
 _FLUSHED_WITHIN = 10.0
 _PLACE = "node_modules/@cerbos/cerbos-linux-x64/cerbos-linux-x64"
 
@@ -69,7 +70,7 @@ class Cerbos:
             found = self.log.read_bytes().count(b'"log.kind":"decision"')
             if found >= expected or time.monotonic() > deadline:
                 return found
-            time.sleep(0.1)  # noqa: TID251 -- waits for another process
+            time.sleep(0.1)
 
 
 @contextmanager
@@ -79,11 +80,11 @@ def running(program: Path) -> Iterator[Cerbos]:
         home = Path(folder)
         (home / "policies").mkdir()
         (home / "policies" / "activation.json").write_text(json.dumps(_POLICY))
-        cerbos = Cerbos(_free_port(), home / "decisions")
+        cerbos = Cerbos(free_port(), home / "decisions")
         settings = {
             "server": {
                 "httpListenAddr": f"127.0.0.1:{cerbos.port}",
-                "grpcListenAddr": f"127.0.0.1:{_free_port()}",
+                "grpcListenAddr": f"127.0.0.1:{free_port()}",
             },
             "storage": {"driver": "disk", "disk": {"directory": str(home / "policies")}},
             "telemetry": {"disabled": True},
@@ -111,25 +112,8 @@ def running(program: Path) -> Iterator[Cerbos]:
                 cwd=folder,
             )
             try:
-                _wait(process, cerbos.port, home / "log")
+                await_port(process, cerbos.port, home / "log", name="Cerbos")
                 yield cerbos
             finally:
                 process.terminate()
                 process.wait()
-
-
-def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + _READY_WITHIN
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)  # noqa: TID251 -- waits for another process
-    raise RuntimeError(f"Cerbos did not start: {log.read_text(errors='replace')[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

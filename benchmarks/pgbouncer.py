@@ -3,17 +3,15 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.processes import await_port
 from callpoint.cli.loopback import free_port
 
-_READY_WITHIN = 15.0
 _SETTINGS = """\
 [databases]
 {database} = host=127.0.0.1 port={target} dbname={database}
@@ -59,7 +57,7 @@ def running(program: str, target: int, database: str, user: str, password: str) 
                 [program, "-q", *steps_down, str(settings)], stdout=log, stderr=subprocess.STDOUT
             )
             try:
-                _wait(process, port, folder / "log")
+                await_port(process, port, folder / "log", name="PgBouncer")
                 yield port
             finally:
                 process.terminate()
@@ -74,14 +72,3 @@ def _stepping_down(folder: Path) -> list[str]:
     for path in (folder, *folder.iterdir()):
         os.chown(path, other.pw_uid, other.pw_gid)
     return ["-u", "nobody"]
-
-
-def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + _READY_WITHIN
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
-        except OSError:
-            time.sleep(0.05)  # noqa: TID251 -- waits for another process
-    raise RuntimeError(f"PgBouncer did not start: {log.read_text(errors='replace')[-2000:]}")

@@ -53,8 +53,9 @@ _SYSTEM = (
     *("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d", "/etc/ssh/ssh_config.d", "/etc/sudoers"),
     *("/etc/sudoers.d", "/etc/crontab", "/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily"),
     *("/etc/systemd/system", "/etc/pam.d", "/etc/profile", "/etc/profile.d", "/etc/ld.so.preload"),
-    *("/etc/environment", "/etc/rc.local", "/root/.ssh/authorized_keys", "/root/.bashrc"),
+    *("/etc/environment", "/etc/rc.local"),
 )
+_OF_ROOT = (".ssh/authorized_keys", ".bashrc")
 _SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - looked at, not written to
 
 
@@ -101,6 +102,8 @@ def _all(user: pwd.struct_passwd, home: Path, enrolled: set[str]) -> Iterator[tu
         yield from _owned("timer", Path(name), user.pw_uid)
     for name in _SYSTEM:
         yield from _tree("system file", Path(name))
+    for name in _OF_ROOT:
+        yield from _tree("system file", Path(pwd.getpwuid(0).pw_dir) / name)
     yield from _accounts()
     yield from _privileged_files(user, home)
     yield from loose_processes(user, enrolled)
