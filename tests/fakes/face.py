@@ -12,7 +12,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from callpoint.adapters.denials.compact import CompactDenialTokens
-from callpoint.adapters.identity.nonces import StoreNonceBook
+from callpoint.adapters.identity.nonces import MemoryNonceBook, StoreNonceBook
 from callpoint.adapters.identity.signatures import SignatureAuthenticator
 from callpoint.adapters.incidents.alertmanager import AlertmanagerFeed
 from callpoint.adapters.incidents.tokens import authenticate_source
@@ -81,6 +81,7 @@ class Face:
             unusable=dict,
             logger=logger,
             version="0",
+            on_sight=MemoryNonceBook(services.clock),
             origins=(ADDRESS,),
             tokens=make_desk(services, ADDRESS),
             denials=CompactDenialTokens(Signer(KEY), Ed25519Checker()),

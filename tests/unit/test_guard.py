@@ -105,6 +105,21 @@ async def test_an_order_cuts_what_it_covers_at_once():
         assert (one.cut_for, two.cut_for, reasons) == ("killed", "", ["killed"])
 
 
+async def test_an_order_may_leave_later_sessions_alone():
+    """An order about what had begun by a moment ends that, and nothing that began since."""
+    async with guarded() as (clock, line, guard):
+        one = await guard.admit(arrival("a1"))
+        by = clock.now()
+        await passes(clock, timedelta(seconds=1))
+        two = await guard.admit(arrival("a1"))
+        line.orders.put_nowait(Cut(Reach.ACTIVATION, "a1", "killed", by))
+        await settled()
+        assert (one.cut_for, two.cut_for) == ("killed", "")
+        line.orders.put_nowait(Cut(Reach.ACTIVATION, "a1", "killed"))
+        await settled()
+        assert two.cut_for == "killed"
+
+
 async def test_an_order_during_the_opening_lets_nobody_in():
     """A session that is cut between its opening and its admission is refused and ended."""
     async with guarded() as (_, line, guard):

@@ -14,8 +14,10 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.params import SkipValidation
 
+from callpoint.api.messages import KillOrder
 from callpoint.api.surface import Surface
-from callpoint.domain.errors import RequestError, StoreUnavailableError
+from callpoint.domain.errors import CallpointError, RequestError, StoreUnavailableError
+from callpoint.lifecycle.kill import cut_on_sight
 from callpoint.ports.identity import Caller, SignedRequest
 
 GivenCaller: TypeAlias = NamedDependency[SkipValidation[Caller]]
@@ -52,6 +54,7 @@ async def signed_for_a_kill(
     surface: Surface = connection.app.state.surface
     services = surface.services
     request = await _signed_request(Request(connection.scope, connection.receive))
+    await _cut_on_sight(surface, request)
     connection.state.order = request
     connection.state.store_answers = True
 
@@ -67,6 +70,28 @@ async def signed_for_a_kill(
         connection.state.store_answers = False
         connection.state.caller = await surface.without_store.authenticate(request)
     must_be_shallow(request.body)
+
+
+async def _cut_on_sight(surface: Surface, request: SignedRequest) -> None:
+    """Cut at once what a genuine signature names; the store is asked afterwards (docs/adr/0027).
+
+    By the rules as they were last proven here, a second ago at most while the store answers. What
+    is wrong with the request is told, and put on record, by who asks the store.
+    """
+    if surface.on_sight is None:
+        return
+    recogniser = surface.without_store or surface.authenticator
+    with contextlib.suppress(CallpointError, msgspec.DecodeError, UnicodeDecodeError):
+        seen = recogniser.recognise(request)
+        must_be_shallow(request.body)
+        order = msgspec.json.decode(request.body, type=KillOrder)
+        # A book in memory: nothing waits here, and a copy cuts nothing a second time.
+        if not await surface.on_sight.spend(seen.caller.principal.id, seen.nonce):
+            return
+        if cut_on_sight(surface.services, seen, order.scope, order.about):
+            surface.logger.info(
+                "cut_on_sight", by=seen.caller.principal.id, scope=order.scope, about=order.about
+            )
 
 
 def provide_caller(request: Request[Any, Any, Any]) -> Caller:

@@ -140,6 +140,7 @@ class Process:
             services=services,
             authenticator=authenticator(self.nonces, self.since),
             without_store=authenticator(MemoryNonceBook(services.clock)),
+            on_sight=MemoryNonceBook(services.clock),
             origins=origins,
             authenticate_source=authenticate_source,
             feeds={feed.kind: feed for feed in (AlertmanagerFeed(self.logger),)},

@@ -16,7 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -42,10 +42,12 @@ class Admission:
 
     Attributes:
         opened: What the authority said.
+        began: When it was asked for, by this process's clock.
         cut_for: Why it was cut; empty while it stands.
     """
 
     opened: Opened
+    began: datetime
     cut_for: str = ""
     _on_cut: list[Callable[[str], None]] = field(default_factory=list)
 
@@ -104,13 +106,13 @@ class Guard:
                 "the gateway does not hear its authority, so it opens no session",
                 way_out="try again in a moment; look at the gateway's log",
             )
-        before = self._count
+        before, began = self._count, self._clock.now()
         opened = await self._authority.open_session(arrival)
-        admission = Admission(opened)
+        admission = Admission(opened, began)
         self._open[opened.session] = admission
         meanwhile = [cut for number, cut in self._orders if number > before]
         overrun = self._count - before > _REMEMBERED
-        for cut in (c for c in meanwhile if c.covers(opened)):
+        for cut in (c for c in meanwhile if c.covers(opened, began)):
             admission.cut(cut.reason)
         if overrun or not self.is_heard:
             admission.cut(LOST)
@@ -207,7 +209,7 @@ class Guard:
         self._count += 1
         self._orders.append((self._count, order))
         for admission in tuple(self._open.values()):
-            if order.covers(admission.opened):
+            if order.covers(admission.opened, admission.began):
                 self._cut(admission, order.reason)
 
     def _cut_all(self, reason: str) -> None:

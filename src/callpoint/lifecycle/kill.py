@@ -15,6 +15,7 @@ from callpoint.domain.errors import DeniedError, RequestError
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
+from callpoint.domain.request_signature import MAX_AHEAD
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.ending import end, end_lease, row_of
@@ -24,7 +25,7 @@ from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.revoke import revoke_now
 from callpoint.lifecycle.services import Services
 from callpoint.ports.authority import Cut, Reach
-from callpoint.ports.identity import Caller
+from callpoint.ports.identity import Caller, Recognised
 from callpoint.ports.notifiers import Notice
 from callpoint.ports.stores import Transaction, View, Where
 
@@ -97,6 +98,28 @@ async def kill(services: Services, caller: Caller, scope: Scope, about: str = ""
         )
     )
     return Killed(activations=ended, alive=alive)
+
+
+def cut_on_sight(services: Services, seen: Recognised, scope: Scope, about: str) -> bool:
+    """Cut what a person's signed order names before it is known whether it is a copy of one.
+
+    It ends no more than connections, and none that began after the order was signed: whatever a
+    copy of it can reach was cut when the order itself came (docs/adr/0027). ``kill`` does the rest
+    when the nonce is settled.
+
+    Returns:
+        Whether an order went out.
+    """
+    if seen.caller.principal.kind is not PrincipalKind.HUMAN:
+        return False
+    try:
+        about = named(scope, about)
+    except RequestError:
+        return False  # whoever reads the request tells
+    # Whole seconds, and two clocks that may differ.
+    begun_by = seen.signed_at + MAX_AHEAD
+    services.live.cut(Cut(Reach(scope), about, EndReason.KILLED, begun_by))
+    return True
 
 
 def cut_at_once(services: Services, caller: Caller, scope: Scope, about: str) -> None:

@@ -84,7 +84,11 @@ class _Line:
         self._is_over = False
 
     def put(self, order: Cut | _End) -> None:
-        """From any thread."""
+        """From any thread; on the listener's own loop without a turn of it in between."""
+        with suppress(RuntimeError):  # there is no loop on this thread
+            if asyncio.get_running_loop() is self._loop:
+                self._accept(order)
+                return
         with suppress(RuntimeError):  # its loop is closed: nobody listens any more
             self._loop.call_soon_threadsafe(self._accept, order)
 

@@ -176,14 +176,18 @@ class Cut(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         about: Its name; of a principal or of a person behind it.
         reason: For the actor, for instance ``killed``.
+        begun_by: It means no session that began later; None: whenever it began.
     """
 
     reach: Reach
     about: str = ""
     reason: str = ""
+    begun_by: datetime | None = None
 
-    def covers(self, opened: Opened) -> bool:
-        """Whether it means that session."""
+    def covers(self, opened: Opened, began: datetime | None = None) -> bool:
+        """Whether it means that session, which its gateway asked for when it ``began``."""
+        if self.begun_by is not None and began is not None and began > self.begun_by:
+            return False
         match self.reach:
             case Reach.SESSION:
                 return self.about == opened.session

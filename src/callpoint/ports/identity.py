@@ -4,6 +4,7 @@ An authenticator proves *who*; what they may do is the PDP's business.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -42,8 +43,31 @@ class Caller(msgspec.Struct, frozen=True):
     acts_for: tuple[str, ...] = ()
 
 
+class Recognised(msgspec.Struct, frozen=True):
+    """Whose signature a request bears. Whether it was accepted before is another question.
+
+    Attributes:
+        caller: Whose.
+        nonce: What must be spent, once, before anything is given for it.
+        signed_at: By the signer's clock, in whole seconds.
+    """
+
+    caller: Caller
+    nonce: str
+    signed_at: datetime
+
+
 class Authenticator(Protocol):
     """Proves who sent a request."""
+
+    def recognise(self, request: SignedRequest) -> Recognised:
+        """Who signed it, without a look at the nonce: asks nobody and waits for nothing.
+
+        Raises:
+            AuthenticationError: Not signed, wrong key, or older than 60 s.
+            UnavailableError: No configuration is known.
+        """
+        ...
 
     async def authenticate(self, request: SignedRequest) -> Caller:
         """The caller.

@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -38,7 +38,7 @@ from callpoint.domain.request_signature import (
     split_url,
 )
 from callpoint.ports.clock import Clock
-from callpoint.ports.identity import Caller, NonceBook, SignedRequest
+from callpoint.ports.identity import Caller, NonceBook, Recognised, SignedRequest
 
 _MAX_URL = 8 * 1024
 _MAX_ORIGINS = 8  # each costs one signature check
@@ -102,16 +102,20 @@ class SignatureAuthenticator:
 
     async def authenticate(self, request: SignedRequest) -> Caller:
         """See the port. The nonce is spent last: only the key's holder can spend one."""
-        caller, nonce = self.judge(request, self._clock.now())
-        if not await self._nonces.spend(caller.principal.id, nonce):
+        found = self.recognise(request)
+        if not await self._nonces.spend(found.caller.principal.id, found.nonce):
             raise AuthenticationError(
                 "this request was accepted before: its nonce is spent",
                 way_out="sign again with a new nonce; a retry is a new request",
             )
-        return caller
+        return found.caller
 
-    def judge(self, request: SignedRequest, now: datetime) -> tuple[Caller, str]:
-        """Who signed it, if that was within a minute of ``now``; and the nonce, not looked at.
+    def recognise(self, request: SignedRequest) -> Recognised:
+        """See the port."""
+        return self.judge(request, self._clock.now())
+
+    def judge(self, request: SignedRequest, now: datetime) -> Recognised:
+        """Who signed it, if that was within a minute of ``now``; its nonce is not looked at.
 
         Raises:
             AuthenticationError: Nobody did.
@@ -131,7 +135,8 @@ class SignatureAuthenticator:
         self._verify_signature(request, fields, claims, key or _DECOY)
         if principal is None or key is None:
             raise AuthenticationError(_NOT_PROVEN, way_out=_NOT_PROVEN_WAY_OUT)
-        return Caller(principal, key_id=key_fingerprint(key.public_bytes_raw())), claims.nonce
+        caller = Caller(principal, key_id=key_fingerprint(key.public_bytes_raw()))
+        return Recognised(caller, claims.nonce, datetime.fromtimestamp(claims.created, UTC))
 
     def _verify_signature(
         self,

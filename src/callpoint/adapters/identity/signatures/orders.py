@@ -57,7 +57,7 @@ class SignedOrderJudge:
             raise AuthenticationError("it is too long for an order")
         authenticator = self._authenticator(lambda: configuration, order.origins)
         request = SignedRequest(order.method, order.url, order.headers, order.body)
-        caller, _ = authenticator.judge(request, tombstone.at)
+        caller = authenticator.judge(request, tombstone.at).caller
         if tombstone.id != tombstone_id(order.headers):
             raise AuthenticationError("it has the name of another order")
         said = _parse(order.body)
