@@ -8,6 +8,7 @@ import pytest
 from callpoint.adapters.stores.sqlite.migrations import MIGRATIONS
 from callpoint.audit.checkpoint import parse_checkpoint
 from callpoint.audit.entry import parse_entry
+from callpoint.audit.kept_file import newest_note
 from callpoint.audit.merkle import Frontier, leaf_hash, verify_inclusion
 from callpoint.audit.note import parse_note
 from callpoint.domain.errors import (
@@ -110,7 +111,7 @@ async def test_a_database_ahead_of_the_file_is_normal(disk_bench):
     disk_bench.checkpoint_file.write_bytes(older)
     async with opened(disk_bench) as store:
         assert await store.log_works()
-        assert disk_bench.checkpoint_file.read_bytes() == newer
+        assert newest_note(disk_bench.checkpoint_file.read_bytes()) == newest_note(newer)
         await store.transact(add("a:1", issued()))
 
 
@@ -130,7 +131,7 @@ async def test_the_file_exists_before_the_first_entry(disk_bench):
     """The very first commit already finds a checkpoint outside, so its absence means something."""
     async with opened(disk_bench) as store:
         await store.check_log()
-    note = parse_note(disk_bench.checkpoint_file.read_bytes())
+    note = parse_note(newest_note(disk_bench.checkpoint_file.read_bytes()))
     assert parse_checkpoint(note.text).size == 0
 
 
@@ -138,10 +139,11 @@ async def test_a_strange_file_halts(disk_bench):
     """A damaged file, one that another key signed, and one of another log are refused."""
     await fill(disk_bench, 2)
     text = disk_bench.checkpoint_file.read_bytes()
-    body = parse_note(text).text
+    body = parse_note(newest_note(text)).text
     stranger = FragileSigner("callpoint/stranger").sign(body)
     other_log = disk_bench.signer.sign(body.replace(ORIGIN, "callpoint/other0"))
-    for strange in (text[:-7], b"", stranger.encode(), other_log.encode()):
+    cut = b"callpoint-kept/1 0\n" + text[:-7]
+    for strange in (text[:-7], cut[: len(text)], b"", stranger.encode(), other_log.encode()):
         disk_bench.checkpoint_file.write_bytes(strange)
         async with opened(disk_bench) as store:
             await assert_halted(store, "halted")
@@ -208,7 +210,7 @@ async def test_a_record_changed_by_hand_is_not_believed(disk_bench):
 async def test_recovery_opens_a_new_origin(disk_bench):
     """Recovery names the lost checkpoint and range, keeps what is left, and streams go on."""
     await rolled_back(disk_bench, kept=300, lost=5)
-    lost = disk_bench.checkpoint_file.read_text()
+    lost = newest_note(disk_bench.checkpoint_file.read_bytes()).decode()
     async with opened(disk_bench) as store:
         await store.transact(add("a:1", issued("spooled-meanwhile---")), urgent=True)
         event = await store.recover("disk lost", actor="person:alice")

@@ -10,7 +10,7 @@ import os
 import resource
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -195,14 +195,17 @@ async def test_a_database_that_somebody_else_has_locked_holds_up_no_kill(tmp_pat
 @contextmanager
 def watched(monkeypatch: pytest.MonkeyPatch, disk: Disk) -> Iterator[None]:
     """Each file that is brought to the disk is a point, too."""
-    usual = os.fsync
 
-    def fsync(handle: int) -> None:
-        disk.burn()
-        usual(handle)
+    def counted(usual: Callable[[int], None]) -> Callable[[int], None]:
+        def flush(handle: int) -> None:
+            disk.burn()
+            usual(handle)
+
+        return flush
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", fsync)
+        for name in ("fsync", "fdatasync"):
+            patched.setattr(os, name, counted(getattr(os, name)))
         yield
 
 

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from callpoint.audit.checkpoint import parse_checkpoint
 from callpoint.audit.entry import parse_entry
+from callpoint.audit.kept_file import newest_note
 from callpoint.audit.merkle import Frontier, leaf_hash
 from callpoint.audit.note import parse_note
 from callpoint.domain.errors import ConflictError, LogUnavailableError
@@ -160,7 +161,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.bench.signer.signed.clear()
 
     def outside(self):
-        return parse_checkpoint(parse_note(self.bench.checkpoint_file.read_bytes()).text)
+        return parse_checkpoint(
+            parse_note(newest_note(self.bench.checkpoint_file.read_bytes())).text
+        )
 
     def origin(self, size):
         rows = self.bench.execute("SELECT origin FROM head")

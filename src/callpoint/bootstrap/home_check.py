@@ -13,6 +13,7 @@ from pathlib import Path
 from callpoint.adapters.keys.files import KeyUse, public_keys, staged_key
 from callpoint.adapters.keys.files.folder import next_key_path
 from callpoint.audit.checkpoint import Checkpoint, CheckpointError, parse_checkpoint
+from callpoint.audit.kept_file import newest_note
 from callpoint.audit.note import NoteError, Verifier, parse_note, verify_note
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.key_change import key_in_use
@@ -169,7 +170,7 @@ def kept_checkpoint(home: Home, installation: Installation) -> Checkpoint | None
     )
     try:
         with path.open("rb") as file:
-            note = parse_note(file.read(_MAX_CHECKPOINT))
+            note = parse_note(newest_note(file.read(_MAX_CHECKPOINT)))
         keys = (installation.log_key, *installation.former_log_keys)
         verify_note(note, [Verifier.parse(key) for key in keys])
         return parse_checkpoint(note.text)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from callpoint.audit.checkpoint import Checkpoint, CheckpointError, parse_checkpoint
+from callpoint.audit.kept_file import newest_note
 from callpoint.audit.note import (
     BadSignatureError,
     MalformedNoteError,
@@ -27,7 +28,7 @@ def read_checkpoint(
     Whoever uses it knows from `findings` that it is not to be believed.
 
     Args:
-        data: The signed note.
+        data: The signed note, or the file in which a server keeps it outside its database.
         verifier: The log's key.
         origin: The log's name.
         what: What to call this checkpoint in findings.
@@ -38,7 +39,7 @@ def read_checkpoint(
         What the checkpoint says, or None when it cannot be read at all.
     """
     try:
-        note = parse_note(data)
+        note = parse_note(newest_note(data))
         checkpoint = parse_checkpoint(note.text)
     except (MalformedNoteError, CheckpointError) as error:
         findings.add(Code.MALFORMED_CHECKPOINT, f"{what} cannot be read: {error}")

@@ -103,6 +103,7 @@ class Ledger:
         self.ring = KeyRing((signer.verifier_key, *former_keys))
         self._signer = signer
         self._known: Checkpoint | None = None
+        self._is_kept = True
         self._ends = StreamEnds()
 
     def load(self, connection: Connection) -> Head:
@@ -147,7 +148,7 @@ class Ledger:
     def seal(
         self, connection: Connection, before: Head, after: Head, entries: Sequence[Numbered]
     ) -> None:
-        """Write new entries, their tiles and one checkpoint; bring the checkpoint to the disk.
+        """Write new entries, their tiles and one checkpoint; make ready to keep it outside too.
 
         ``publish`` follows once the transaction is committed, else ``abandon``. The key signs last:
         a process that was paused and lost its turn meets the database's refusal first (ADR 0006).
@@ -180,11 +181,11 @@ class Ledger:
         self.file.discard()
 
     def publish(self, after: Head, entries: Sequence[Numbered]) -> None:
-        """Put a committed transaction's checkpoint in its place. Raises LogUnavailableError."""
+        """Keep a committed transaction's checkpoint outside. Raises LogUnavailableError."""
         # Known before it is kept: the database holds it whatever happens to the file.
         self._known = after.checkpoint()
         self._ends.learn(entries)
-        self.file.publish()
+        self._publish()
 
     def end(self, connection: Connection, stream: str) -> StreamEnd | None:
         """The last entry of a stream; valid after `load`, in the same transaction."""
@@ -216,10 +217,16 @@ class Ledger:
                 )
             # A file from the very beginning: its absence later always means something.
             signed = self._sign(current)
-        if kept != current:
+        if kept != current or not self._is_kept:
             self.file.prepare(signed or self._sign(current))
-            self.file.publish()
+            self._publish()
         self._known = current
+
+    def _publish(self) -> None:
+        # What could not be kept is kept before anything else is committed.
+        self._is_kept = False
+        self.file.publish()
+        self._is_kept = True
 
 
 def spool(connection: Statements, drafts: Sequence[Draft]) -> list[int]:
