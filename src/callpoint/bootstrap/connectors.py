@@ -1,13 +1,17 @@
-"""Connectors of the configured targets: built by name, and rebuilt when a bundle is published."""
+"""Connectors of the configured targets: built by name, and rebuilt when a bundle is published.
+
+A connector's libraries are loaded when the first target needs them, so that a program that has to
+do with no such target starts without them.
+"""
 
 from collections.abc import Callable, ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from callpoint.adapters.targets.postgresql.connector import PostgresqlConnector
 from callpoint.adapters.targets.postgresql.settings import (
     Between,
     Endpoint,
@@ -16,16 +20,16 @@ from callpoint.adapters.targets.postgresql.settings import (
     PostgresqlSettings,
     RoleSettings,
 )
-from callpoint.adapters.targets.script.connector import ScriptConnector
 from callpoint.adapters.targets.script.settings import Between as ScriptBetween
 from callpoint.adapters.targets.script.settings import ScriptRole, ScriptSettings
-from callpoint.adapters.targets.ssh.connector import SshConnector
-from callpoint.adapters.targets.ssh.settings import SshRole, SshSettings
 from callpoint.bootstrap.retired import RetiredConnector
 from callpoint.domain.configuration import Configuration, Target, TargetRole
 from callpoint.domain.errors import CallpointError, ConfigError, UnavailableError
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.targets import Connector
+
+if TYPE_CHECKING:  # it takes a fifth of a second to import
+    from callpoint.adapters.targets.ssh.settings import SshRole, SshSettings
 
 _RETIRED = "it is no longer configured"
 _OTHERS = 0o077
@@ -67,6 +71,8 @@ def postgresql_settings(target: Target, site: Site) -> PostgresqlSettings:
 
 def build_postgresql(target: Target, site: Site) -> Connector:
     """A connector; it opens no connection yet."""
+    from callpoint.adapters.targets.postgresql.connector import PostgresqlConnector
+
     return PostgresqlConnector(postgresql_settings(target, site), site.clock, site.random)
 
 
@@ -80,6 +86,8 @@ def _postgresql_role(role: TargetRole) -> RoleSettings:
 
 def build_script(target: Target, site: Site) -> Connector:
     """A connector around the owner's program; it runs nothing yet."""
+    from callpoint.adapters.targets.script.connector import ScriptConnector
+
     given = target.settings
     settings = ScriptSettings(
         name=target.id,
@@ -104,13 +112,15 @@ def _script_role(role: TargetRole, site: Site) -> ScriptRole:
     )
 
 
-def ssh_settings(target: Target, site: Site) -> SshSettings:
+def ssh_settings(target: Target, site: Site) -> "SshSettings":
     """The settings of an SSH target, with its keys from the environment.
 
     Raises:
         UnavailableError: A variable is not set, or the file that it names cannot be read.
         ConfigError: A key, or another value, cannot be used.
     """
+    from callpoint.adapters.targets.ssh.settings import SshSettings
+
     given = dict(target.settings)
     ca_key, broker_key = str(given.pop("ca_key_env")), str(given.pop("broker_key_env"))
     return SshSettings(
@@ -126,10 +136,14 @@ def ssh_settings(target: Target, site: Site) -> SshSettings:
 
 def build_ssh(target: Target, site: Site) -> Connector:
     """A connector; it opens no connection yet."""
+    from callpoint.adapters.targets.ssh.connector import SshConnector
+
     return SshConnector(ssh_settings(target, site), site.clock, site.random)
 
 
-def _ssh_role(role: TargetRole) -> SshRole:
+def _ssh_role(role: TargetRole) -> "SshRole":
+    from callpoint.adapters.targets.ssh.settings import SshRole
+
     given = role.settings
     permit = tuple(word for word in given.get("permit", "").split(",") if word)
     return SshRole(account=given["account"], command=given.get("command", ""), permit=permit)

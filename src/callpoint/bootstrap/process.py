@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TextIO
 
@@ -14,34 +13,24 @@ import httpx
 import structlog
 
 from callpoint.adapters.clock.system import SystemClock, SystemRandom
-from callpoint.adapters.identity.nonces import MemoryNonceBook, StoreNonceBook
-from callpoint.adapters.identity.signatures import SignatureAuthenticator, SignedOrderJudge
-from callpoint.adapters.incidents.alertmanager import AlertmanagerFeed
-from callpoint.adapters.incidents.tokens import authenticate_source
+from callpoint.adapters.identity.nonces import StoreNonceBook
+from callpoint.adapters.identity.signatures import SignedOrderJudge
 from callpoint.adapters.keys.files import AgeSealer, Ed25519Verifier, FileLogSigner, FileVault
 from callpoint.adapters.node.files import FilePicture, FileShelf
 from callpoint.adapters.notifiers.fan_out import FanOut
 from callpoint.adapters.notifiers.log import LogNotifier
 from callpoint.adapters.notifiers.webhook import WebhookNotifier
 from callpoint.adapters.stores.late import LateStore
-from callpoint.adapters.stores.postgresql.store import PostgresStore
-from callpoint.adapters.stores.sql.checkpoint_file import CheckpointFile
 from callpoint.adapters.stores.sql.store import SqlStore
 from callpoint.adapters.stores.sqlite.store import SqliteStore
 from callpoint.adapters.witnesses.http import HttpWitnesses
-from callpoint.api.surface import Surface
 from callpoint.bootstrap.connectors import REGISTRY, Build, Connectors, Site
-from callpoint.bootstrap.denials import denial_tokens
 from callpoint.bootstrap.former import former_targets
 from callpoint.bootstrap.held import HeldStore
 from callpoint.bootstrap.home import Home
-from callpoint.bootstrap.home_check import check_home
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.key_change import finish_rotations
-from callpoint.bootstrap.tokens import token_desk
-from callpoint.bootstrap.witnessing import witness_desk
 from callpoint.config.settings import Settings, StoreKind
-from callpoint.config.soundness import check_bundle
 from callpoint.domain.errors import (
     CallpointError,
     HeldError,
@@ -49,7 +38,6 @@ from callpoint.domain.errors import (
     UnavailableError,
 )
 from callpoint.domain.governance import Bundle, Installation
-from callpoint.lifecycle.ask_witnesses import ask_witnesses
 from callpoint.lifecycle.epoch import epoch_of
 from callpoint.lifecycle.node import Node, Picture, Tombstones
 from callpoint.lifecycle.pep import Pep
@@ -58,7 +46,6 @@ from callpoint.lifecycle.services import Limits, Services
 from callpoint.policy import pap
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.decider import Decider
-from callpoint.ports.identity import NonceBook
 from callpoint.ports.keys import LogSigner
 from callpoint.ports.notifiers import Notifier
 from callpoint.ports.stores import Store
@@ -120,43 +107,6 @@ class Process:
     late: LateStore | None = None
     held: HeldError | None = None
     since: datetime | None = None
-
-    def surface(self, origins: tuple[str, ...]) -> Surface:
-        """The API's surroundings; ``origins`` are the addresses that clients sign for."""
-        services = self.services
-
-        def authenticator(
-            nonces: NonceBook, since: datetime | None = None
-        ) -> SignatureAuthenticator:
-            return SignatureAuthenticator(
-                lambda: services.rules.last_proven,
-                nonces,
-                services.clock,
-                origins=origins,
-                since=since,
-            )
-
-        return Surface(
-            services=services,
-            authenticator=authenticator(self.nonces, self.since),
-            without_store=authenticator(MemoryNonceBook(services.clock)),
-            on_sight=MemoryNonceBook(services.clock),
-            origins=origins,
-            authenticate_source=authenticate_source,
-            feeds={feed.kind: feed for feed in (AlertmanagerFeed(self.logger),)},
-            check=check_bundle,
-            unusable=lambda: self.connectors.unusable,
-            logger=self.logger,
-            version=program_version(),
-            beside=lambda: check_home(self.settings.home),
-            kept=CheckpointFile(self.settings.checkpoint_file).read,
-            denials=denial_tokens(self.settings.home, self.logger),
-            witness=witness_desk(self.settings.home, services),
-            ask_witnesses=partial(ask_witnesses, services, self.witnesses, all_of_them=True),
-            tokens=token_desk(
-                self.settings.home, services, self.nonces, origins, self.since, self.logger
-            ),
-        )
 
     @property
     def witnesses(self) -> Witnesses:
@@ -335,6 +285,8 @@ async def open_store(
                 allow_moved=allow_moved,
             )
         case StoreKind.POSTGRESQL:
+            from callpoint.adapters.stores.postgresql.store import PostgresStore
+
             dsn = outside.secret(settings.store_dsn_env, "the DSN of Callpoint's own database")
             if alone:
                 await PostgresStore.must_be_idle(dsn)

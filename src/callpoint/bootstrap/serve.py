@@ -17,6 +17,7 @@ from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.process import Outside, Process, open_process
 from callpoint.bootstrap.signals import signal_desk
 from callpoint.bootstrap.stopping import stopped_by_signals
+from callpoint.bootstrap.surface import surface_of
 from callpoint.config.listeners import PostgresListener
 from callpoint.config.settings import Settings
 from callpoint.domain.address import is_loopback
@@ -129,7 +130,9 @@ class _Server(uvicorn.Server):
         self._process = process
         self.signals = signals
         self._authorities = Authorities(process.services)
-        surface = replace(process.surface(origins), signals=signals, authority=self._authorities.of)
+        surface = replace(
+            surface_of(process, origins), signals=signals, authority=self._authorities.of
+        )
         stop_for = process.settings.stop_for.total_seconds()
         self._said: Callable[[], None] = _nothing
         self.trouble: tuple[str, ...] = ()

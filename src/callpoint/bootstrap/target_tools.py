@@ -6,8 +6,6 @@ Neither opens the store: a server may be running on it.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from callpoint.adapters.targets.postgresql.owner_script import render, render_database
-from callpoint.adapters.targets.ssh import owner_script as ssh_owner_script
 from callpoint.bootstrap.connectors import Site, postgresql_settings, ssh_settings
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.process import Outside
@@ -17,15 +15,21 @@ from callpoint.ports.targets import SelfTest
 
 
 def _postgresql_script(target: Target, site: Site) -> str:
+    from callpoint.adapters.targets.postgresql.owner_script import render
+
     return render(postgresql_settings(target, site))
 
 
 def _postgresql_part(target: Target, site: Site) -> str:
+    from callpoint.adapters.targets.postgresql.owner_script import render_database
+
     return render_database(postgresql_settings(target, site))
 
 
 def _ssh_script(target: Target, site: Site) -> str:
-    return ssh_owner_script.render(ssh_settings(target, site))
+    from callpoint.adapters.targets.ssh.owner_script import render
+
+    return render(ssh_settings(target, site))
 
 
 SCRIPTS: Mapping[str, Callable[[Target, Site], str]] = {
