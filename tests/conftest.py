@@ -1,5 +1,6 @@
 """Fixtures for all tests: real servers, and Hypothesis without stopwatch failures."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -17,6 +18,12 @@ _SERVER_FIXTURES = {
     "postgresql": {"postgres", "postgres_15", "postgres_newest", "database"},
     "sshd": {"ssh_host", "ssh_site"},
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: tests of real servers wait for them a good deal."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -178,6 +178,7 @@ class Machine:
 
     def __init__(self, town: Town) -> None:
         self.town = town
+        self.desk = town.root
         self.server = ExitStack()
         self.gateway = ExitStack()
         shim = town.root / "bin" / "callpoint"
@@ -190,7 +191,7 @@ class Machine:
         if line in {"systemctl stop callpoint-gateway", "systemctl start callpoint-gateway"}:
             self.gateway.close()
             if "start" in line:
-                self.gateway.enter_context(_gateway(self.town))
+                self.gateway.enter_context(_gateway(self.town, self.desk))
             return
         if line in {"systemctl stop callpoint", "systemctl start callpoint"}:
             self.server.close()
@@ -200,7 +201,7 @@ class Machine:
         path = f"{self.town.root / 'bin'}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-c", self._here(line)],
-            cwd=self.town.root,
+            cwd=self.desk,
             env={
                 **self.town.environment("gina"),
                 "CALLPOINT_HOME": str(self.town.home),
@@ -225,11 +226,11 @@ class Machine:
         return line
 
 
-@pytest.fixture
-def machine(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Machine]:
+@contextmanager
+def _machine(server: ThrowawayPostgres, root: Path) -> Iterator[Machine]:
     """A running server with something open on it."""
-    with fresh_database(postgres_15) as database:
-        town = Town(tmp_path, database)
+    with fresh_database(server) as database:
+        town = Town(root, database)
         made = Machine(town)
         try:
             town.build()
@@ -242,30 +243,57 @@ def machine(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Machine]
                 town.remove_roles()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("running", "keys", "recovery", "doctor", "store-down", "witness", "shared-signals"),
-        "gateway",
-    ],
-)
-def test_operations_can_be_followed(machine: Machine, name: str):
-    """The shell blocks of a page, typed in order, do what the page says."""
-    if name == "recovery":
-        _lose_an_hour(machine)
-    elif name == "store-down":
-        _lose_the_server(machine)
-    else:
-        (machine.town.root / "backup").mkdir()
+@pytest.fixture
+def machine(postgres_15: ThrowawayPostgres, tmp_path: Path) -> Iterator[Machine]:
+    """One for a page that begins with a loss."""
+    with _machine(postgres_15, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def day(
+    postgres_15: ThrowawayPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """One that goes through the pages of ordinary days, one after the other."""
+    with _machine(postgres_15, tmp_path_factory.mktemp("day")) as made:
+        yield made
+
+
+def follow(machine: Machine, name: str) -> None:
+    """Type the shell blocks of a page, in order, in a folder of its own."""
+    machine.desk = machine.town.root / name
+    machine.desk.mkdir()
+    for key in machine.town.root.glob("*.json"):
+        (machine.desk / key.name).symlink_to(key)
     page = (ROOT / "docs" / "operations" / f"{name}.md").read_text(encoding="utf-8")
     lines = [line for block in blocks(page, "sh") for line in lines_of(block) if line]
     assert len(lines) >= 5
     for line in lines:
         machine.type(line)
-    if name == "store-down":
-        _must_be_merged(machine.town)
+
+
+@pytest.mark.parametrize(
+    "name", ["running", "keys", "doctor", "witness", "shared-signals", "gateway"]
+)
+def test_operations_can_be_followed(day: Machine, name: str):
+    """The shell blocks of a page, typed in order, do what the page says."""
+    (day.town.root / "backup").mkdir(exist_ok=True)
+    follow(day, name)
     if name == "shared-signals":
-        _must_be_told(machine.town)
+        _must_be_told(day.town)
+
+
+def test_a_recovery_can_be_followed(machine: Machine):
+    """After an hour was lost, the page on recovery brings the log back."""
+    _lose_an_hour(machine)
+    follow(machine, "recovery")
+
+
+def test_a_kill_without_the_store_can_be_followed(machine: Machine):
+    """With no server at all, the page ends what is open, and the next server learns of it."""
+    _lose_the_server(machine)
+    follow(machine, "store-down")
+    _must_be_merged(machine.town)
 
 
 def _must_be_merged(town: Town) -> None:
@@ -278,7 +306,7 @@ def _must_be_merged(town: Town) -> None:
 
 def _must_be_told(town: Town) -> None:
     """The token of the page fetches what happens from there on, signed with the token key."""
-    field = {"authorization": f"Bearer {(town.root / 'siem.token').read_text()}"}
+    field = {"authorization": f"Bearer {(town.root / 'shared-signals' / 'siem.token').read_text()}"}
     base = f"http://{town.address}"
     found = httpx.get(f"{base}/.well-known/ssf-configuration").json()
     assert found["issuer"] == base
@@ -295,11 +323,11 @@ def _must_be_told(town: Town) -> None:
 
 
 @contextmanager
-def _gateway(town: Town) -> Iterator[None]:
+def _gateway(town: Town, desk: Path) -> Iterator[None]:
     """The gateway of the page, which is heard by its authority; it stops cleanly."""
     file, log = town.root / "gateway.toml", town.root / "gateway.log"
     file.write_text(
-        f'[authority]\nservers = ["http://{town.address}"]\nkey = "{town.key("edge")}"\n'
+        f'[authority]\nservers = ["http://{town.address}"]\nkey = "{desk / "edge.json"}"\n'
         '[postgresql]\nname = "front"\nlisten = "127.0.0.1:0"\n'
     )
     words = ("gateway", "postgres", "--settings", str(file))
