@@ -27,6 +27,7 @@ _FUNCTIONS = (
     ("public", "json_scalar", True),
     ("public", "json_object", True),
     ("hr", "pay", True),
+    ("hr", "set_config", True),
     ("public", "dblink_exec", True),
     ("public", "crosstab", True),
 )

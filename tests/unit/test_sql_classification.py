@@ -161,6 +161,12 @@ ASKED: tuple[tuple[str, str], ...] = (
     ("SET TIME ZONE 'UTC'", "sql:set timezone"),
     ("SET app.tenant = '5'", 'sql:set "app.tenant"'),
     ("RESET statement_timeout", "sql:set statement_timeout"),
+    ("SELECT set_config('JIT', 'off', false)", "sql:set jit"),
+    ("SELECT set_config(U&'app\\002Etenant', $1, true)", 'sql:set "app.tenant"'),
+    (
+        "SELECT * FROM items, pg_catalog.set_config('jit', bad(), false)",
+        "sql:set jit|sql:select public.items|sql:execute public.bad",
+    ),
     ("SET client_encoding = 'UTF8'", "sql:set client_encoding"),
     ("SHOW search_path", "sql:show search_path"),
     ("DISCARD PLANS", "sql:session orders"),

@@ -48,6 +48,18 @@ REFUSED = (
     "SET default_tablespace = x", "SET row_security = off", "SET local_preload_libraries = 'x'",
     "SET transaction SNAPSHOT '1'", "SET dynamic_library_path = 'x'",
     "SET search_path FROM CURRENT",
+    # The same by a call: only where the name can be read, and never of what has one value.
+    "SELECT set_config('ro' || 'le', 'x', false)", "SELECT set_config($1, 'x', false)",
+    "SELECT set_config(NULL, 'x', false)", "SELECT set_config('jit'::text, 'off', false)",
+    "SELECT set_config('SEARCH_PATH', 'hr', true)", "SELECT set_config()",
+    "SELECT set_config('client_encoding', 'UTF8', false)", "SELECT ('jit'::text).set_config",
+    "SELECT set_config(is_local => false, setting_name => 'role', new_value => 'jit')",
+    "SELECT set_config(setting_name => 'jit', new_value => 'off', is_local => false)",
+    "SELECT hr.set_config('jit', 'off', false)",
+    "CREATE VIEW w AS SELECT set_config('app.tenant', '5', false)",
+    "CREATE TABLE t (a text DEFAULT set_config('app.tenant', '5', false))",
+    "ALTER TABLE items ALTER a SET DEFAULT set_config('jit', 'off', false)",
+    "ALTER TABLE items ADD CHECK (set_config('app.tenant', '5', false) = '5')",
     "CREATE TEMP TABLE items ()", "SELECT 1 INTO TEMP items", "CREATE TEMP VIEW items AS SELECT 1",
     "CREATE TABLE pg_temp.items ()", "SELECT * FROM pg_temp.items", "SELECT pg_temp.f()",
     "CREATE TABLE pg_catalog.x ()", "SELECT * FROM pg_toast.pg_toast_1", "SELECT 1::pg_temp.t",
@@ -128,3 +140,10 @@ def test_nothing_of_the_servers_own_is_changed(verb: str) -> None:
 def test_the_pinned_path_ends_in_the_temporary_schema() -> None:
     """Otherwise PostgreSQL would look into it first."""
     assert Pins(("a", 'b"c')).setting == '"a", "b""c", pg_temp'
+
+
+def test_a_set_config_of_users_is_not_the_servers() -> None:
+    """Where a user made a function of that name, the call may mean it, and is refused."""
+    assert asked("SELECT set_config('jit', 'off', false)") == {"sql:set jit"}
+    with pytest.raises(DeniedError, match="never allowed"):
+        asked("SELECT set_config('jit', 'off', false)", "hr")

@@ -247,4 +247,6 @@ def _kind(statement: pb.RawStmt, accesses: Iterable[Access]) -> StatementKind:
         return StatementKind.COPY_IN if statement.stmt.copy_stmt.is_from else StatementKind.COPY_OUT
     if any(verb.startswith("ddl:") for verb in verbs):
         return StatementKind.DEFINE
-    return StatementKind.WRITE if verbs & set(_WRITES) else StatementKind.READ
+    if verbs & set(_WRITES):
+        return StatementKind.WRITE
+    return StatementKind.SET if Verb.SET in verbs else StatementKind.READ

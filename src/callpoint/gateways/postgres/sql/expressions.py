@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from postgast import pg_query_pb2 as pb
 
 from callpoint.gateways.postgres.sql.names import check_name
+from callpoint.gateways.postgres.sql.settings import set_by_call
 from callpoint.gateways.postgres.sql.walk import (
     NOTHING,
     Node,
@@ -21,6 +22,7 @@ _BETWEEN = {
     pb.AEXPR_BETWEEN_SYM: (">=", "<="),
     pb.AEXPR_NOT_BETWEEN_SYM: ("<", ">"),
 }
+_SET = "set_config"
 _OPERATOR_CLASSES = (
     "text_pattern_ops", "varchar_pattern_ops", "bpchar_pattern_ops", "jsonb_path_ops", "jsonb_ops",
     "inet_ops", "text_ops",
@@ -56,7 +58,10 @@ def call(walk: Walk, node: pb.FuncCall) -> Collection[str]:
     `json_object(…)` is the server's own for the parser here; PostgreSQL 15 looks for it everywhere.
     """
     names = strings(node.funcname)
-    walk.use_all(walk.resolver.call(names))
+    if names[-1] == _SET and walk.resolver.is_the_servers_alone(names):
+        set_by_call(walk, node)
+    else:
+        walk.use_all(walk.resolver.call(names))
     if names[-1] == "json_object":
         walk.use_all(walk.resolver.perhaps_call("json_object"))
     return ("funcname",)

@@ -101,6 +101,14 @@ class Resolver:
             raise unknown("function", parts)
         yield from found
 
+    def is_the_servers_alone(self, parts: Sequence[str]) -> bool:
+        """Whether `name(…)` can be nothing but a function of the server's own."""
+        schema, name = split(parts)
+        facts = self.catalogue
+        return self._places(facts.functions, schema, name) == [(SERVER_SCHEMA, False)] and (
+            not self._places(facts.types, schema, name)
+        )
+
     def perhaps_call(self, name: str) -> Iterator[Access]:
         """Everything that `x.name` can run, if it is no column.
 

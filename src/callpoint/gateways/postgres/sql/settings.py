@@ -76,6 +76,21 @@ def set_variable(walk: Walk, node: pb.VariableSetStmt) -> Collection[str]:
     return NOTHING
 
 
+def set_by_call(walk: Walk, node: pb.FuncCall) -> None:
+    """`set_config('jit', …)`: a SET whose value may be computed, so not of what has one value.
+
+    asyncpg sends it before it asks for types that it does not know, applications to give a value as
+    a parameter.
+    """
+    first = node.args[0].a_const if node.args else pb.A_Const()
+    if first.isnull or first.WhichOneof("val") != "sval":
+        raise refused("set_config of a computed name", "write the name as a plain string")
+    name = first.sval.sval.lower()
+    if name not in _SETTABLE:
+        _check_own(name)
+    walk.use(Verb.SET, ("", name))
+
+
 def _check_fixed(name: str, node: pb.VariableSetStmt) -> None:
     values = [arg.a_const.sval.sval.lower() for arg in node.args]
     if len(values) != 1 or values[0] not in _FIXED[name]:

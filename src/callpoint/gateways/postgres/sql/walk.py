@@ -81,6 +81,12 @@ class Walk:
         if self._locks:
             read = [one for one in self.accesses if one.verb is Verb.SELECT]
             self.accesses.update(Access(Verb.LOCK, one.schema, one.name) for one in read)
+        verbs = {one.verb for one in self.accesses}
+        if Verb.SET in verbs and (
+            self.alters_catalogue or any(v.startswith("ddl:") for v in verbs)
+        ):
+            # Whoever reads the view later, or gets the default, would have their settings changed.
+            raise refused("set_config in what stays", "send it as a statement of its own")
         self.accesses = also(self.resolver.catalogue.effects, self.accesses)
         for one in self.accesses:
             check_place(one)
