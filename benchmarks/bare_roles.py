@@ -1,7 +1,8 @@
 """Bare ``CREATE ROLE`` and its end, by a superuser over kept connections: what the server allows.
 
 No approval, no evidence, no probing and no verification: nobody who gives and takes away roles on
-this server can be faster.
+this server can be faster. ``end_proven`` adds what no proof can do without, and nothing else: the
+login that works before, the one that is refused after, and a look that the role is gone.
 """
 
 import asyncio
@@ -12,16 +13,25 @@ from typing import Any
 import asyncpg
 
 from benchmarks.load import Took, work_off
+from benchmarks.report import must
 from benchmarks.servers import PARENT
 from callpoint.adapters.targets.postgresql import scram
+from callpoint.cli.throwaway import ThrowawayPostgres
 
-_VERIFIER = scram.verifier("a-secret-of-nobody", b"sixteen bytes ..")
+_SECRET = "a-secret-of-nobody"  # noqa: S105 -- of roles that live for seconds on a throwaway server
+_VERIFIER = scram.verifier(_SECRET, b"sixteen bytes ..")
 
 
 class BareRoles:
-    """Kept connections, as many as clients."""
+    """Kept connections, as many as clients.
 
-    def __init__(self, connections: Sequence[Any]) -> None:
+    Args:
+        connections: A superuser's.
+        server: Where the roles log in.
+    """
+
+    def __init__(self, connections: Sequence[Any], server: ThrowawayPostgres) -> None:
+        self._server = server
         self._idle: asyncio.Queue[Any] = asyncio.Queue()
         for connection in connections:
             self._idle.put_nowait(connection)
@@ -33,6 +43,29 @@ class BareRoles:
     async def end(self, names: Sequence[str], clients: int) -> Took:
         """Each disabled, its sessions ended, dropped."""
         return (await work_off(names, clients, self._end))[1]
+
+    async def end_proven(self, names: Sequence[str], clients: int) -> Took:
+        """The same between two logins, of which the first works and the second does not."""
+        return (await work_off(names, clients, self._end_proven))[1]
+
+    async def _end_proven(self, name: str) -> None:
+        must(await self._can_log_in(name), f"{name} cannot log in")
+        await self._end(name)
+        connection = await self._idle.get()
+        try:
+            there = await connection.fetchval("SELECT to_regrole($1)", name)
+        finally:
+            self._idle.put_nowait(connection)
+        must(there is None and not await self._can_log_in(name), f"{name} is not dead")
+
+    async def _can_log_in(self, name: str) -> bool:
+        try:
+            # Without TLS and without a look for certificates: the server has none to offer.
+            session = await asyncpg.connect(self._server.url("postgres", name, _SECRET), ssl=False)
+        except asyncpg.InvalidPasswordError:
+            return False
+        await session.close()
+        return True
 
     async def _create(self, name: str) -> None:
         await self._run(
@@ -56,11 +89,11 @@ class BareRoles:
 
 
 @asynccontextmanager
-async def bare_roles(superuser_url: str, clients: int) -> AsyncIterator[BareRoles]:
+async def bare_roles(server: ThrowawayPostgres, clients: int) -> AsyncIterator[BareRoles]:
     """Open the connections, close them afterwards."""
-    connections = [await asyncpg.connect(superuser_url) for _ in range(clients)]
+    connections = [await asyncpg.connect(server.superuser_url()) for _ in range(clients)]
     try:
-        yield BareRoles(connections)
+        yield BareRoles(connections, server)
     finally:
         for connection in connections:
             await connection.close()

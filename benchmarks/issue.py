@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import secrets
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -69,11 +70,14 @@ async def peers(bao: openbao.OpenBao, count: int, clients: int) -> tuple[Took, T
     return issued, revoked
 
 
-async def bare(server: ThrowawayPostgres, count: int, clients: int) -> tuple[Took, Took]:
-    """The same of the server itself."""
+async def bare(server: ThrowawayPostgres, count: int, clients: int) -> tuple[Took, Took, Took]:
+    """The same of the server itself; the last is the end with the least that proves it."""
     names = [f"bare_{secrets.token_hex(6)}" for _ in range(count)]
-    async with bare_roles(server.superuser_url(), clients) as roles:
-        return await roles.create(names, clients), await roles.end(names, clients)
+    async with bare_roles(server, clients) as roles:
+        issued = await roles.create(names, clients)
+        revoked = await roles.end(names, clients)
+        await roles.create(names, clients)
+        return issued, revoked, await roles.end_proven(names, clients)
 
 
 def must_be_proven(view: View, count: int) -> None:
@@ -116,7 +120,9 @@ async def measure(
                 _keep(phases, "", await ours(installation, count, clients))
                 if bao is not None:
                     _keep(phases, "openbao_", await peers(bao, count, clients))
-                _keep(phases, "limit_", await bare(server, count, clients))
+                *limits, proven = await bare(server, count, clients)
+                _keep(phases, "limit_", limits)
+                phases.setdefault("proven_limit_revoke", []).append(proven)
                 total += count
             _tell(report, phases, clients)
         await installation.services.store.read(lambda view: must_be_proven(view, total))
@@ -124,7 +130,7 @@ async def measure(
     must(left == 0, f"{left} accounts or sessions are left")
 
 
-def _keep(phases: Phases, who: str, took: tuple[Took, Took]) -> None:
+def _keep(phases: Phases, who: str, took: Sequence[Took]) -> None:
     for what, phase in zip(("issue", "revoke"), took, strict=True):
         phases.setdefault(who + what, []).append(phase)
 
@@ -139,6 +145,7 @@ def _tell(report: Report, phases: Phases, clients: int) -> None:
         "issue_vs_openbao": ("issue", "openbao_issue", ">= 1"),
         "issue_vs_limit": ("issue", "limit_issue", ""),
         "revoke_vs_limit": ("revoke", "limit_revoke", ""),
+        "revoke_vs_proven_limit": ("revoke", "proven_limit_revoke", ""),
     }
     for name, (mine, theirs, aim) in pairs.items():
         if theirs in phases:

@@ -15,7 +15,8 @@ from callpoint.domain.errors import ConflictError, DeniedError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.incident import Incident
 from callpoint.lifecycle.announce import announce, excluded, standing
-from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.facts import Moment
+from callpoint.lifecycle.gate import enforce_on, moment_of
 from callpoint.lifecycle.proof import checkpoint_line
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.rules import Rules
@@ -74,8 +75,15 @@ async def approve(services: Services, caller: Caller, activation: str, vote: Vot
     rules = await services.rules.current()
     async with on_record(services, caller, Action.ACTIVATION_APPROVE, activation):
         person = must_be_person(caller.principal)
-    asked = await services.store.read(lambda view: view.get(Activation, activation))
-    decided = await enforce_on(services, caller, rules, Action.ACTIVATION_APPROVE, asked)
+
+    def read(view: View) -> tuple[Activation, Moment]:
+        asked = view.get(Activation, activation)
+        return asked, moment_of(view, asked)
+
+    asked, moment = await services.store.read(read)
+    decided = await enforce_on(
+        services, caller, rules, Action.ACTIVATION_APPROVE, asked, moment=moment
+    )
 
     def work(tx: Transaction) -> Activation:
         found = tx.get(Activation, activation)

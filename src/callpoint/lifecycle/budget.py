@@ -120,9 +120,12 @@ def _budget_findings(eligibility: Eligibility, spent: int, *, repeated: bool) ->
 def _review_findings(
     view: View, eligibility: Eligibility, principal: Principal, now: datetime
 ) -> list[str]:
+    # An ended one is due at its review's next deadline, so the others are never read: they may be
+    # many, and every request waits for this.
+    where = Where(states=(ActivationState.ENDED,), due_before=now, limit=_ALL)
     late = [
         a.id
-        for a in view.select(Activation, Where(states=(ActivationState.ENDED,), limit=_ALL))
+        for a in view.select(Activation, where)
         if a.review is not None
         and a.review.overdue(now)
         and (

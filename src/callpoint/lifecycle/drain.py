@@ -81,7 +81,7 @@ class _Queue:
             if lease is None:
                 return
             try:
-                proven = await revoke(self._services, lease)
+                proven = await revoke(self._services, lease, self._target)
             except CallpointError as error:
                 # It stays due: left alone until the next drain, or it would be tried without end.
                 self.errors.append(f"{lease}: {error.message}")

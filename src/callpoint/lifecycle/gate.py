@@ -19,13 +19,25 @@ async def enforce_on(
     found: Activation,
     *,
     quorum_met: bool = False,
+    moment: facts.Moment | None = None,
 ) -> Decided:
     """One decision for each target role of the activation; all must allow.
+
+    Args:
+        services: As for every step.
+        caller: Who asks.
+        rules: In force.
+        action: What is asked for.
+        found: The activation.
+        quorum_met: Whether the votes were counted and are enough.
+        moment: As ``moment_of`` found it in the view that ``found`` was just read from; None to
+            look now.
 
     Raises:
         DeniedError: Policy says no.
     """
-    moment = await services.store.read(lambda view: _moment(view, found))
+    if moment is None:
+        moment = await services.store.read(lambda view: moment_of(view, found))
     asked = questions(caller, rules, action, found, moment, quorum_met=quorum_met)
     return await services.pep.enforce(rules, asked)
 
@@ -34,12 +46,13 @@ def may_view(
     view: View, services: Services, caller: Caller, rules: Rules, found: Activation
 ) -> bool:
     """Whether the activation may stand in a list that the caller reads; records nothing."""
-    moment = _moment(view, found)
+    moment = moment_of(view, found)
     asked = questions(caller, rules, Action.ACTIVATION_VIEW, found, moment, quorum_met=False)
     return services.pep.may(rules, asked)
 
 
-def _moment(view: View, found: Activation) -> facts.Moment:
+def moment_of(view: View, found: Activation) -> facts.Moment:
+    """The store's clock, and the incident as it is by it."""
     return facts.Moment(incident=view.find(Incident, found.request.incident), now=view.now())
 
 

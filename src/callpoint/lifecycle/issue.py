@@ -30,8 +30,9 @@ from callpoint.domain.undo_plan import UndoPlan
 from callpoint.lifecycle import budget, custody
 from callpoint.lifecycle.announce import announce, standing
 from callpoint.lifecycle.epoch import must_know
+from callpoint.lifecycle.facts import Moment
 from callpoint.lifecycle.fit import must_fit
-from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.gate import enforce_on, moment_of
 from callpoint.lifecycle.mint import Planned, mint_all
 from callpoint.lifecycle.node import must_be_able_to_take_away
 from callpoint.lifecycle.proof import must_agree
@@ -43,7 +44,7 @@ from callpoint.lifecycle.services import Services, must_keep_time, must_share_ti
 from callpoint.lifecycle.votes import verify_vote
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
-from callpoint.ports.targets import MintRequest
+from callpoint.ports.targets import MintRequest, Residual
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -70,20 +71,26 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
     must_be_able_to_take_away(services.node)
     rules = await services.rules.current()
     async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
-        case = await services.store.read(lambda view: _prove(view, services, activation))
+        case, moment = await services.store.read(lambda view: _prove(view, services, activation))
         must_be_due(services, caller, case, rules)
     decided = await enforce_on(
-        services, caller, rules, Action.ACTIVATION_ISSUE, case.activation, quorum_met=True
+        services,
+        caller,
+        rules,
+        Action.ACTIVATION_ISSUE,
+        case.activation,
+        quorum_met=True,
+        moment=moment,
     )
     async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
-        await _check_targets(services, rules, case.activation)
+        residuals = await _check_targets(services, rules, case.activation)
 
     def work(tx: Transaction) -> tuple[Activation, tuple[Planned, ...]]:
         _must_still_be_due(tx, services, rules, case)
         return _intend(tx, services, rules, case.activation, decided)
 
     active, planned = await services.store.transact(work)
-    await mint_all(services, active, planned)
+    await mint_all(services, active, planned, residuals)
     made = await services.store.read(lambda view: view.get(Activation, activation))
     await announce(
         services,
@@ -94,12 +101,13 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
     return made
 
 
-def _prove(view: View, services: Services, activation: str) -> Case:
+def _prove(view: View, services: Services, activation: str) -> tuple[Case, Moment]:
     """Step 1: the rows say what the log says."""
     row = view.get(Activation, activation)
+    moment = moment_of(view, row)
     if row.state is not ActivationState.APPROVED:
-        return Case(activation=row, incident=None)  # a row that says no needs no proof
-    return proven_case(view, services, row)
+        return Case(activation=row, incident=None), moment  # a row that says no needs no proof
+    return proven_case(view, services, row), moment
 
 
 def proven_case(view: View, services: Services, row: Activation) -> Case:
@@ -139,10 +147,17 @@ def must_be_due(services: Services, caller: Caller, case: Case, rules: Rules) ->
         )
 
 
-async def _check_targets(services: Services, rules: Rules, found: Activation) -> None:
-    """Step 3: each target answers, keeps our time (I4), and bounds what we cannot (I3)."""
+async def _check_targets(
+    services: Services, rules: Rules, found: Activation
+) -> dict[str, Residual]:
+    """Step 3: each target answers, keeps our time (I4), and bounds what we cannot (I3).
+
+    Returns:
+        What was seen to bound each of them: the lease's event says what it was issued on.
+    """
     await must_share_time(services)
     eligibility = rules.configuration.eligibility(found.request.eligibility)
+    residuals: dict[str, Residual] = {}
     for target in sorted({parse_opening(text).target for text in found.request.opens}):
         port = connector(services, target)
         skew = await port.skew()
@@ -151,7 +166,9 @@ async def _check_targets(services: Services, rules: Rules, found: Activation) ->
                 f"the clock of {target} is off by {skew.total_seconds():+.1f} s",
                 way_out="set its clock (NTP); nothing is issued while expiry there is not exact",
             )
-        must_be_accepted(eligibility, target, await port.residual())
+        residuals[target] = await port.residual()
+        must_be_accepted(eligibility, target, residuals[target])
+    return residuals
 
 
 def _must_still_be_due(tx: Transaction, services: Services, rules: Rules, case: Case) -> None:

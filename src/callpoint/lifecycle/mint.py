@@ -4,6 +4,7 @@ Whatever fails here puts the lease to ``ending`` at once: the account may exist,
 """
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
@@ -47,11 +48,24 @@ class _Minted(msgspec.Struct, frozen=True):
     generation: int = 0
 
 
-async def mint_all(services: Services, found: Activation, planned: tuple[Planned, ...]) -> None:
-    """Steps 5 and 6 for each lease; if one fails, all of them end: half an access helps nobody."""
+async def mint_all(
+    services: Services,
+    found: Activation,
+    planned: tuple[Planned, ...],
+    residuals: Mapping[str, Residual],
+) -> None:
+    """Steps 5 and 6 for each lease; if one fails, all of them end: half an access helps nobody.
+
+    Args:
+        services: As for every step.
+        found: The activation.
+        planned: Its leases.
+        residuals: What bounds each target, as it was when the issue was found to be allowed.
+    """
     try:
         results = await asyncio.gather(
-            *(_mint(services, found, one) for one in planned), return_exceptions=True
+            *(_mint(services, found, one, residuals[one.lease.plan.target]) for one in planned),
+            return_exceptions=True,
         )
     except asyncio.CancelledError:  # nobody waits for it any more: the caller or the process goes
         await asyncio.shield(_give_up(services, found.id))
@@ -64,7 +78,9 @@ async def mint_all(services: Services, found: Activation, planned: tuple[Planned
     raise next((e for e in errors if not isinstance(e, ConflictError)), errors[0])
 
 
-async def _mint(services: Services, found: Activation, planned: Planned) -> None:
+async def _mint(
+    services: Services, found: Activation, planned: Planned, residual: Residual
+) -> None:
     lease, held = planned.lease, planned.held
     port = connector(services, lease.plan.target)
     try:
@@ -76,7 +92,7 @@ async def _mint(services: Services, found: Activation, planned: Planned) -> None
             lease=lease,
             sealed=seal(services, found.request, lease.plan, issued.credential),
             baseline=issued.baseline,
-            residual=await port.residual(),
+            residual=residual,
             generation=held.generation if held else 0,
         )
         await services.store.transact(lambda tx: _go_live(tx, services, found, minted))

@@ -58,19 +58,24 @@ async def revoke_now(services: Services, leases: Iterable[Lease]) -> None:
     """
     until = services.clock.monotonic() + services.limits.begin_within.total_seconds()
     queues: dict[str, deque[str]] = defaultdict(deque)
-    for lease in sorted(leases, key=lambda x: (-x.plan.privilege.priority, x.plan.not_after)):
+    due = (lease for lease in leases if lease.state is LeaseState.ENDING)
+    for lease in sorted(due, key=lambda x: (-x.plan.privilege.priority, x.plan.not_after)):
         queues[lease.plan.target].append(lease.id)
     errors: list[CallpointError] = []
 
-    async def work(queue: deque[str]) -> None:
+    async def work(target: str, queue: deque[str]) -> None:
         while queue and services.clock.monotonic() < until:
             try:
-                await revoke(services, queue.popleft())
+                await revoke(services, queue.popleft(), target)
             except CallpointError as error:  # of one; it must not leave the others alone
                 errors.append(error)
 
     most = services.limits.per_target
-    await together(work(q) for q in queues.values() for _ in range(min(most, len(q))))
+    await together(
+        work(target, queue)
+        for target, queue in queues.items()
+        for _ in range(min(most, len(queue)))
+    )
     if errors:
         raise errors[0]
 
@@ -88,12 +93,20 @@ async def revoke_all(services: Services, activation: str) -> None:
     await revoke_now(services, found)
 
 
-async def revoke(services: Services, lease: str) -> bool:
-    """One attempt at one lease; True when it is proven dead. Target failures do not raise."""
-    found = await services.store.read(lambda view: view.find(Lease, lease))
-    if found is None or found.state is not LeaseState.ENDING:
-        return False
-    async with services.lane(found.plan.target):  # first the lane: a claim must not run out in it
+async def revoke(services: Services, lease: str, target: str = "") -> bool:
+    """One attempt at one lease; True when it is proven dead. Target failures do not raise.
+
+    Args:
+        services: As for every step.
+        lease: Its id.
+        target: Where it is, if the caller knows: a lease never moves.
+    """
+    if not target:
+        found = await services.store.read(lambda view: view.find(Lease, lease))
+        if found is None or found.state is not LeaseState.ENDING:
+            return False
+        target = found.plan.target
+    async with services.lane(target):  # first the lane: a claim must not run out in it
         held = await services.store.transact(lambda tx: _claim(tx, services, lease), urgent=True)
         if held is None:
             return False

@@ -19,7 +19,8 @@ from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.lifecycle.ending import leases
-from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.facts import Moment
+from callpoint.lifecycle.gate import enforce_on, moment_of
 from callpoint.lifecycle.node import must_be_able_to_take_away
 from callpoint.lifecycle.proof import must_agree
 from callpoint.lifecycle.refusal import on_record
@@ -48,11 +49,14 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
         LogUnavailableError, ClockError: No evidence, no secret (I2); nor while expiry is unsure.
         UnavailableError: A kill waits to be merged (I13).
     """
+
+    def read(view: View) -> tuple[Activation, Lease, Moment]:
+        found, held = proven_use(view, services, lease)
+        return found, held, moment_of(view, found)
+
     rules = await services.rules.current()
     async with on_record(services, caller, Action.CREDENTIAL_REVEAL, lease):
-        (found, held), now = await services.store.read(
-            lambda view: (proven_use(view, services, lease), view.now())
-        )
+        found, held, moment = await services.store.read(read)
         if caller.principal.id != found.request.principal:
             raise DeniedError(f"only {found.request.principal} can fetch credentials of {found.id}")
         if held.plan.gateway:
@@ -62,13 +66,19 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
                 way_out=f"connect through it: `callpoint connect {found.id}`",
             )
     must_be_live(found, held)
-    must_not_be_over(found, now)
+    must_not_be_over(found, moment.now)
     opened = f"{held.plan.target}:{held.plan.role}"
     asked = msgspec.structs.replace(
         found, request=msgspec.structs.replace(found.request, opens=(opened,))
     )
     decided = await enforce_on(
-        services, caller, rules, Action.CREDENTIAL_REVEAL, asked, quorum_met=True
+        services,
+        caller,
+        rules,
+        Action.CREDENTIAL_REVEAL,
+        asked,
+        quorum_met=True,
+        moment=moment,
     )
 
     def work(tx: Transaction) -> Box:

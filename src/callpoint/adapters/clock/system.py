@@ -33,8 +33,15 @@ class SystemRandom:
     def ident(self, length: int) -> str:
         if length < 1:
             raise ValueError("an identifier has at least one character")
-        rest = (secrets.choice(_ALPHABET) for _ in range(length - 1))
-        return secrets.choice(_LETTERS) + "".join(rest)
+        # One number for all characters, each as likely as any: the generator is asked once.
+        rest, first = divmod(
+            secrets.randbelow(len(_LETTERS) * len(_ALPHABET) ** (length - 1)), len(_LETTERS)
+        )
+        found = [_LETTERS[first]]
+        for _ in range(length - 1):
+            rest, digit = divmod(rest, len(_ALPHABET))
+            found.append(_ALPHABET[digit])
+        return "".join(found)
 
     def fraction(self) -> float:
         # 53 bits are all that a float in [0, 1) can hold.

@@ -23,6 +23,29 @@ class Loan(msgspec.Struct, frozen=True):
     owner: str
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """What one endpoint shows of an account.
+
+    Attributes:
+        sessions: Also those of a role that has been dropped.
+    """
+
+    in_catalogue: bool
+    sessions: int
+
+
+class Holdings(msgspec.Struct, frozen=True):
+    """What may stand in the way of dropping an account.
+
+    Attributes:
+        databases: Those that hold something of it.
+        is_any_prepared: Somebody, perhaps not the account, has a prepared transaction.
+    """
+
+    databases: tuple[str, ...]
+    is_any_prepared: bool
+
+
 class Authority(Protocol):
     """Acts on one account at a time. Errors are those of ``Server.rows``; all is idempotent."""
 
@@ -38,12 +61,12 @@ class Authority(Protocol):
         """Ask every session there to end; how many there were before."""
         ...
 
-    async def sessions(self, account: str, server: Server) -> int:
-        """Sessions there, also of a role that has been dropped."""
+    async def seen(self, account: str, server: Server) -> Seen:
+        """Whether anything of it is there."""
         ...
 
-    async def databases(self, account: str) -> list[str]:
-        """Databases that hold something of the account."""
+    async def holdings(self, account: str) -> Holdings:
+        """What has to be given away or rolled back before it can be dropped."""
         ...
 
     async def sweep(self, account: str, database: str) -> bool:
@@ -63,6 +86,10 @@ class Authority(Protocol):
 
     async def take_back(self, account: str) -> None:
         """The login that was lent ends."""
+        ...
+
+    async def home_snapshot(self, account: str, parent: str) -> tuple[list[Row], list[Row]]:
+        """Both of these, for the database that the broker logs in to."""
         ...
 
     async def cluster_snapshot(self, account: str) -> list[Row]:

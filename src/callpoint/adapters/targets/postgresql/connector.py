@@ -15,7 +15,6 @@ from callpoint.adapters.targets.postgresql.attempt import attempt, door_of
 from callpoint.adapters.targets.postgresql.authority import Authority
 from callpoint.adapters.targets.postgresql.checked_out import CheckedOutRoles, is_listed, plan_of
 from callpoint.adapters.targets.postgresql.createrole import CreateRole
-from callpoint.adapters.targets.postgresql.databases import examined
 from callpoint.adapters.targets.postgresql.doors import try_everywhere
 from callpoint.adapters.targets.postgresql.mark import marked_end
 from callpoint.adapters.targets.postgresql.owner_functions import OwnerFunctions
@@ -26,6 +25,7 @@ from callpoint.adapters.targets.postgresql.settings import (
     Mode,
     PostgresqlSettings,
 )
+from callpoint.adapters.targets.postgresql.snapshots import snapshot
 from callpoint.domain.errors import (
     RequestError,
     TargetError,
@@ -201,10 +201,12 @@ class PostgresqlConnector:
                 raise TargetRefusedError(
                     f"sessions of {account} do not end", target=self.target, code="55006"
                 )
-            await roll_back_prepared(self._primary, self._authority, account, self._random)
+            held = await self._authority.holdings(account)
+            if held.is_any_prepared:
+                await roll_back_prepared(self._primary, self._authority, account, self._random)
+                held = await self._authority.holdings(account)
             # The home database always: what all databases share hangs on none of them.
-            owning = await self._authority.databases(account)
-            for database in sorted({self._settings.database, *owning}):
+            for database in sorted({self._settings.database, *held.databases}):
                 while not await self._authority.sweep(account, database):
                     # Each round has committed: a retry after our time limit goes on from here.
                     pass
@@ -215,13 +217,14 @@ class PostgresqlConnector:
     async def verify_absent(self, plan: UndoPlan, credential: Credential | None) -> Absence:
         self._own(plan)
         async with self._limit():
-            in_catalogue = await self._in_catalogue(plan.account, self._primary)
-            sessions = await self._authority.sessions(plan.account, self._primary)
+            seen = await self._authority.seen(plan.account, self._primary)
+            in_catalogue, sessions = seen.in_catalogue, seen.sessions
             unreachable = []
             for standby in self._standbys:
                 try:
-                    in_catalogue |= await self._in_catalogue(plan.account, standby)
-                    sessions += await self._authority.sessions(plan.account, standby)
+                    seen = await self._authority.seen(plan.account, standby)
+                    in_catalogue |= seen.in_catalogue
+                    sessions += seen.sessions
                 except TargetError:
                     # Reported by name, and so "not dead": nothing is swallowed.
                     unreachable.append(standby.endpoint)
@@ -361,10 +364,6 @@ class PostgresqlConnector:
         on_primary = await self._primary.value(query, account)
         return bool(await standby.value(query, account)) and not on_primary
 
-    async def _in_catalogue(self, account: str, server: Server) -> bool:
-        query = "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)"
-        return bool(await server.value(query, account))
-
     async def _attempts(self, credential: Credential) -> ProbeResult:
         """The old credential at every door; the worst answer counts."""
         answers = await try_everywhere(self._settings, credential)
@@ -382,18 +381,8 @@ class PostgresqlConnector:
     async def _snapshot(
         self, plan: UndoPlan
     ) -> tuple[persistence.Snapshot, persistence.Snapshot, list[str]]:
-        cluster = await self._authority.cluster_snapshot(plan.account)
-        databases, unexamined = {}, []
         # A checked-out account acts as itself, and as whatever it may become.
         acting = plan.details.get("parent", "")
         if is_listed(self._settings, plan):
             acting = plan.account
-        for database in await examined(self._settings, self._primary):
-            try:
-                databases[database] = await self._authority.database_snapshot(
-                    plan.account, acting, database
-                )
-            except TargetRefusedError:
-                unexamined.append(database)
-        everything, own = persistence.collect(cluster, databases)
-        return everything, own, unexamined
+        return await snapshot(self._settings, self._primary, self._authority, plan.account, acting)

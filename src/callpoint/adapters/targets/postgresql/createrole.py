@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from callpoint.adapters.targets.postgresql import owner_script
-from callpoint.adapters.targets.postgresql.authority import Loan
+from callpoint.adapters.targets.postgresql.authority import Holdings, Loan, Seen
 from callpoint.adapters.targets.postgresql.server import Row, Server
 from callpoint.adapters.targets.postgresql.settings import CUSTODIAN, PostgresqlSettings
 from callpoint.domain.errors import TargetRefusedError
@@ -92,20 +92,26 @@ class CreateRole:
             "WHERE s.usesysid = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = $1)",
             account,
         )
-        return await self.sessions(account, server)
+        return (await self.seen(account, server)).sessions
 
-    async def sessions(self, account: str, server: Server) -> int:
-        return int(await server.value(f"SELECT count(*) {_SESSIONS}", account))
+    async def seen(self, account: str, server: Server) -> Seen:
+        rows = await server.rows(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = $1) "  # noqa: S608 - constant words
+            f"AS in_catalogue, (SELECT count(*) {_SESSIONS}) AS sessions",
+            account,
+        )
+        return Seen(**rows[0])
 
-    async def databases(self, account: str) -> list[str]:
+    async def holdings(self, account: str) -> Holdings:
         rows = await self._primary.rows(
-            "SELECT DISTINCT b.datname::text AS name FROM pg_catalog.pg_shdepend d "
+            "SELECT ARRAY(SELECT DISTINCT b.datname::text FROM pg_catalog.pg_shdepend d "
             "JOIN pg_catalog.pg_database b ON b.oid = d.dbid "
             "JOIN pg_catalog.pg_roles r ON r.oid = d.refobjid "
-            "WHERE d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND r.rolname = $1",
+            "WHERE d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND r.rolname = $1) "
+            "AS databases, EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts) AS is_any_prepared",
             self._checked(account),
         )
-        return [str(row["name"]) for row in rows]
+        return Holdings(tuple(rows[0]["databases"]), rows[0]["is_any_prepared"])
 
     async def sweep(self, account: str, database: str) -> bool:
         if await self._exists(account):
@@ -119,7 +125,7 @@ class CreateRole:
     async def drop(self, account: str) -> None:
         if not await self._exists(account):
             return
-        if await self.sessions(account, self._primary):
+        if (await self.seen(account, self._primary)).sessions:
             raise self._refused(f"{account} has live sessions")
         await self._primary.execute(f'DROP ROLE "{account}"')
 
@@ -140,6 +146,10 @@ class CreateRole:
 
     async def take_back(self, account: str) -> None:
         await self.disable(account)
+
+    async def home_snapshot(self, account: str, parent: str) -> tuple[list[Row], list[Row]]:
+        shared = await self.cluster_snapshot(account)
+        return shared, await self.database_snapshot(account, parent, self._settings.database)
 
     async def cluster_snapshot(self, account: str) -> list[Row]:
         query = owner_script.cluster_snapshot(self._settings)

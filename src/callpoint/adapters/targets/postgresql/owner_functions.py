@@ -1,6 +1,6 @@
 """7a: everything goes through the functions that the owner installed; the broker owns nothing."""
 
-from callpoint.adapters.targets.postgresql.authority import Loan
+from callpoint.adapters.targets.postgresql.authority import Holdings, Loan, Seen
 from callpoint.adapters.targets.postgresql.server import Row, Server
 from callpoint.domain.undo_plan import UndoPlan
 
@@ -35,12 +35,21 @@ class OwnerFunctions:
     async def terminate(self, account: str, server: Server) -> int:
         return int(await server.value(self._call("terminate($1)"), account))
 
-    async def sessions(self, account: str, server: Server) -> int:
-        return int(await server.value(self._call("sessions($1)"), account))
+    async def seen(self, account: str, server: Server) -> Seen:
+        rows = await server.rows(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1) AS in_catalogue, "  # noqa: S608 - a checked identifier
+            f"{self._schema}.sessions($1) AS sessions",
+            account,
+        )
+        return Seen(**rows[0])
 
-    async def databases(self, account: str) -> list[str]:
-        rows = await self._primary.rows(self._call("databases($1) AS name"), account)
-        return [str(row["name"]) for row in rows]
+    async def holdings(self, account: str) -> Holdings:
+        rows = await self._primary.rows(
+            f"SELECT ARRAY(SELECT {self._schema}.databases($1))::text[] AS databases, "  # noqa: S608 - a checked identifier
+            "EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts) AS is_any_prepared",
+            account,
+        )
+        return Holdings(tuple(rows[0]["databases"]), rows[0]["is_any_prepared"])
 
     async def sweep(self, account: str, database: str) -> bool:
         return bool(await self._primary.value(self._call("sweep($1)"), account, database=database))
@@ -55,6 +64,15 @@ class OwnerFunctions:
 
     async def take_back(self, account: str) -> None:
         await self._primary.value(self._call("take_back($1)"), account)
+
+    async def home_snapshot(self, account: str, parent: str) -> tuple[list[Row], list[Row]]:
+        rows = await self._primary.rows(
+            f"SELECT true AS shared, * FROM {self._schema}.cluster_snapshot($1) "  # noqa: S608 - a checked identifier
+            f"UNION ALL SELECT false, * FROM {self._schema}.snapshot($1, $2)",
+            account,
+            parent,
+        )
+        return [row for row in rows if row["shared"]], [row for row in rows if not row["shared"]]
 
     async def cluster_snapshot(self, account: str) -> list[Row]:
         return await self._primary.rows(

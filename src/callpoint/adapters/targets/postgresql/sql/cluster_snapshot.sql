@@ -2,9 +2,10 @@
 WITH who AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname = $1
 ), ours AS (
-  -- Accounts of this installation are Callpoint's own work and come and go all the time.
-  SELECT r.oid FROM pg_roles r
-  WHERE shobj_description(r.oid, 'pg_authid') ~ '^callpoint 1 {{installation}} '
+  -- Accounts of this installation are Callpoint's own work and come and go all the time. Read as
+  -- a table, because shobj_description() is planned anew for every role.
+  SELECT d.objoid AS oid FROM pg_shdescription d
+  WHERE d.classoid = 'pg_authid'::regclass AND d.description ~ '^callpoint 1 {{installation}} '
 ), found (kind, name, roles) AS (
   SELECT 'role', concat_ws(' ', r.rolname,
            -- A checked-out account is locked between its uses: that is our own work.

@@ -78,6 +78,12 @@ DECLARE
   helper text := format('{{schema}}.as_grantor_%s', pg_backend_pid());
   revoked integer := 0;
 BEGIN
+  -- Every grant to a role stands there, also those on what databases share: mostly there is none,
+  -- and looking into the ACLs of the whole database takes longer than all the rest.
+  IF NOT EXISTS (SELECT FROM pg_shdepend d
+                 WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = who) THEN
+    RETURN 0;
+  END IF;
   FOR entry IN
     SELECT DISTINCT o.what, x.privilege_type || o.columns AS privilege, x.grantor::regrole::text AS grantor
     FROM (

@@ -159,19 +159,29 @@ AS $callpoint$
   ) o WHERE o.oid IS NOT NULL
 $callpoint$;
 
+-- PL/pgSQL here, because it plans once for each connection and not for each call; and the oids are
+-- looked up first, as in the condition they would be looked up for every session of the server.
 CREATE OR REPLACE FUNCTION {{schema}}.sessions(account text) RETURNS integer
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
-  SELECT count(*)::integer FROM pg_stat_activity s WHERE s.usesysid = ANY ({{schema}}.oids(account))
+DECLARE
+  those oid[] := {{schema}}.oids(account);
+BEGIN
+  RETURN (SELECT count(*)::integer FROM pg_stat_activity s WHERE s.usesysid = ANY (those));
+END
 $callpoint$;
 
 -- Asks every session to end and says how many there were. Writes nothing, so that it also runs
 -- on a standby.
 CREATE OR REPLACE FUNCTION {{schema}}.terminate(account text) RETURNS integer
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
-  SELECT count(pg_terminate_backend(s.pid))::integer
-  FROM pg_stat_activity s WHERE s.usesysid = ANY ({{schema}}.oids(account))
+DECLARE
+  those oid[] := {{schema}}.oids(account);
+BEGIN
+  RETURN (SELECT count(pg_terminate_backend(s.pid))::integer
+          FROM pg_stat_activity s WHERE s.usesysid = ANY (those));
+END
 $callpoint$;
 
 CREATE OR REPLACE FUNCTION {{schema}}.databases(account text) RETURNS SETOF name

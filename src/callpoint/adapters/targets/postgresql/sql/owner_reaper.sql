@@ -18,7 +18,9 @@ BEGIN
     WHERE r.rolpassword IS NOT NULL
       -- Those of checked-out accounts change with every use; below is what an actor did to one.
       AND r.rolname <> ALL (ARRAY[{{checked_out}}]::text[])
-      AND (shobj_description(r.oid, 'pg_authid') ~ '^callpoint 1 {{installation}} ') IS NOT TRUE
+      AND r.oid NOT IN (SELECT d.objoid FROM pg_shdescription d
+                        WHERE d.classoid = 'pg_authid'::regclass
+                          AND d.description ~ '^callpoint 1 {{installation}} ')
   UNION ALL
   SELECT 'changed password', format('%s', r.rolname), true
     FROM pg_authid r JOIN {{schema}}.account a ON a.oid = r.oid
