@@ -45,6 +45,7 @@ from callpoint.gateways.postgres.gateway import PostgresGateway
 from callpoint.gateways.postgres.settings import GatewaySettings
 from callpoint.lifecycle import connection
 from callpoint.lifecycle.authority import GatewayAuthority
+from callpoint.lifecycle.session_recorder import Recorder
 from callpoint.ports.stores import View, Where
 
 CLIENTS = 32
@@ -191,8 +192,9 @@ def must_be_on_record(view: View, statements: int) -> int:
 async def listening(installation: Installed, port: int) -> AsyncIterator[None]:
     """The gateway beside its authority, as inside ``callpoint serve``."""
     services = installation.services
+    recorder = Recorder(services)
     gateway = PostgresGateway(
-        GatewayAuthority(services, GATEWAY),
+        GatewayAuthority(services, GATEWAY, recorder),
         GatewaySettings(GATEWAY, port=port),
         services.clock,
         services.random,
@@ -200,6 +202,7 @@ async def listening(installation: Installed, port: int) -> AsyncIterator[None]:
     )
     stop, is_up = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
+        group.create_task(recorder.run(stop))
         group.create_task(gateway.serve(stop, lambda _port: is_up.set()))
         await is_up.wait()
         while not gateway.is_heard:

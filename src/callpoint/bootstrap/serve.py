@@ -101,6 +101,7 @@ async def _run(
         async with asyncio.TaskGroup() as inner:
             if process.held is None:
                 inner.create_task(_work(process, server.signals, stop))
+                inner.create_task(server.record(stop), name="recorder")
                 if settings.gateway is not None:
                     inner.create_task(server.guard(settings.gateway, stop), name="gateway")
             inner.create_task(server.answer(listener, stop, say))
@@ -179,6 +180,16 @@ class _Server(uvicorn.Server):
         self._said = say
         try:
             await self.serve(sockets=[listener])
+        finally:
+            stop.set()
+
+    async def record(self, stop: asyncio.Event) -> None:
+        """Put on record what gateways were answered beside it; whatever ends it ends the process.
+
+        A gateway in this process ends its sessions when it stops, and each end writes what waits.
+        """
+        try:
+            await self._authorities.run(stop)
         finally:
             stop.set()
 

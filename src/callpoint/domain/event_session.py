@@ -13,6 +13,7 @@ import msgspec
 from callpoint.domain.asked import Asked
 from callpoint.domain.decision import Decision
 from callpoint.domain.event_form import Event, Private
+from callpoint.domain.gateway import Evidence
 from callpoint.domain.operation import Operation
 
 
@@ -83,6 +84,8 @@ class ActionDecided(Event, frozen=True, kw_only=True, tag="action:decided"):
         asked: The facts, where they are new in this session.
         decisions: One for each of ``operations``, in order.
         reason: Why not, where it was not policy that refused: an allowance, a pause, no such verb.
+        evidence: ``with``: it was answered before this entry was durable.
+        answered_at: When, by the store's clock; only there, for the entry's own time is later.
     """
 
     session: str
@@ -94,6 +97,8 @@ class ActionDecided(Event, frozen=True, kw_only=True, tag="action:decided"):
     asked: Asked | None = None
     decisions: tuple[Decision, ...] = ()
     reason: str = ""
+    evidence: Evidence = Evidence.BEFORE
+    answered_at: datetime | None = None
     private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 
@@ -112,7 +117,13 @@ class ActionFinished(Event, frozen=True, kw_only=True, tag="action:finished"):
 
 
 class SessionClosed(Event, frozen=True, kw_only=True, tag="session:closed"):
-    """Nothing more comes of it: its gateway has told everything, or is not heard of any more."""
+    """Nothing more comes of it: its gateway has told everything, or is not heard of any more.
+
+    Attributes:
+        actions: The number of its last action, as the process says that numbered them; None when
+            that one did not end it, so that nobody can say which was the last.
+    """
 
     CLOSES: ClassVar[bool] = True
     session: str
+    actions: int | None = None

@@ -23,6 +23,10 @@ _SHARES, _SMALLEST = 4, 64
 as much): or a second one, which begins before the first has told what it used, would find nothing
 left and stop all sessions, although hardly anything was let through."""
 
+_ACTIONS_SHARE, ACTIONS_AT_ONCE = 64, 64
+_ROWS_LEAST, _BYTES_LEAST = 16, 16 * 1024
+"""A portion out of a stock is worth giving from here on; below it the store is asked."""
+
 _BUCKETS = 20
 """A rate's span is counted in so many parts; a part counts until the whole of it is too old."""
 
@@ -32,6 +36,31 @@ class Counted(msgspec.Struct, frozen=True, array_like=True):
 
     since: datetime
     actions: int
+
+
+class Stock(msgspec.Struct, frozen=True):
+    """What was spent in advance for the next actions of one session; None does not restrict.
+
+    It is spent in the store before the first of them is answered, so handing it out needs no store.
+    """
+
+    actions: int | None = 0
+    rows: int | None = 0
+    bytes: int | None = 0
+
+    def handed_out(self, wanted: Portion) -> tuple["Stock", Portion] | None:
+        """One more action, and its portion; None where it does not last for one."""
+        rows, of_rows = _out(self.rows, wanted.rows, _ROWS_LEAST)
+        size, of_bytes = _out(self.bytes, wanted.bytes, _BYTES_LEAST)
+        if self.actions == 0 or of_rows == 0 or of_bytes == 0:
+            return None
+        actions = None if self.actions is None else self.actions - 1
+        return Stock(actions, rows, size), Portion(of_rows, of_bytes)
+
+
+NO_STOCK = Stock()
+ENDLESS = Stock(actions=None, rows=None, bytes=None)
+"""Where nothing is restricted."""
 
 
 class Spending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,6 +164,42 @@ class Spending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             bytes=max(self.bytes + used.bytes - (held.bytes or 0), 0),
         )
 
+    def stock(self, allowance: Allowance) -> Stock:
+        """What may be set aside for the next actions of one session, of what is left.
+
+        None of it where a rate counts moments: an action in advance has none yet. Few actions, so
+        that what idle sessions hold stops nobody.
+        """
+        if allowance.rate is not None:
+            return NO_STOCK
+        times = 1 + self.grants
+        actions = None
+        if allowance.actions is not None:
+            left = max(allowance.actions * times - self.actions, 0)
+            actions = min(left // _ACTIONS_SHARE, ACTIONS_AT_ONCE)
+        aside = self.portion(allowance, Portion())
+        return Stock(actions, aside.rows, aside.bytes)
+
+    def stocked(self, stock: Stock) -> "Spending":
+        """With all of it spent."""
+        return self._moved_by(stock, 1)
+
+    def unstocked(self, stock: Stock) -> "Spending":
+        """With what is left of it given back."""
+        return self._moved_by(stock, -1)
+
+    def _moved_by(self, stock: Stock, sign: int) -> "Spending":
+        return msgspec.structs.replace(
+            self,
+            actions=max(self.actions + sign * (stock.actions or 0), 0),
+            rows=max(self.rows + sign * (stock.rows or 0), 0),
+            bytes=max(self.bytes + sign * (stock.bytes or 0), 0),
+        )
+
+    def touches_nothing_new(self, allowance: Allowance, operations: Iterable[Operation]) -> bool:
+        """Whether distinct objects are not restricted, or all of these are counted already."""
+        return allowance.objects is None or _digests(operations) <= set(self.objects)
+
     def granted(self) -> "Spending":
         """The whole allowance once more."""
         return msgspec.structs.replace(self, grants=self.grants + 1, recent=())
@@ -164,6 +229,15 @@ def _part(
     left = max(limit * times - spent, 0)
     share = max(left // _SHARES, at_once // _SMALLEST)
     return min(left, share, at_once, at_once if wanted is None else max(wanted, 0))
+
+
+def _out(stock: int | None, wanted: int | None, least: int) -> tuple[int | None, int | None]:
+    """What is left of a stock, and what goes out of it: a quarter, for others come soon."""
+    if stock is None:
+        return None, None
+    share = max(stock // _SHARES, least) if stock >= least else 0
+    out = share if wanted is None else min(share, max(wanted, 0))
+    return stock - out, out
 
 
 def _is_destructive(operations: Iterable[Operation]) -> bool:

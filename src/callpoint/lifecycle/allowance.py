@@ -3,6 +3,8 @@
 A breach stops every session of the activation, and only a person lets them go on (``resume``).
 """
 
+from datetime import datetime
+
 import msgspec
 
 from callpoint.domain import event as ev
@@ -11,8 +13,9 @@ from callpoint.domain.allowance import Allowance, Portion, Used
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.operation import Operation
 from callpoint.domain.session import Session, SessionState
-from callpoint.domain.spending import Spending, restricts
+from callpoint.domain.spending import Spending
 from callpoint.lifecycle.announce import watchers
+from callpoint.lifecycle.live_sessions import moved
 from callpoint.lifecycle.services import Services
 from callpoint.ports.notifiers import Notice
 from callpoint.ports.stores import Transaction, View, Where
@@ -24,9 +27,11 @@ class Spent(msgspec.Struct, frozen=True):
     """What became of an attempt to spend.
 
     Attributes:
+        spending: Afterwards; the caller stores it.
         beyond: Which allowance it would go beyond, in words; empty: it is spent.
     """
 
+    spending: Spending
     portion: Portion = Portion()
     beyond: str = ""
 
@@ -37,22 +42,18 @@ def spending(view: View, activation: str) -> Spending:
 
 
 def spend(
-    tx: Transaction,
-    found: Activation,
+    before: Spending,
+    allowance: Allowance,
     operations: tuple[Operation, ...],
     wanted: Portion,
+    now: datetime,
 ) -> Spent:
     """One more action, and a portion of what it may let through; nothing where it is too much."""
-    allowance = found.request.spends
-    if not restricts(allowance):
-        return Spent()
-    before, now = spending(tx, found.id), tx.now()
     beyond = before.exceeded(allowance, operations, now)
     if beyond:
-        return Spent(beyond=beyond)
+        return Spent(before, beyond=beyond)
     portion = before.portion(allowance, wanted)
-    tx.put(before.acted(allowance, operations, now).reserved(portion))
-    return Spent(portion)
+    return Spent(before.acted(allowance, operations, now).reserved(portion), portion)
 
 
 def draw(tx: Transaction, found: Activation, held: Portion, used: Used) -> tuple[Portion, Portion]:
@@ -91,6 +92,7 @@ def pause(tx: Transaction, session: Session, beyond: str) -> Session:
         session=session.id, sessions=tuple(sorted(stopped)), because=f"{beyond} are spent"
     )
     tx.append(activation_stream(session.activation), event)
+    moved(tx)
     return stopped.get(session.id, session)
 
 

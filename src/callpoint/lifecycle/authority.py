@@ -5,6 +5,7 @@ each answer rests on what is stored at that moment.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -14,14 +15,18 @@ from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation
 from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.errors import ConflictError, RequestError, UnavailableError
+from callpoint.domain.gateway import Evidence
 from callpoint.domain.ids import session_stream
 from callpoint.domain.session import HEARD_EVERY, LIVE, Session, SessionState
+from callpoint.domain.spending import ENDLESS, NO_STOCK
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import allowance, session_decide, session_open
 from callpoint.lifecycle.connection import greet
 from callpoint.lifecycle.services import Services
-from callpoint.lifecycle.session_decide import Answers, KeptElsewhereError, LiveSession
 from callpoint.lifecycle.session_end import close_session, end_session
+from callpoint.lifecycle.session_memory import Answers, KeptElsewhereError, LiveSession, Pending
+from callpoint.lifecycle.session_recorder import MOST_AHEAD, Recorder
+from callpoint.lifecycle.session_write import UnsureError, append, settle
 from callpoint.ports.authority import (
     Arrival,
     Cut,
@@ -46,10 +51,13 @@ class GatewayAuthority:
     Args:
         services: Ports and rules.
         gateway: On whose behalf it is asked.
+        recorder: Puts on record what is answered beside it, while it runs; without one each answer
+            waits for its record, and outcomes are recorded one by one.
     """
 
-    def __init__(self, services: Services, gateway: str) -> None:
+    def __init__(self, services: Services, gateway: str, recorder: Recorder | None = None) -> None:
         self._services = services
+        self._recorder = recorder
         self._gateway = gateway
         self._keeper = services.random.ident(_KEEPER_LENGTH)
         self._mock_key = services.random.token(_MOCK_KEY_SIZE)
@@ -65,7 +73,7 @@ class GatewayAuthority:
         opened, session = await session_open.open_session(
             self._services, self._gateway, arrival, self._keeper
         )
-        self._live[session.id] = LiveSession(session.id, self._keeper, self._answers)
+        self._live[session.id] = self._fresh(session.id)
         return opened
 
     async def decide(self, session: str, deed: Deed) -> Verdict:
@@ -73,11 +81,11 @@ class GatewayAuthority:
         for _ in range(session_decide.TRIES):
             live = await self._kept(session)
             try:
-                return await session_decide.decide(self._services, self._gateway, live, deed)
+                return await session_decide.decide(self._services, live, deed, self._recorder)
             except KeptElsewhereError:
-                self._live[session] = await self._taken_over(session, live)
+                await self._take_over(live)
             except ConflictError:
-                live.basis = None
+                live.forget()
                 raise
         raise UnavailableError(f"session {session} is kept by several processes at once")
 
@@ -100,7 +108,7 @@ class GatewayAuthority:
         kept, more, beyond, found = await self._services.store.transact(work)
         live.held[number] = kept
         if beyond:
-            live.basis = None
+            live.forget()
             await allowance.announce_pause(self._services, found, beyond)
         return more
 
@@ -108,8 +116,6 @@ class GatewayAuthority:
         """See the port. It takes nothing, so it never waits for the log."""
         live = await self._kept(session)
         held = _held(live, outcome.number)
-        basis = live.basis
-        is_counted = basis is None or allowance.measures(basis.allowance)
         event = ev.ActionFinished(
             session=session,
             number=outcome.number,
@@ -118,31 +124,83 @@ class GatewayAuthority:
             duration=outcome.duration,
             code=printable(outcome.code, _CODE_LIMIT),
         )
-
-        def work(tx: Transaction) -> Standing:
-            row = self._row(tx, session)
-            if row.state is SessionState.CLOSED:
-                return Standing.OVER
-            if is_counted:
-                allowance.settle(tx, tx.get(Activation, row.activation), held, outcome.used)
-            tx.append(session_stream(session), event)
-            return _standing(row)
-
-        standing = await self._services.store.transact(work, urgent=True)
+        recorder = self._recorder
+        if recorder is not None and recorder.is_ready and self._is_undisturbed(live):
+            recorder.add_outcome(live, event, held, outcome.used)
+            standing = Standing.OPEN
+        else:
+            standing = await self._reported(live, Pending(event, held, outcome.used))
         live.held.pop(outcome.number, None)
         live.told_early.add(outcome.number)
         return standing
 
+    def _is_undisturbed(self, live: LiveSession) -> bool:
+        """As far as this process knows it is open still: nothing was ordered since it was seen."""
+        confirmed, basis = live.confirmed, live.basis
+        return (
+            confirmed is not None
+            and confirmed.orders == self._services.live.orders
+            and basis is not None
+            and basis.session.state is SessionState.OPEN
+        )
+
+    async def _reported(self, live: LiveSession, outcome: Pending) -> Standing:
+        """Put it on record now, behind what waits."""
+        async with live.writing:
+            waiting = tuple(live.pending)
+
+            def work(tx: Transaction) -> Standing:
+                row = self._row(tx, live.id)
+                if row.state is SessionState.CLOSED:
+                    return Standing.OVER
+                append(tx, live, (*waiting, outcome))
+                self._settle(tx, live, (*waiting, outcome), row)
+                return _standing(row)
+
+            try:
+                standing = await self._services.store.transact(work, urgent=True)
+            except BaseException:
+                live.is_unsure = live.is_unsure or bool(waiting)
+                raise
+            if self._recorder is not None:
+                self._recorder.wrote(live, waiting)
+            if live.stock != ENDLESS:
+                live.stock = NO_STOCK
+            return standing
+
     async def end_session(self, session: str, reason: str) -> None:
         """See the port. What was allowed and not reported by now stays spent."""
+        live = self._live.get(session) or self._fresh(session)
+        async with live.writing:
+            waiting = tuple(live.pending)
 
-        def work(tx: Transaction) -> None:
-            row = tx.find(Session, session)
-            if row is not None and row.gateway == self._gateway:
-                close_session(tx, end_session(tx, row, printable(reason, _REASON_LIMIT)))
+            def work(tx: Transaction) -> None:
+                row = tx.find(Session, session)
+                if row is None or row.gateway != self._gateway or row.state is SessionState.CLOSED:
+                    return
+                # Ending waits for nothing; what cannot be told to be missing shows as a gap.
+                with suppress(UnsureError):
+                    append(tx, live, waiting)
+                self._settle(tx, live, waiting, row)
+                is_ours = session in self._live and row.keeper == self._keeper
+                over = end_session(tx, row, printable(reason, _REASON_LIMIT))
+                close_session(tx, over, live.number if is_ours else None)
 
-        await self._services.store.transact(work, urgent=True)
+            await self._services.store.transact(work, urgent=True)
+            if self._recorder is not None:
+                self._recorder.forget(live)
         self._live.pop(session, None)
+
+    def _settle(
+        self, tx: Transaction, live: LiveSession, waiting: Sequence[Pending], row: Session
+    ) -> None:
+        """Give back what is not used, and what was spent in advance."""
+        if live.is_spoilt:
+            return
+        found = live.found or tx.get(Activation, row.activation)
+        spent = settle(tx, live, found, waiting)
+        if spent is not None:
+            tx.put(spent)
 
     async def standing(self, sessions: Sequence[str]) -> dict[str, Standing]:
         """See the port. That its gateway asks is noted now and then."""
@@ -158,7 +216,7 @@ class GatewayAuthority:
         for row in rows:
             if row.state is SessionState.CLOSED:
                 self._live.pop(row.id, None)
-        told = {row.id: _standing(row, now) for row in rows}
+        told = {row.id: _standing(row, now) for row in rows if not self._is_cut(row.id)}
         return {one: told.get(one, Standing.OVER) for one in sessions}
 
     def cuts(self) -> AsyncIterator[Cut | None]:
@@ -173,38 +231,44 @@ class GatewayAuthority:
         """
         live = self._live.get(session)
         if live is None:
-            taken = await self._taken_over(
-                session, LiveSession(session, self._keeper, self._answers)
-            )
-            live = self._live.setdefault(session, taken)
+            made = self._fresh(session)
+            await self._take_over(made)
+            live = self._live.setdefault(session, made)
         return live
 
-    async def _taken_over(self, session: str, before: LiveSession) -> LiveSession:
+    def _fresh(self, session: str) -> LiveSession:
+        return LiveSession(session, self._gateway, self._keeper, self._answers)
+
+    def _is_cut(self, session: str) -> bool:
+        """This process has ended it by itself; the store will know it soon."""
+        return session in self._live and bool(self._live[session].cut_for)
+
+    async def _take_over(self, live: LiveSession) -> None:
         """Number its actions from here on; the process that did so before finds out (version)."""
+        stream = session_stream(live.id)
+        targets = (await self._services.rules.current()).configuration.targets
+
+        def is_lax(row: Session) -> bool:
+            target = targets.get(row.target)
+            return target is None or target.evidenced is Evidence.WITH
 
         def work(tx: Transaction) -> int:
-            row = self._row(tx, session)
-            entries = [parse_entry(item.leaf) for item in tx.entries(session_stream(session))]
-            numbers = [
-                event.number
+            row = self._row(tx, live.id)
+            entries = [parse_entry(item.leaf) for item in tx.entries(stream)]
+            actions = [
+                event
                 for entry in entries
                 if isinstance(event := ev.parse(entry.type, entry.data), ev.ActionDecided)
             ]
             if row.state in LIVE:
                 tx.put(msgspec.structs.replace(row, keeper=self._keeper, heard_at=tx.now()))
-            # What waits for the log was numbered, too: better a gap than a number twice.
-            return max(numbers, default=0) + tx.unnumbered(session_stream(session))
+            # What waits for the log was numbered, too, and so was what the other process answered
+            # and did not put on record: better a gap than a number twice.
+            is_beside = is_lax(row) or any(one.evidence is Evidence.WITH for one in actions)
+            ahead = tx.unnumbered(stream) + (MOST_AHEAD if is_beside else 0)
+            return max((event.number for event in actions), default=0) + ahead
 
-        number = await self._services.store.transact(work, urgent=True)
-        return LiveSession(
-            session,
-            self._keeper,
-            self._answers,
-            number=number,
-            held=before.held,
-            early=number,
-            told_early=before.told_early,
-        )
+        live.taken_over(await self._services.store.transact(work, urgent=True))
 
     def _hear(self, tx: Transaction, sessions: Sequence[str]) -> None:
         for one in sessions:

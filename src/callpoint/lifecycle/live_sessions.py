@@ -17,6 +17,7 @@ from callpoint.ports.stores import Transaction
 
 _HEARTBEAT = POLL.total_seconds() / 2
 _KIND = "cut:"
+_MOVED = "moved:"
 _WAITING = 1_000
 """Orders that may wait for a slow listener; with more its line ends, and it asks instead."""
 
@@ -26,9 +27,15 @@ class _End:
 
 
 class LiveSessions:
-    """The gateways that listen on this process. Any thread may call ``cut`` and ``hear``."""
+    """The gateways that listen on this process. Any thread may call ``cut`` and ``hear``.
+
+    Attributes:
+        orders: Moves with every order, and with every word that a session is stopped: whoever
+            answers from memory, and not from the store, compares it first.
+    """
 
     def __init__(self) -> None:
+        self.orders = 0
         self._lines: set[_Line] = set()
         self._lock = Lock()
         self._is_closed = False
@@ -36,12 +43,16 @@ class LiveSessions:
     def cut(self, order: Cut) -> None:
         """End what it covers on every gateway that listens here. Never waits, never raises."""
         with self._lock:
+            self.orders += 1
             lines = tuple(self._lines)
         for line in lines:
             line.put(order)
 
     def hear(self, signal: str) -> None:
         """A signal of the store, also from another process; what is no order is for others."""
+        if signal == _MOVED:
+            with self._lock:
+                self.orders += 1
         if not signal.startswith(_KIND):
             return
         # Whoever uses the database may have said it. All that nonsense could do is cut.
@@ -108,6 +119,11 @@ class _Line:
                 return await self._orders.get()
         except TimeoutError:
             return None
+
+
+def moved(tx: Transaction) -> None:
+    """Nothing is cut, but what any process remembers of sessions is to be looked up again."""
+    tx.signal(_MOVED)
 
 
 def signal(tx: Transaction, order: Cut) -> None:

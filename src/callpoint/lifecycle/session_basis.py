@@ -5,6 +5,7 @@ is stored: nothing that was read before is believed, it is only not read, proven
 where it did not move.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -17,13 +18,15 @@ from callpoint.domain.asked import Asked, asked_of
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action, DecisionRequest
 from callpoint.domain.errors import ConflictError, TamperError
+from callpoint.domain.gateway import Evidence
 from callpoint.domain.governance import InForce
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.incident import Incident
+from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease
 from callpoint.domain.operation import Operation
 from callpoint.domain.record import Record
-from callpoint.domain.session import LIVE, Session
+from callpoint.domain.session import LIVE, Session, SessionState
 from callpoint.lifecycle import facts, gate
 from callpoint.lifecycle.node import must_be_able_to_take_away
 from callpoint.lifecycle.rules import Rules
@@ -101,11 +104,35 @@ class Basis(msgspec.Struct, frozen=True):
         must_not_be_over(self.found, now)
         if now >= self.session.not_after:
             raise ConflictError(f"session {self.session.id} expired")
-        if abs(now - at) > DRIFT or tx.versions(self._rows()) != self._versions():
+        if abs(now - at) > DRIFT or tx.versions(self.rows()) != self._versions():
             raise MovedError(self.session.id, now)
         return now
 
-    def _rows(self) -> tuple[tuple[type[Record], str], ...]:
+    @property
+    def evidence(self) -> Evidence:
+        """When actions in it are on record, at the latest."""
+        return self.rules.configuration.target(self.session.target).evidenced
+
+    def is_open_at(self, now: datetime) -> bool:
+        """Whether, as far as these rows say, something may be done in it at that moment."""
+        ends, incident = self.found.not_after, self.incident
+        return (
+            self.session.state is SessionState.OPEN
+            and now < self.session.not_after
+            and ends is not None
+            and now < ends
+            and (incident is None or incident.state_at(now) is IncidentState.OPEN)
+        )
+
+    def is_as(self, stored: Mapping[tuple[type[Record], str], int]) -> bool:
+        """Whether these are the versions that are stored."""
+        return all(
+            stored[row] == version
+            for row, version in zip(self.rows(), self._versions(), strict=True)
+        )
+
+    def rows(self) -> tuple[tuple[type[Record], str], ...]:
+        """What it rests on."""
         return (
             (Session, self.session.id),
             (Activation, self.found.id),

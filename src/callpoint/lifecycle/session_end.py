@@ -39,11 +39,12 @@ def end_session(tx: Transaction, session: Session, reason: str, actor: str = "")
     return tx.put(over)
 
 
-def close_session(tx: Transaction, session: Session) -> Session:
-    """Nothing more comes of it; its stream states its length."""
+def close_session(tx: Transaction, session: Session, actions: int | None = None) -> Session:
+    """Nothing more comes of it; its stream states its length, and which action was the last."""
     if session.state is SessionState.CLOSED:
         return session
-    tx.append(session_stream(session.id), ev.SessionClosed(session=session.id))
+    closed = ev.SessionClosed(session=session.id, actions=actions)
+    tx.append(session_stream(session.id), closed)
     return tx.put(session.moved(SessionState.CLOSED))
 
 
