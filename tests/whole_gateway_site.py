@@ -22,6 +22,7 @@ from callpoint.adapters.targets.postgresql import owner_script
 from callpoint.audit.entry import parse_entry
 from callpoint.domain import event as ev
 from callpoint.domain.allowance import Allowance
+from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Purpose
 from callpoint.domain.errors import CallpointError, DeniedError
 from callpoint.gateways.postgres.gateway import PostgresGateway
@@ -32,6 +33,7 @@ from callpoint.lifecycle.authority import GatewayAuthority
 from callpoint.lifecycle.connection import Offered
 from callpoint.lifecycle.kill import Scope, kill
 from callpoint.lifecycle.services import Services
+from callpoint.lifecycle.session_recorder import Recorder
 from callpoint.ports.authority import Arrival, Opened
 from callpoint.ports.stores import Store
 from tests.contract.store_benches import FragileSigner
@@ -67,8 +69,8 @@ class SpyingAuthority(GatewayAuthority):
         opened: The sessions, with their credentials.
     """
 
-    def __init__(self, services: Services, gateway: str) -> None:
-        super().__init__(services, gateway)
+    def __init__(self, services: Services, gateway: str, recorder: Recorder) -> None:
+        super().__init__(services, gateway, recorder)
         self.opened: list[Opened] = []
 
     async def open_session(self, arrival: Arrival) -> Opened:
@@ -199,6 +201,7 @@ async def open_whole(
     spends: Allowance | None = None,
     processes: int = 1,
     on_postgresql: bool = False,
+    adapt: Callable[[Configuration], Configuration] = behind,
 ) -> AsyncIterator[WholeSite]:
     """Everything up; at the end everything is killed and nothing is left at the server.
 
@@ -208,6 +211,7 @@ async def open_whole(
         spends: The allowance of each activation.
         processes: So many gateways, each with an authority (and on PostgreSQL a store) of its own.
         on_postgresql: Where the store is; else it is a file of SQLite.
+        adapt: Makes the configuration, for instance that reads are recorded beside the answer.
     """
     async with AsyncExitStack() as stack:
         place = await stack.enter_async_context(open_site(database))
@@ -232,7 +236,7 @@ async def open_whole(
         for store in stores:
             stack.push_async_callback(store.close)
         vault = MemoryVault()
-        worlds = [_world(store, site, spends or Allowance(), vault) for store in stores]
+        worlds = [_world(store, site, spends or Allowance(), vault, adapt) for store in stores]
         await found_world(worlds[0])
         await worlds[0].incident()
         whole = WholeSite(site, worlds[0], signer)
@@ -248,7 +252,13 @@ async def open_whole(
             await kill(whole.world.services, whole.world.caller("carol"), Scope.EVERYTHING)
 
 
-def _world(store: Store, site: Site, spends: Allowance, vault: MemoryVault) -> World:
+def _world(
+    store: Store,
+    site: Site,
+    spends: Allowance,
+    vault: MemoryVault,
+    adapt: Callable[[Configuration], Configuration],
+) -> World:
     return assemble(
         eligibility(accept_residual=True, allowance=spends),
         store=store,
@@ -256,19 +266,21 @@ def _world(store: Store, site: Site, spends: Allowance, vault: MemoryVault) -> W
         random=SystemRandom(),
         targets={"orders-db": site.connector},
         vault=vault,
-        adapt=behind,
+        adapt=adapt,
     )
 
 
 @asynccontextmanager
 async def _front(world: World) -> AsyncIterator[Front]:
-    authority = SpyingAuthority(world.services, GATEWAY)
+    recorder = Recorder(world.services)
+    authority = SpyingAuthority(world.services, GATEWAY, recorder)
     gateway = PostgresGateway(
         authority, GatewaySettings(GATEWAY, port=0), SystemClock(), SystemRandom(),
         structlog.get_logger(),
     )  # fmt: skip
     stop, is_up = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
+        group.create_task(recorder.run(stop))
         group.create_task(gateway.serve(stop, lambda _port: is_up.set()))
         await is_up.wait()
         while not gateway.is_heard:  # noqa: ASYNC110 -- it has no event for it

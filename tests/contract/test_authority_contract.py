@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,12 +21,14 @@ from callpoint.domain.operation import Operation
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.authority import GatewayAuthority
 from callpoint.lifecycle.connection import Wish, offer
+from callpoint.lifecycle.session_recorder import Recorder
 from callpoint.ports.authority import Arrival, Authority, Deed, Outcome, Standing
 from callpoint.ports.stores import Store
 from callpoint.ports.targets import Credential
 from tests.fakes.authority import FakeAuthority
 from tests.fakes.authority_site import authority_site, guarded
 from tests.fakes.behind import GATEWAY, SOURCE, behind
+from tests.fakes.beside import beside, running
 from tests.fakes.clock import SeededRandom
 from tests.fakes.keys import MemoryLogSigner
 from tests.fakes.world import (
@@ -41,6 +44,8 @@ from tests.fakes.world import (
 READ = Deed((Operation("sql:select", "public.items"),), "SELECT 1")
 DELETE = Deed((Operation("sql:delete", "public.items"),))
 LIMIT = 60
+WITH = ("memory, with", "sqlite, with")
+"""On a target where a reader's yes may come before its record."""
 
 
 @dataclass
@@ -49,6 +54,7 @@ class Side:
 
     Attributes:
         beside: A second process on the same store, where there can be one.
+        recorders: Theirs; they run where answers may come before their record.
     """
 
     authority: Authority
@@ -56,6 +62,7 @@ class Side:
     kill: Callable[[], Awaitable[object]]
     beside: Authority | None = None
     world: World | None = None
+    recorders: tuple[Recorder, ...] = ()
 
     async def open(self) -> str:
         arrival = Arrival(self.connection, SOURCE, GATEWAY)
@@ -79,12 +86,14 @@ async def over(
     key = (await world.active(purpose=Purpose.INVESTIGATE)).id
     caller, services = world.caller("alice"), world.services
     made = await offer(services, caller, key, Wish(SOURCE, logins=8))
+    recorders = Recorder(services), Recorder(services)
     return Side(
-        GatewayAuthority(services, GATEWAY),
+        GatewayAuthority(services, GATEWAY, recorders[0]),
         made.connection.id,
         lambda: kill.kill(services, world.caller("bob"), kill.Scope.EVERYTHING),
-        GatewayAuthority(services, GATEWAY),
+        GatewayAuthority(services, GATEWAY, recorders[1]),
         world,
+        recorders,
     )
 
 
@@ -122,7 +131,7 @@ async def on_a_server(folder: Path, url: str) -> Store:
     )
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql", "http", "fake"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "http", "fake", *WITH])
 async def side(request, tmp_path) -> AsyncIterator[Side]:
     """Each authority in turn."""
     store: Store | None = None
@@ -135,14 +144,21 @@ async def side(request, tmp_path) -> AsyncIterator[Side]:
             async with authority_site(decides=there.authority, world=there.world) as site:
                 yield replace(there, authority=site.remote())
             return
-        case "sqlite":
+        case "sqlite" | "sqlite, with":
             store = await on_disk(tmp_path)
         case "postgresql":
             database = request.getfixturevalue("store_database_15")
             store = await on_a_server(tmp_path, database.owner_url)
         case _:
-            assert request.param == "memory"
-    yield await over(store)
+            assert request.param in ("memory", "memory, with")
+    if request.param in WITH:
+        made = await over(store, beside)
+        async with AsyncExitStack() as stack:
+            for recorder in made.recorders:
+                await stack.enter_async_context(running(recorder))
+            yield made
+    else:
+        yield await over(store)
     if store is not None:
         await store.close()
 
@@ -188,7 +204,7 @@ async def test_what_is_over_stays_over(side):
     await lines.aclose()
 
 
-@pytest.mark.parametrize("side", ["memory", "sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("side", ["memory", "sqlite", "postgresql", *WITH], indirect=True)
 async def test_many_at_once_share_one_allowance(side):
     """Eight sessions, kept by two processes, ask at once: exactly what is allowed passes."""
     assert side.beside is not None

@@ -105,9 +105,8 @@ TARGET: Shape = (
         "evidence",
         choice(Evidence),
         "before, also when it is left out: an action is durable on record before it is let "
-        "through. with: it may pass while its record is being written (this version waits for it "
-        "all the same).",
-        default=None,
+        "through. with: what only reads may pass while its record is being written, and a crash "
+        "can lose such records; the evidence says both. Whatever else is done waits as ever.",
     ),
     Key(
         "recording",

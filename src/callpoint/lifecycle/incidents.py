@@ -20,6 +20,7 @@ from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.principal import PrincipalKind
 from callpoint.lifecycle import facts
 from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.live_sessions import moved
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.revoke import revoke_all
 from callpoint.lifecycle.services import Services
@@ -233,6 +234,7 @@ def end_all_of(tx: Transaction, incident: str, actor: str = "") -> tuple[str, ..
 def _put(tx: Transaction, held: Incident | None, event: AnyEvent) -> Incident:
     made = apply(held, event, tx.now())
     tx.append(incident_stream(made.id), event)
+    moved(tx)
     return tx.put(made)
 
 

@@ -16,6 +16,7 @@ from callpoint.domain.publication import counting, verify_signatures
 from callpoint.domain.untrusted import printable
 from callpoint.domain.widening import compare, required_signatures
 from callpoint.lifecycle.found import published, told
+from callpoint.lifecycle.live_sessions import moved
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
@@ -71,6 +72,7 @@ async def publish(
         tx.append(INSTALLATION_STREAM, published(bundle, widens, records, caller.principal.id))
         tx.put(StoredBundle(bundle=bundle, digest=bundle.digest()))
         tx.put(msgspec.structs.replace(pointer, number=bundle.number, digest=bundle.digest()))
+        moved(tx)
 
     await services.store.transact(work)
     await services.notifier.notify(

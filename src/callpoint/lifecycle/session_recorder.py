@@ -190,7 +190,7 @@ class Recorder:
 
     async def _something_due(self) -> None:
         """Decisions are written at once; outcomes and stocks when nothing else took them along."""
-        while not any(one.is_ahead() and not one.writing.locked() for one in self._due.values()):
+        while not any(_presses(live) for live in self._due.values()):
             patience = _LINGER if self._due else _IDLE if self._stocked else None
             try:
                 async with asyncio.timeout(patience):
@@ -291,6 +291,10 @@ class Recorder:
         self._due[live.id] = self._stocked[live.id] = live
         live.acted = float("-inf")
         self._wake.set()
+
+
+def _presses(live: LiveSession) -> bool:
+    return not live.writing.locked() and (bool(live.cut_for) or live.is_ahead())
 
 
 def _doubt(parts: Sequence[_Part]) -> None:

@@ -6,10 +6,11 @@ store, the policies and the log. In one process it is called directly; a gateway
 reaches it over HTTPS (``gateways.authority``). Both pass the same contract suite.
 
 * Nothing is let through that ``decide`` did not allow, action by action, and it is on record,
-  durably, before ``decide`` returns (R5, I4); with ``Evidence.WITH`` it may return while the record
-  is being written, and the evidence says so.
+  durably, before ``decide`` returns (R5, I4). With ``Evidence.WITH`` a yes to a deed that only
+  reads may return while its record is being written, and the evidence says so.
 * Each decision is one atomic check on the store's clock: the session, its activation, lease and
-  incident, the allowance, and policy. No answer is kept for the next question.
+  incident, the allowance, and policy. Such an early yes rests on one that is at most 2 s old, with
+  nothing ordered since; the check of its record ends the session when it comes out otherwise.
 * Ending never waits and never asks policy (I11). A cut reaches a gateway by push, and behind it
   stands ``standing``, asked at most ``POLL`` apart. Who hears nothing for ``LOSS`` cuts all (I13).
 * Errors: DeniedError (no; the reasons are for the actor), ConflictError (it is over),

@@ -233,6 +233,8 @@ def _acted(data: Data) -> Facts:
         if isinstance(one, dict) and text_of(one, "effect") != "allow":
             yield Fact("because", text_of(one, "reasons"))
     yield Fact("SHA-256 of the text", text_of(data, "text_sha256"))
+    if text_of(data, "evidence") == "with":
+        yield Fact("answered before this was on record, at", moment(text_of(data, "answered_at")))
 
 
 def _end_title(data: Data) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from callpoint.audit.entry import Entry, EntryError, parse_entry, parse_time
 from callpoint.audit.verify.bundle import Bundle, BundleEntry
+from callpoint.audit.verify.story.numbers import Numbers
 from callpoint.audit.verify.story.tale import Fact, Marks, Step, Tale
 from callpoint.audit.verify.story.telling import (
     NOT_SHOWN,
@@ -63,11 +64,15 @@ def _read(item: BundleEntry) -> _Read:
 
 def _steps(found: Sequence[_Read]) -> Iterator[Step]:
     before: datetime | None = None
+    numbers = Numbers()
     for item, entry, error in found:
         if entry is None:
             yield unreadable(item, error)
             continue
         at = _time(entry)
+        gap = numbers.missing_before(item.index, entry)
+        if gap is not None:
+            yield gap
         yield step(item, entry, between(before, at))
         before = at or before
 
