@@ -107,6 +107,7 @@ TARGET: Shape = (
         "before, also when it is left out: an action is durable on record before it is let "
         "through. with: what only reads may pass while its record is being written, and a crash "
         "can lose such records; the evidence says both. Whatever else is done waits as ever.",
+        default=None,
     ),
     Key(
         "recording",
