@@ -183,7 +183,7 @@ def _write(connection: SqliteConnection, ledger: Ledger, lives: list[tuple[Life,
         for text in life.drafts
     ]
     after, entries = number(before, drafts, lambda _: None)
-    ledger.seal(connection, before, after, entries)
+    ledger.seal(connection, before, after, entries, SystemClock().now() - _AGE)
     insert = f"INSERT INTO records (kind, first_at, {COLUMNS}) VALUES (?, ?{', ?' * (COLUMNS.count(',') + 1)})"  # noqa: S608, E501 -- constant names
     connection.run_many(insert, list(_rows(lives)))
     connection.commit()

@@ -151,6 +151,10 @@ async def test_a_checkpoint_that_cannot_be_published_is_told(bench, store, monke
         broken.setattr(os, "fdatasync", fail)
         with pytest.raises(LogUnavailableError, match="the change stands"):
             await store.transact(add("a:1", issued()))
+        broken.setattr(Path, "replace", lambda *_: fail(0))
+        with pytest.raises(LogUnavailableError, match="cannot be replaced") as caught:
+            await store.transact(add("a:1", issued()))
+        assert "the change stands" not in caught.value.message
         broken.setattr(os, "fsync", fail)
         with pytest.raises(LogUnavailableError, match="cannot be written"):
             await store.transact(add("a:1", issued()))

@@ -123,9 +123,8 @@ class Frame(msgspec.Struct, frozen=True):
             prev: The leaf hash of the one before, None for the first.
         """
         before = "null" if prev is None else f'"{prev}"'
-        place = f'{before},"seq":{seq}'.encode()
-        named = f',"installation":"{installation}"'.encode()
-        return b"".join((self.front, named, self.middle, place, self.back))
+        named, place = f',"installation":"{installation}"', f'{before},"seq":{seq}'
+        return b"".join((self.front, named.encode(), self.middle, place.encode(), self.back))
 
 
 def frame(entry: Entry) -> Frame:
@@ -312,9 +311,13 @@ def _check_value(value: object, depth: int) -> None:
 
 
 def _check_object(value: dict[object, object], depth: int) -> None:
-    for key, item in value.items():
-        if not isinstance(key, str) or not key.isascii():
-            raise EntryError("keys are ASCII text")
+    try:
+        is_ascii = "".join(value).isascii()  # type: ignore[arg-type]  # one call for all keys
+    except TypeError:
+        is_ascii = False
+    if not is_ascii:
+        raise EntryError("keys are ASCII text")
+    for item in value.values():
         # Most of it is text, which is checked when it is encoded: no call for each.
-        if type(item) is not str:
+        if type(item) is not str and item is not None:
             _check_value(item, depth)

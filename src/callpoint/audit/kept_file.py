@@ -84,7 +84,7 @@ def format_half(note: bytes, number: int) -> bytes:
     if not 0 <= number < _LAST:
         raise KeptFileError(f"a checkpoint file has no note {number}")
     half = f"{_NAME} {number} {_digest(note, number)}\n".encode() + note
-    if len(half) > HALF or not note.endswith(b"\n") or note.endswith(b"\n\n"):
+    if len(half) > HALF or note != note.rstrip() + b"\n":
         raise KeptFileError(f"a note of {len(note)} bytes does not fit into half a checkpoint file")
     return half.ljust(HALF, b"\n")
 
@@ -95,7 +95,7 @@ def _parse_half(half: bytes, place: int) -> Kept | None:
     found = _HEADER.fullmatch(header)
     if found is None:
         return None
-    note, number = rest.rstrip(b"\n") + b"\n", int(found[1])
+    note, number = rest.rstrip() + b"\n", int(found[1])  # no note ends in white space
     return Kept(note, number, place) if _digest(note, number) == found[2].decode() else None
 
 

@@ -122,20 +122,29 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A private Ed25519 key with its name: `seed` is 32 raw bytes, and is never shown."""
+    """A private Ed25519 key with its name: `seed` is 32 raw bytes, and is never shown.
+
+    Attributes:
+        verifier: The public half.
+    """
 
     name: str
     seed: bytes = field(repr=False)
+    verifier: Verifier = field(init=False, repr=False, compare=False)
+    _key: Ed25519PrivateKey = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_key(self.seed)
+        # Both are made once: to derive them costs more than the signature.
+        key = Ed25519PrivateKey.from_private_bytes(self.seed)
+        object.__setattr__(self, "_key", key)
+        verifier = Verifier(self.name, key.public_key().public_bytes_raw())
+        object.__setattr__(self, "verifier", verifier)
 
-    @property
-    def verifier(self) -> Verifier:
-        """The public half."""
-        private = Ed25519PrivateKey.from_private_bytes(self.seed)
-        return Verifier(self.name, private.public_key().public_bytes_raw())
+    def sign(self, text: str) -> Signature:
+        """Its signature line for a note's text; see `sign_note`."""
+        return Signature(self.name, self.verifier.key_id, self._key.sign(text.encode()))
 
     @classmethod
     def parse(cls, skey: str) -> Self:
@@ -188,7 +197,7 @@ def sign_note(text: str, signers: Sequence[Signer]) -> Note:
     """
     if not 1 <= len(signers) <= MAX_SIGNATURES:
         raise MalformedNoteError(f"a note has 1 to {MAX_SIGNATURES} signatures")
-    return Note(_checked_text(text), tuple(_sign(text, signer) for signer in signers))
+    return Note(_checked_text(text), tuple(signer.sign(text) for signer in signers))
 
 
 def verify_note(note: Note, verifiers: Iterable[Verifier]) -> tuple[Verifier, ...]:
@@ -223,11 +232,6 @@ def verify_ed25519(key: bytes, signature: bytes, message: bytes) -> None:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
         raise BadSignatureError("the Ed25519 signature does not verify") from error
-
-
-def _sign(text: str, signer: Signer) -> Signature:
-    private = Ed25519PrivateKey.from_private_bytes(signer.seed)
-    return Signature(signer.name, signer.verifier.key_id, private.sign(text.encode()))
 
 
 def parse_signature(line: str) -> Signature:

@@ -189,11 +189,12 @@ class Batch:
             return
         if self._entries and self._head is not None:
             before, self._head = self._head, self._head.grown(self._entries)
-            self._ledger.seal(self._connection, before, self._head, self._entries)
-        elif self._gives and self._head is not None:
-            # State without events gives all the same, so it too needs a log that works.
-            self._ledger.prove(self._head)
-        self._connection.run("UPDATE head SET high_water = ?", (format_time(moment.now),))
+            self._ledger.seal(self._connection, before, self._head, self._entries, moment.now)
+        else:
+            if self._gives and self._head is not None:
+                # State without events gives all the same, so it too needs a log that works.
+                self._ledger.prove(self._head)
+            self._connection.run("UPDATE head SET high_water = ?", (format_time(moment.now),))
         self._connection.commit()
 
     def _publish(self, jobs: Sequence[Job]) -> None:

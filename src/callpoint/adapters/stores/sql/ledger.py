@@ -1,6 +1,7 @@
 """The log in the database: its head is checked, extended and signed in the writer's transaction."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -18,6 +19,7 @@ from callpoint.adapters.stores.sql.guard import (
 from callpoint.adapters.stores.sql.public_log import StoredRows
 from callpoint.adapters.stores.sql.stream_ends import StreamEnds
 from callpoint.audit.checkpoint import Checkpoint
+from callpoint.audit.entry import format_time
 from callpoint.audit.log import Draft, Head, Numbered, StreamEnd, complete_tiles
 from callpoint.audit.merkle import HASH_SIZE, Frontier, ProofError
 from callpoint.domain.errors import LogHaltedError, LogUnavailableError, TamperError
@@ -44,7 +46,12 @@ class LogAccess(Protocol):
         ...
 
     def seal(
-        self, connection: Connection, before: Head, after: Head, entries: Sequence[Numbered]
+        self,
+        connection: Connection,
+        before: Head,
+        after: Head,
+        entries: Sequence[Numbered],
+        now: datetime,
     ) -> None:
         """Write and sign new entries in the open transaction. Raises LogUnavailableError."""
         ...
@@ -102,7 +109,9 @@ class Ledger:
         self.file = file
         self.ring = KeyRing((signer.verifier_key, *former_keys))
         self._signer = signer
+        self._head: Head | None = None
         self._known: Checkpoint | None = None
+        self._sealed: Checkpoint | None = None
         self._is_kept = True
         self._ends = StreamEnds()
 
@@ -113,12 +122,12 @@ class Ledger:
             LogUnavailableError: The log is halted, or the first checkpoint cannot be kept.
         """
         head = self.read_head(connection)
-        current = head.checkpoint()
         # The tree is as we left it in all but the first transaction, unless several processes
         # write to one database.
-        if current != self._known:
+        if head is not self._head or not self._is_kept:
             self._ends.forget()
-            self._catch_up(connection, current)
+            self._catch_up(connection, head.checkpoint())
+            self._head = head
         return head
 
     def read_head(self, connection: Connection) -> Head:
@@ -126,6 +135,13 @@ class Ledger:
         try:
             ((origin, size, peaks),) = connection.rows("SELECT origin, size, peaks FROM head")
             hashes = tuple(peaks[i : i + HASH_SIZE] for i in range(0, len(peaks), HASH_SIZE))
+            known = self._head
+            if known and (origin, size, hashes) == (
+                known.origin,
+                known.size,
+                known.frontier.hashes,
+            ):
+                return known
             head = Head(origin, self.installation, Frontier(size, hashes))
             head.checkpoint()  # its origin may be what no checkpoint can name
             return head
@@ -146,7 +162,12 @@ class Ledger:
         self._sign(head.checkpoint())
 
     def seal(
-        self, connection: Connection, before: Head, after: Head, entries: Sequence[Numbered]
+        self,
+        connection: Connection,
+        before: Head,
+        after: Head,
+        entries: Sequence[Numbered],
+        now: datetime,
     ) -> None:
         """Write new entries, their tiles and one checkpoint; make ready to keep it outside too.
 
@@ -156,7 +177,7 @@ class Ledger:
         Raises:
             LogUnavailableError: It could not be signed or kept; the transaction must not commit.
         """
-        checkpoint = after.checkpoint()
+        checkpoint = self._sealed = after.checkpoint()
         connection.run_many(_INSERT_ENTRY, [_entry_row(entry) for entry in entries])
         personal = [
             (entry.index, name, value.salt, value.value.encode())
@@ -170,8 +191,8 @@ class Ledger:
         signed = self._sign(checkpoint)
         connection.run(_INSERT_CHECKPOINT, (checkpoint.origin, checkpoint.size, signed))
         connection.run(
-            "UPDATE head SET origin = ?, size = ?, peaks = ?",
-            (after.origin, after.size, b"".join(after.frontier.hashes)),
+            "UPDATE head SET origin = ?, size = ?, peaks = ?, high_water = ?",
+            (after.origin, after.size, b"".join(after.frontier.hashes), format_time(now)),
         )
         self.file.prepare(signed)
 
@@ -181,9 +202,13 @@ class Ledger:
         self.file.discard()
 
     def publish(self, after: Head, entries: Sequence[Numbered]) -> None:
-        """Keep a committed transaction's checkpoint outside. Raises LogUnavailableError."""
+        """Keep the checkpoint of what was sealed, and is committed, outside.
+
+        Raises:
+            LogUnavailableError: It is committed, and not kept.
+        """
         # Known before it is kept: the database holds it whatever happens to the file.
-        self._known = after.checkpoint()
+        self._known, self._head = self._sealed, after
         self._ends.learn(entries)
         self._publish()
 

@@ -9,7 +9,6 @@ from callpoint.adapters.stores.sql.ledger import Ledger, forget_spooled, spooled
 from callpoint.adapters.stores.sql.stream_ends import find_end
 from callpoint.adapters.stores.sql.view import read_moment
 from callpoint.audit.checkpoint import Checkpoint
-from callpoint.audit.entry import format_time
 from callpoint.audit.log import Head, draft, number
 from callpoint.domain.errors import (
     ConflictError,
@@ -67,9 +66,8 @@ def _begin_origin(
     renamed = Head(origin, head.installation, head.frontier)
     drafts = [draft(INSTALLATION_STREAM, event, now), *(item.draft for item in waiting)]
     after, entries = number(renamed, drafts, lambda stream: find_end(connection, stream))
-    ledger.seal(connection, renamed, after, entries)
+    ledger.seal(connection, renamed, after, entries, now)
     forget_spooled(connection, waiting)
-    connection.run("UPDATE head SET high_water = ?", (format_time(now),))
     return after
 
 
