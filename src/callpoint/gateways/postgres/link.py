@@ -249,7 +249,8 @@ class Link(asyncio.Protocol):
         """
         own = self._transport.get_extra_info("socket") if self._transport is not None else None
         if own is not None:
-            with contextlib.suppress(OSError):
+            # ValueError: the loop has closed it already, and nothing is left to take back.
+            with contextlib.suppress(OSError, ValueError):
                 own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.abort()
 
