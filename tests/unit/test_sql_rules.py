@@ -74,6 +74,16 @@ def test_every_message_of_the_parser_is_decided() -> None:
     assert {kind for kind, rule in RULES.items() if rule is walk_on} == set(HARMLESS)
 
 
+def test_a_wrapper_holds_one_node_and_nothing_else() -> None:
+    """The walk takes the one field of a Node that is set: no other could be set beside it."""
+    wrapper = pb.Node.DESCRIPTOR
+    assert [one.name for one in wrapper.oneofs] == ["node"]
+    for one in wrapper.fields:
+        assert one.containing_oneof is wrapper.oneofs[0]
+        assert one.type == one.TYPE_MESSAGE
+        assert not one.is_repeated
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED_STATEMENTS | REFUSED_PARTS | NEVER_PARSED))
 def test_a_node_without_a_rule_is_refused(name: str) -> None:
     """Whatever it holds, it is refused by its class."""

@@ -13,7 +13,7 @@ STARTUP_LIMIT = 10_000
 """Bytes of a startup message; PostgreSQL's own limit, too."""
 
 _SMALL = 1_024
-_LENGTH = struct.Struct("!xI")
+_HEAD = struct.Struct("!BI")
 _FIRST = struct.Struct("!I")
 
 
@@ -66,8 +66,7 @@ class Inbox:
             if len(held) > start and held[start] not in self.limits:
                 raise _unknown(held[start])
             return None
-        kind = held[start]
-        (length,) = _LENGTH.unpack_from(held, start)
+        kind, length = _HEAD.unpack_from(held, start)
         limit = self.limits.get(kind)
         if limit is None:
             raise _unknown(kind)

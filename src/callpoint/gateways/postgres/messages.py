@@ -240,11 +240,15 @@ def parameter(frame: bytes) -> tuple[str, str]:
 def _shorts(frame: bytes, at: int) -> tuple[tuple[int, ...], int]:
     (count,) = _SHORT.unpack_from(frame, at)
     at += _SHORT.size
+    if not count:
+        return (), at
     return struct.unpack_from(f"!{count}H", frame, at), at + 2 * count
 
 
 def _name(frame: bytes, at: int) -> tuple[str, int]:
     end = frame.find(b"\0", at)
+    if end == at:
+        return "", end + 1
     if end < 0:
         raise _malformed("named")
     if end - at > LONGEST_NAME:

@@ -4,6 +4,7 @@ Rows are counted without being held: whatever size a result has, a connection ke
 than came in one piece. When a deed has used its portion up the rest waits, and so does the target.
 """
 
+import struct
 from collections.abc import Callable
 from typing import Protocol
 
@@ -19,7 +20,13 @@ _STREAMED = frozenset(b"DdTt")
 _LARGEST_READ = 1024 * 1024
 _READ = frozenset(b"123nsICEZGHcSNKA")
 _ROWS = frozenset((_ROW, _COPY))
-_ANSWERS = {"1": Asked.PARSE, "2": Asked.BIND, "3": Asked.CLOSE, "n": Asked.DESCRIBE}
+_ASIDE, _PARAMETER, _KEY = frozenset(b"NSKA"), ord("S"), ord("K")
+_ERROR, _READY, _WANTS_ROWS = ord("E"), ord("Z"), ord("G")
+_ENDS, _SUSPENDED, _OF_COPY = frozenset(b"CIs"), ord("s"), frozenset(b"Hc")
+_ANSWERS = {
+    ord("1"): Asked.PARSE, ord("2"): Asked.BIND, ord("3"): Asked.CLOSE, ord("n"): Asked.DESCRIBE,
+}  # fmt: skip
+_HEAD = struct.Struct("!BI")
 _PINNED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 
 
@@ -118,14 +125,14 @@ class Relay:
 
     def _scan(self, data: bytes) -> None:
         """Find the ends of messages; what passes is sent in as few pieces as possible."""
-        view, size = memoryview(data), len(data)
+        view, size, replies = memoryview(data), len(data), self._replies
         at = min(self._left, size)
         self._left -= at
         begin = 0 if self._passes else at
         while size - at >= HEADER:
-            end = at + 1 + int.from_bytes(view[at + 1 : at + HEADER], "big")
-            kind = data[at]
-            if kind in _STREAMED and not self._is_own:
+            kind, length = _HEAD.unpack_from(data, at)
+            end = at + 1 + length
+            if kind in _STREAMED and not replies.is_own:
                 if not self._streams(kind, end - at):
                     break
                 if self._mutes:
@@ -146,15 +153,17 @@ class Relay:
                 self._keep(answer)
                 begin = end
             at = end
-        self._keep(view[begin:at])
+        self._keep(data if begin == 0 and at == size else view[begin:at])
         self._rest = data[at:]
 
     def _is_readable(self, kind: int, size: int) -> bool:
-        is_known = kind in _READ or (kind == _ROW and self._is_own)
+        is_known = kind in _READ or (kind == _ROW and self._replies.is_own)
         return is_known and HEADER <= size <= _LARGEST_READ
 
     def _streams(self, kind: int, size: int) -> bool:
         """Whether a message without an end of its own may pass now."""
+        if size < HEADER:
+            raise confused()
         if kind in _ROWS:
             return self._counts(size)
         self._described(kind)
@@ -163,11 +172,6 @@ class Relay:
     def _keep(self, part: bytes | memoryview) -> None:
         if len(part):
             self._out.append(part)
-
-    @property
-    def _is_own(self) -> bool:
-        replies = self._replies
-        return len(replies) > 0 and replies.head.asked is Asked.OWN
 
     def _counts(self, size: int) -> bool:
         """One more row; False if it must wait."""
@@ -194,24 +198,23 @@ class Relay:
 
     def _read(self, kind: int, frame: bytes) -> bytes:
         """What the client gets for one message: the same object if it passes as it is."""
-        letter = chr(kind)
-        if letter in "NSKA":
-            return self._aside(letter, frame)
-        if letter == "E":
-            return self._error(frame)
-        if letter == "Z":
+        if kind == _READY:
             return self._ready(frame)
-        if self._is_own:
-            self._own(letter, frame)
+        if kind in _ASIDE:
+            return self._aside(kind, frame)
+        if kind == _ERROR:
+            return self._error(frame)
+        if self._replies.is_own:
+            self._own(chr(kind), frame)
             return b""
-        self._matched(letter, frame)
+        self._matched(kind, frame)
         return b"" if self._mutes else frame
 
-    def _aside(self, letter: str, frame: bytes) -> bytes:
+    def _aside(self, kind: int, frame: bytes) -> bytes:
         """What comes at any time."""
-        if letter == "K":
+        if kind == _KEY:
             raise confused()
-        if letter == "S":
+        if kind == _PARAMETER:
             name, value = messages.parameter(frame)
             if _PINNED.get(name, value) != value:
                 raise TargetError(
@@ -220,25 +223,22 @@ class Relay:
                 )
         return frame
 
-    def _matched(self, letter: str, frame: bytes) -> None:
+    def _matched(self, kind: int, frame: bytes) -> None:
         """Take an answer off the queue."""
         replies, session = self._replies, self._session
-        if (asked := _ANSWERS.get(letter)) is not None:
+        if (asked := _ANSWERS.get(kind)) is not None:
             session.answered(replies.done(asked))
             return
         entry = replies.expect(Asked.QUERY, Asked.EXECUTE)
-        match letter:
-            case "C" | "I" | "s":
-                if entry.asked is Asked.EXECUTE:
-                    replies.done(Asked.EXECUTE)
-                    if letter != "s":
-                        session.ended(entry.running, "")
-            case "G":
-                session.wants_rows(frame)
-            case "H" | "c":
-                pass
-            case _:
-                raise confused()
+        if kind in _ENDS:
+            if entry.asked is Asked.EXECUTE:
+                replies.done(Asked.EXECUTE)
+                if kind != _SUSPENDED:
+                    session.ended(entry.running, "")
+        elif kind == _WANTS_ROWS:
+            session.wants_rows(frame)
+        elif kind not in _OF_COPY:
+            raise confused()
 
     def _own(self, letter: str, frame: bytes) -> None:
         """An answer to the gateway's own query."""

@@ -94,6 +94,12 @@ class Replies:
         return entry
 
     @property
+    def is_own(self) -> bool:
+        """Whether the gateway's own query is answered now."""
+        queue = self._queue
+        return bool(queue) and queue[0].asked is Asked.OWN
+
+    @property
     def head(self) -> Entry:
         """What is answered now.
 

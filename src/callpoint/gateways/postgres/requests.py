@@ -44,7 +44,8 @@ class Requests:
         self._state = state
         self._intake = Intake(state)
         self._is_refused = False  # and so the target discards everything up to a Sync
-        self._handlers: dict[int, Callable[[bytes], Awaitable[None]]] = {
+        # What never waits is a plain call: of five messages of a statement only one has to ask.
+        self._handlers: dict[int, Callable[[bytes], Awaitable[None] | None]] = {
             ord("Q"): self._query,
             ord("P"): self._parse,
             ord("B"): self._bind,
@@ -76,11 +77,25 @@ class Requests:
             kind = frame[0]
             if kind == _TERMINATE:
                 return
-            await self._have_room()
+            if self._is_crowded:
+                await self._have_room()
             if state.takes_rows or kind in _COPYING:
                 await self._intake.take(frame)
-            elif kind == _SYNC or not (self._is_refused or state.replies.skips):
-                await self._handlers[kind](frame)
+            elif (kind == _SYNC or not (self._is_refused or state.replies.skips)) and (
+                waits := self._handlers[kind](frame)
+            ) is not None:
+                await waits
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether ``_have_room`` has anything to do."""
+        state = self._state
+        return (
+            state.barrier is not None
+            or state.server.is_full
+            or len(state.out) > _OUT
+            or len(state.replies) >= state.limits.backlog
+        )
 
     async def _have_room(self) -> None:
         """Nothing is sent that the target or the queue cannot take."""
@@ -164,7 +179,7 @@ class Requests:
         state.facts.stale |= any(one.found.alters_catalogue for one in wanted)
         return running
 
-    async def _describe(self, frame: bytes) -> None:
+    def _describe(self, frame: bytes) -> None:
         try:
             _, name = messages.named(frame, "Describe")
         except RequestError as error:
@@ -172,16 +187,31 @@ class Requests:
             return
         self._state.send(frame, Entry(Asked.DESCRIBE, name=name))
 
-    async def _execute(self, frame: bytes) -> None:
+    def _execute(self, frame: bytes) -> Awaitable[None] | None:
         state = self._state
         try:
             portal = messages.execute(frame)
-            running = await state.portal(portal)
-            if running is None:
-                running = await self._cursor(portal)
+        except RequestError as error:
+            self._refuse(Asked.EXECUTE, messages.execute_frame(state.nobody), error)
+            return None
+        running, must_wait = state.portal_at_hand(portal)
+        if must_wait or running is None:
+            return self._execute_later(frame, portal)
+        self._executed(frame, portal, running)
+        return None
+
+    async def _execute_later(self, frame: bytes, portal: str) -> None:
+        """Of a portal that SQL made, or of one whose Bind must be answered first."""
+        state = self._state
+        try:
+            running = await state.portal(portal) or await self._cursor(portal)
         except CallpointError as error:
             self._refuse(Asked.EXECUTE, messages.execute_frame(state.nobody), error)
             return
+        self._executed(frame, portal, running)
+
+    def _executed(self, frame: bytes, portal: str, running: Running) -> None:
+        state = self._state
         entry = Entry(Asked.EXECUTE, name=portal, running=running)
         state.facts.stale |= running.alters
         state.send(frame, entry)
@@ -197,7 +227,7 @@ class Requests:
             raise MissingError(_NO_PORTAL, f'portal "{portal}" does not exist')
         return await self._decided(*[await state.want(text) for text in sorted(texts)])
 
-    async def _close(self, frame: bytes) -> None:
+    def _close(self, frame: bytes) -> None:
         state = self._state
         try:
             kind, name = messages.named(frame, "Close")
@@ -207,12 +237,12 @@ class Requests:
             return
         state.send(frame, Entry(Asked.CLOSE, name=name, is_portal=kind == "P"))
 
-    async def _sync(self, frame: bytes) -> None:
+    def _sync(self, frame: bytes) -> None:
         _exactly(frame, "Sync")
         self._is_refused = self._state.replies.skips = False
         self._state.send(frame, Entry(Asked.SYNC))
 
-    async def _flush(self, frame: bytes) -> None:
+    def _flush(self, frame: bytes) -> None:
         _exactly(frame, "Flush")
         self._state.send(frame)
 

@@ -176,13 +176,19 @@ class State:
             for types in sorted(self._types.get((statement, text), {()}))
         ]
 
+    def portal_at_hand(self, name: str) -> tuple[Running | None, bool]:
+        """The deed behind a portal that was bound, and whether an answer must come first."""
+        entry, must_wait = self.replies.last(Asked.BIND, name)
+        return (entry.running if entry is not None else self.portals.get(name)), must_wait
+
     async def portal(self, name: str) -> Running | None:
         """The deed behind a portal that was bound."""
-        entry, must_wait = self.replies.last(Asked.BIND, name)
+        running, must_wait = self.portal_at_hand(name)
         if must_wait:
             self.flush()
             await self.until(lambda: self.replies.last(Asked.BIND, name) == (None, False))
-        return entry.running if entry is not None else self.portals.get(name)
+            running = self.portals.get(name)
+        return running
 
     # ---------------------------------------------------------------- what answers do
 

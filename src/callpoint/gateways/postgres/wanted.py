@@ -30,6 +30,7 @@ class Wanted:
     Attributes:
         found: What it was taken for.
         operations: All that is decided; empty for an empty text only.
+        shown: The text as it can stand in an entry.
         redacted: Its words without values.
         digest: Of the exact text.
         takes_rows: The target will wait for rows.
@@ -38,6 +39,7 @@ class Wanted:
     found: Classified
     text: str
     operations: tuple[Operation, ...]
+    shown: str
     redacted: str
     digest: str
     takes_rows: bool
@@ -57,7 +59,9 @@ def deed_of(
     parameters: tuple[str, ...] = ()
     match recording:
         case Recording.FULL:
-            text = bounded("; ".join(one.text for one in wanted), TEXT_LIMIT)
+            text = wanted[0].shown
+            if len(wanted) > 1:
+                text = bounded("; ".join(one.text for one in wanted), TEXT_LIMIT)
             parameters = tuple(shown(value) for value in values[:_SHOWN_VALUES])
         case Recording.REDACTED:
             text = bounded("; ".join(one.redacted for one in wanted), TEXT_LIMIT)
@@ -140,6 +144,7 @@ class Facts:
             found=found,
             text=text,
             operations=tuple(operations),
+            shown=bounded(text, TEXT_LIMIT),
             redacted="; ".join(statement.redacted for statement in found.statements),
             digest=hashlib.sha256(text.encode()).hexdigest(),
             takes_rows=any(s.kind is StatementKind.COPY_IN for s in found.statements),
