@@ -13,6 +13,7 @@ ALONE = """
 servers = ["https://callpoint.example", "http://127.0.0.1:8750"]
 key = "/etc/callpoint/edge.json"
 certificates = "/etc/callpoint/roots.pem"
+lost_after = 5
 
 [postgresql]
 name = "front"
@@ -34,6 +35,7 @@ def test_a_gateway_that_runs_alone(tmp_path: Path):
         ("https://callpoint.example", "http://127.0.0.1:8750"),
         Path("/etc/callpoint/edge.json"),
         "/etc/callpoint/roots.pem",
+        5,
     )
     assert listener == PostgresListener(
         name="front",

@@ -80,10 +80,10 @@ async def passes(clock: SimulatedClock, span: timedelta, step: timedelta = timed
 
 
 @asynccontextmanager
-async def guarded():
+async def guarded(lost_after: timedelta = LOSS):
     clock = SimulatedClock()
     line = Line(clock)
-    guard = Guard(line, clock, structlog.get_logger())  # type: ignore[arg-type]  # what it uses
+    guard = Guard(line, clock, structlog.get_logger(), lost_after)  # type: ignore[arg-type]  # what it uses
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(guard.run(stop))
@@ -188,6 +188,18 @@ async def test_silence_cuts_everything_and_not_before():
         assert one.cut_for == LOST
         with pytest.raises(UnavailableError):
             await guard.admit(arrival("a2"))
+
+
+@pytest.mark.parametrize("said, kept", [(5, 5), (60, 15)])
+async def test_silence_may_be_borne_for_a_shorter_time_only(said: int, kept: int):
+    """A gateway's settings shorten the limit, and nothing makes it longer."""
+    async with guarded(timedelta(seconds=said)) as (clock, line, guard):
+        one = await guard.admit(arrival("a1"))
+        line.is_silent = True
+        await passes(clock, timedelta(seconds=kept) - POLL)
+        assert one.cut_for == ""
+        await passes(clock, POLL + timedelta(seconds=0.5))
+        assert one.cut_for == LOST
 
 
 async def test_an_answer_in_time_keeps_sessions():

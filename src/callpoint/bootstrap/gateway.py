@@ -7,6 +7,7 @@ but what it is handed for a session, and no key of the log: an import contract f
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -19,7 +20,7 @@ from callpoint.config.listeners import AuthorityPlace, PostgresListener
 from callpoint.gateways.authority import RemoteAuthority, Sign, carrier
 from callpoint.gateways.postgres.gateway import PostgresGateway
 from callpoint.gateways.postgres.settings import GatewaySettings, Limits
-from callpoint.ports.authority import Authority
+from callpoint.ports.authority import LOSS, Authority
 from callpoint.ports.clock import Clock, Random
 
 
@@ -39,6 +40,7 @@ async def run_postgres(
     *,
     say: Callable[[str], None],
     stop: asyncio.Event,
+    lost_after: timedelta = LOSS,
 ) -> None:
     """Until ``stop`` is set; then no session is left.
 
@@ -48,12 +50,13 @@ async def run_postgres(
         around: The process.
         say: Told the address once it answers.
         stop: When to end.
+        lost_after: Without an answer of the authority for so long every session is cut.
 
     Raises:
         ConfigError: The address cannot be listened on, or certificate or key cannot be used.
     """
     gateway = PostgresGateway(
-        authority, _settings(listener), around.clock, around.random, around.logger
+        authority, _settings(listener, lost_after), around.clock, around.random, around.logger
     )
 
     def listening(port: int) -> None:
@@ -89,11 +92,14 @@ async def run_alone(
     async with carrier(trusted) as http:
         authority = RemoteAuthority(http, place.servers, listener.name, sign, clock)
         with stopped_by_signals(stop):
-            await run_postgres(authority, listener, around, say=say, stop=stop)
+            await run_postgres(
+                authority, listener, around, say=say, stop=stop,
+                lost_after=timedelta(seconds=place.lost_after),
+            )  # fmt: skip
     around.logger.info("stopped")
 
 
-def _settings(listener: PostgresListener) -> GatewaySettings:
+def _settings(listener: PostgresListener, lost_after: timedelta) -> GatewaySettings:
     return GatewaySettings(
         name=listener.name,
         host=listener.host,
@@ -102,5 +108,6 @@ def _settings(listener: PostgresListener) -> GatewaySettings:
         key=listener.tls_key,
         target_roots=listener.target_certificates,
         search_path=listener.search_path,
+        lost_after=lost_after,
         limits=Limits(connections=listener.connections),
     )

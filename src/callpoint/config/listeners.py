@@ -66,6 +66,12 @@ AUTHORITY: Shape = (
         "PEM file of the authorities that vouch for the servers; left out, those of this machine.",
         default=None,
     ),
+    Key(
+        "lost_after",
+        integer(3, 15),
+        "Seconds without an answer after which every session is cut.",
+        default=15,
+    ),
 )
 TABLES: dict[str, Shape] = {"authority": AUTHORITY, "postgresql": POSTGRESQL}
 """Of the settings of a gateway that runs alone."""
@@ -104,11 +110,13 @@ class AuthorityPlace:
         servers: Addresses, the best first.
         key: Its principal's key file.
         certificates: PEM file of who vouches for the servers; empty: those of this machine.
+        lost_after: Seconds of its silence after which every session is cut.
     """
 
     servers: tuple[str, ...]
     key: Path
     certificates: str = ""
+    lost_after: int = 15
 
 
 def read_gateways(data: Mapping[str, object], problems: Problems) -> PostgresListener | None:
@@ -152,7 +160,7 @@ def _read_alone(document: Document) -> tuple[AuthorityPlace, PostgresListener]:
     if place is None or listener is None:
         raise AssertionError("a table that cannot be read is a problem")
     return (
-        AuthorityPlace(place["servers"], Path(place["key"]), place.get("certificates", "")),
+        AuthorityPlace(key=Path(place.pop("key")), **place),
         listener,
     )
 

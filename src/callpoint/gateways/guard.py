@@ -5,7 +5,7 @@ Four things end a session, and none waits for another:
 * an order that was pushed (``Authority.cuts``), within the moment that it takes to come;
 * the answer that it is over (``Authority.standing``), asked for every ``POLL``;
 * ``not_after`` by this process's own clock;
-* silence: the authority could not say for ``LOSS`` how the sessions stand. A line that still sends
+* silence: the authority could not say for ``lost_after`` how they stand. A line that still sends
   heartbeats is no answer: an order may have been given where the heartbeats do not come from.
 
 A session is opened in here, so that none slips through between the answer that it is open and the
@@ -72,14 +72,25 @@ class Admission:
 class Guard:
     """Watches the sessions of one gateway process. ``run`` must run for as long as any is open.
 
+    Args:
+        authority: Who is asked.
+        clock: This process's.
+        logger: For what ends sessions.
+        lost_after: Without an answer for so long all are cut; never more than ``LOSS``.
+
     Attributes:
         is_heard: The authority's line is up: orders would be heard.
     """
 
     def __init__(
-        self, authority: Authority, clock: Clock, logger: structlog.typing.FilteringBoundLogger
+        self,
+        authority: Authority,
+        clock: Clock,
+        logger: structlog.typing.FilteringBoundLogger,
+        lost_after: timedelta = LOSS,
     ) -> None:
         self.is_heard = False
+        self._lost_after = min(lost_after, LOSS).total_seconds()
         self._authority = authority
         self._clock = clock
         self._logger = logger
@@ -203,7 +214,7 @@ class Guard:
             await self._clock.sleep(_TICK)
 
     def _is_lost(self) -> bool:
-        return self._clock.monotonic() - self._answered >= LOSS.total_seconds()
+        return self._clock.monotonic() - self._answered >= self._lost_after
 
     def _obey(self, order: Cut) -> None:
         self._count += 1

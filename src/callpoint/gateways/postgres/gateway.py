@@ -51,7 +51,7 @@ class PostgresGateway:
         self.port = 0
         self._settings = settings
         self._logger = logger
-        self._guard = Guard(authority, clock, logger)
+        self._guard = Guard(authority, clock, logger, settings.lost_after)
         self._house = House(
             authority, self._guard, settings, Front.of(settings), CancelKeys(random), Catalogues(),
             clock, random, logger,

@@ -5,6 +5,7 @@ from datetime import timedelta
 import msgspec
 
 from callpoint.domain.errors import ConfigError
+from callpoint.ports.authority import LOSS
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -45,6 +46,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         target_roots: PEM file of the authorities that vouch for targets; empty: the system's.
         search_path: Schemas that every session is pinned to.
         allow_plaintext: Clients need no TLS although others can reach the listener.
+        lost_after: Without an answer of the authority for so long every session is cut.
         limits: What connections may cost.
     """
 
@@ -56,6 +58,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target_roots: str = ""
     search_path: tuple[str, ...] = ("public",)
     allow_plaintext: bool = False
+    lost_after: timedelta = LOSS
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
