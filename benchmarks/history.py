@@ -35,7 +35,7 @@ from callpoint.domain.ids import activation_stream, incident_stream
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
 from callpoint.domain.record import Record
-from callpoint.domain.review import ReviewVerdict
+from callpoint.domain.review import Judgement, ReviewVerdict
 from callpoint.lifecycle import incidents, review
 from callpoint.lifecycle.proof import checkpoint_line, newest_checkpoint
 from callpoint.lifecycle.sweep import sweep
@@ -80,7 +80,7 @@ async def play(folder: Path) -> Past:
         seen = await here.services.store.read(
             lambda view: checkpoint_line(newest_checkpoint(view, here.services.installation))
         )
-        said = review.Judgement(ReviewVerdict.JUSTIFIED, seen)
+        said = Judgement(ReviewVerdict.JUSTIFIED, seen)
         await review.close(here.services, here.caller("erin"), used.id, said)
         lapsed = await here.ask(TARGET, _INCIDENT)
         clock.ahead += timedelta(minutes=11)

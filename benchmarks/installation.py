@@ -31,8 +31,9 @@ from callpoint.adapters.targets.postgresql.connector import PostgresqlConnector
 from callpoint.adapters.targets.postgresql.settings import PostgresqlSettings
 from callpoint.config.default_policies import default_pack
 from callpoint.domain.activation import Activation
-from callpoint.domain.approval import Verdict
+from callpoint.domain.approval import Verdict, Vote
 from callpoint.domain.configuration import Configuration, Governance, Group, Target, TargetRole
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import (
     ApprovalRule,
     BudgetRule,
@@ -49,10 +50,11 @@ from callpoint.domain.gateway import Evidence, Gateway
 from callpoint.domain.governance import Bundle, Installation
 from callpoint.domain.lease import Lease
 from callpoint.domain.principal import Person, Principal, PrincipalKind
+from callpoint.domain.request import Ask
 from callpoint.lifecycle import approve, found, give_back, incidents, issue, use
 from callpoint.lifecycle.ending import leases
 from callpoint.lifecycle.pep import Pep
-from callpoint.lifecycle.request import Ask, request
+from callpoint.lifecycle.request import request
 from callpoint.lifecycle.rules import RuleBook
 from callpoint.lifecycle.services import Services
 from callpoint.policy import pap
@@ -93,7 +95,7 @@ class Installed:
     async def open_incident(self, name: str = INCIDENT) -> None:
         """Declared by one person, confirmed by another; names every target."""
         targets = tuple(sorted(self.bundle.configuration.targets))
-        said = incidents.Declaration(name, Severity.SEV1, targets, "orders is down")
+        said = Declaration(name, Severity.SEV1, targets, "orders is down")
         await incidents.declare(self.services, self.caller("frank"), said)
         await incidents.confirm(self.services, self.caller("gina"), name)
 
@@ -108,7 +110,7 @@ class Installed:
         shown = await approve.statement(self.services, caller, activation, Verdict.APPROVE)
         signature = base64.b64encode(self.keys["carol"].sign(shown.message())).decode()
         return await approve.approve(
-            self.services, caller, activation, approve.Vote(shown.body(), signature)
+            self.services, caller, activation, Vote(shown.body(), signature)
         )
 
     async def activate(self, target: str = "all", incident: str = INCIDENT) -> Activation:

@@ -26,10 +26,10 @@ from callpoint.cli.keyring import PrincipalKey, load_principal_key, save_princip
 from callpoint.cli.loopback import free_port
 from callpoint.cli.machine import ThisMachine
 from callpoint.domain.approval import Verdict
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import Severity
-from callpoint.lifecycle.incidents import Declaration
-from callpoint.lifecycle.kill import Killed, Scope
-from callpoint.lifecycle.request import Ask
+from callpoint.domain.kill import Killed, Scope
+from callpoint.domain.request import Ask
 
 PEOPLE = ("alice", "carol", "erin", "frank", "gina", "hugo")
 GOVERNORS = ("gina", "hugo")

@@ -23,15 +23,16 @@ from callpoint.audit.entry import parse_entry
 from callpoint.domain import event as ev
 from callpoint.domain.allowance import Allowance
 from callpoint.domain.configuration import Configuration
+from callpoint.domain.connection import Offered
 from callpoint.domain.eligibility import Purpose
 from callpoint.domain.errors import CallpointError, DeniedError
+from callpoint.domain.kill import Scope
 from callpoint.gateways.postgres.gateway import PostgresGateway
 from callpoint.gateways.postgres.messages import error_fields
 from callpoint.gateways.postgres.settings import GatewaySettings
 from callpoint.gateways.postgres.startup import startup_body
 from callpoint.lifecycle.authority import GatewayAuthority
-from callpoint.lifecycle.connection import Offered
-from callpoint.lifecycle.kill import Scope, kill
+from callpoint.lifecycle.kill import kill
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.session_recorder import Recorder
 from callpoint.ports.authority import Arrival, Opened

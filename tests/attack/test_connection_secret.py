@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from callpoint.domain.connection import LIFETIME, Connection
 from callpoint.domain.errors import CallpointError, DeniedError, TamperError
+from callpoint.domain.kill import Scope
 from callpoint.domain.scram import verifier
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.authority import GatewayAuthority
@@ -85,7 +86,7 @@ async def test_after_kill():
     """The lease that it stands for is over before anything is opened with it."""
     world, key = await stage()
     made = await connect(world, key)
-    await kill.kill(world.services, world.caller("erin"), kill.Scope.ACTIVATION, key)
+    await kill.kill(world.services, world.caller("erin"), Scope.ACTIVATION, key)
     row = await world.services.store.read(lambda view: view.get(Connection, made.connection.id))
     found, held = await world.services.store.read(
         lambda view: proven_use(view, world.services, row.lease)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import psycopg
 import pytest
 
-from callpoint.lifecycle.connection import Offered
+from callpoint.domain.connection import Offered
 from tests.fakes import wire
 from tests.whole_gateway_site import HERE, WholeSite, open_whole
 

@@ -10,8 +10,9 @@ import pytest
 from callpoint.domain import event as ev
 from callpoint.domain.configuration import Group, IncidentSource
 from callpoint.domain.eligibility import Severity
+from callpoint.domain.kill import Scope
 from callpoint.lifecycle import incidents, publish
-from callpoint.lifecycle.kill import Scope, kill
+from callpoint.lifecycle.kill import kill
 from callpoint.ports.incidents import Report
 from tests.fakes.world import signed
 from tests.whole_gateway_site import WholeSite, open_whole

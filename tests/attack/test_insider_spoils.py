@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from callpoint.domain.kill import Scope
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.reconcile import reconcile
 from callpoint.lifecycle.sweep import sweep
@@ -13,7 +14,7 @@ from tests.fakes.world import World, found_world
 
 
 async def killed(world: World) -> None:
-    await kill.kill(world.services, world.caller("carol"), kill.Scope.EVERYTHING)
+    await kill.kill(world.services, world.caller("carol"), Scope.EVERYTHING)
 
 
 async def expired(world: World) -> None:

@@ -13,9 +13,10 @@ from callpoint.domain import event as ev
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Mode
 from callpoint.domain.governance import Bundle
+from callpoint.domain.kill import Scope
 from callpoint.domain.principal import Principal, PrincipalKind
 from callpoint.domain.token import DETAILS_TYPE
-from callpoint.lifecycle.kill import Scope, kill
+from callpoint.lifecycle.kill import kill
 from callpoint.lifecycle.verify_token import Shown, verify_token
 from callpoint.policy import pap
 from callpoint.ports.decider import Decider

@@ -10,9 +10,10 @@ from callpoint.domain import event as ev
 from callpoint.domain.dpop import Expected, check_proof
 from callpoint.domain.errors import ConflictError
 from callpoint.domain.incident import Incident
+from callpoint.domain.kill import Scope
 from callpoint.domain.token import LIFE, OAuthError, base64url, certificate_thumbprint
 from callpoint.lifecycle.exchange import MOST_ALIVE
-from callpoint.lifecycle.kill import Scope, kill
+from callpoint.lifecycle.kill import kill
 from tests.fakes.face import ADDRESS
 from tests.fakes.invariants import history
 from tests.fakes.token_client import AUDIENCE, TokenClient, part, refused

@@ -12,6 +12,7 @@ from callpoint.adapters.tokens.jose import JoseTokens
 from callpoint.api.token_holder import SELF
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation
+from callpoint.domain.kill import Scope
 from callpoint.domain.token import (
     Act,
     Confirmation,
@@ -22,7 +23,7 @@ from callpoint.domain.token import (
 from callpoint.lifecycle import incidents
 from callpoint.lifecycle.give_back import give_back
 from callpoint.lifecycle.introspect import standing_of
-from callpoint.lifecycle.kill import Scope, kill
+from callpoint.lifecycle.kill import kill
 from callpoint.lifecycle.verify_token import Shown, verify_token
 from tests.fakes.face import ADDRESS
 from tests.fakes.invariants import history

@@ -17,6 +17,7 @@ from callpoint.domain.allowance import Allowance, Used
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Purpose
 from callpoint.domain.errors import ConflictError, DeniedError
+from callpoint.domain.kill import Scope
 from callpoint.domain.operation import Operation
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.authority import GatewayAuthority
@@ -90,7 +91,7 @@ async def over(
     return Side(
         GatewayAuthority(services, GATEWAY, recorders[0]),
         made.connection.id,
-        lambda: kill.kill(services, world.caller("bob"), kill.Scope.EVERYTHING),
+        lambda: kill.kill(services, world.caller("bob"), Scope.EVERYTHING),
         GatewayAuthority(services, GATEWAY, recorders[1]),
         world,
         recorders,

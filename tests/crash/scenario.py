@@ -8,8 +8,9 @@ import asyncpg
 import msgspec
 
 from callpoint.domain.errors import CallpointError
+from callpoint.domain.kill import Scope
 from callpoint.lifecycle import give_back, kill, reconcile, sweep
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 from tests.crash.fuse import Fuse
 from tests.crash.site import Site, open_world
 from tests.fakes.world import World
@@ -60,7 +61,7 @@ async def _end(world: World, scenario: Scenario, activation: str) -> None:
         case Scenario.RETURN:
             await give_back.give_back(world.services, world.caller("alice"), activation)
         case Scenario.KILL:
-            scope = kill.Scope.ACTIVATION
+            scope = Scope.ACTIVATION
             await kill.kill(world.services, world.caller("bob"), scope, activation)
         case Scenario.LEAVE | Scenario.SWEEP:
             return  # time ends it

@@ -7,9 +7,9 @@ import hmac
 import msgspec
 
 from callpoint.domain.configuration import Configuration
-from callpoint.domain.connection import Connection
+from callpoint.domain.connection import Connection, Offered
 from callpoint.domain.gateway import POSTGRESQL, Gateway
-from callpoint.lifecycle.connection import Offered, Wish, offer, offered, spend
+from callpoint.lifecycle.connection import Wish, offer, offered, spend
 from callpoint.ports.authority import Greeting
 from tests.fakes.world import World
 

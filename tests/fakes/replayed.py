@@ -9,7 +9,7 @@ from callpoint.domain.errors import DeniedError
 from callpoint.domain.evaluation import Entity
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.governance import Bundle
-from callpoint.domain.review import ReviewVerdict
+from callpoint.domain.review import Judgement, ReviewVerdict
 from callpoint.domain.token import Binding, certificate_thumbprint, confirmation
 from callpoint.lifecycle import give_back, review
 from callpoint.lifecycle.exchange import Wish, exchange
@@ -67,7 +67,7 @@ async def tell(world: World, incident: str = "inc-7") -> str:
     seen = await services.store.read(
         lambda view: checkpoint_line(newest_checkpoint(view, services.installation))
     )
-    said = review.Judgement(ReviewVerdict.JUSTIFIED, seen)
+    said = Judgement(ReviewVerdict.JUSTIFIED, seen)
     await review.close(services, world.caller("erin"), made.id, said)
     return made.id
 

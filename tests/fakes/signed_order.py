@@ -8,8 +8,8 @@ import msgspec
 from callpoint.adapters.identity.signatures import SignedOrderJudge
 from callpoint.adapters.node.files import FilePicture, FileShelf
 from callpoint.cli.signing import sign_request
+from callpoint.domain.kill import Killed, Scope
 from callpoint.domain.tombstone import SignedOrder, Tombstone, offline_origin, tombstone_id
-from callpoint.lifecycle.kill import Killed, Scope
 from callpoint.lifecycle.kill_without_store import kill_without_store
 from callpoint.lifecycle.node import Node, Picture, Tombstones
 from callpoint.ports.tombstones import Waiting

@@ -15,8 +15,9 @@ import pyrage
 
 from callpoint.config.default_policies import default_pack
 from callpoint.domain.activation import Activation
-from callpoint.domain.approval import Verdict
+from callpoint.domain.approval import Verdict, Vote
 from callpoint.domain.configuration import Configuration, Governance, Group, Target, TargetRole
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import (
     ApprovalRule,
     BudgetRule,
@@ -33,15 +34,16 @@ from callpoint.domain.governance import Bundle, Installation
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
 from callpoint.domain.principal import Person, Principal, PrincipalKind
+from callpoint.domain.request import Ask
 from callpoint.lifecycle import approve, found, incidents, issue, use
 from callpoint.lifecycle.ending import leases
 from callpoint.lifecycle.pep import Pep
-from callpoint.lifecycle.request import Ask, request
+from callpoint.lifecycle.request import request
 from callpoint.lifecycle.rules import RuleBook
-from callpoint.lifecycle.sealing import SealedCredential
 from callpoint.lifecycle.services import Limits, Services
 from callpoint.policy.pdp import Pdp
 from callpoint.policy.policy_set import PolicySet
+from callpoint.ports.box import SealedCredential
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.decider import Decider
 from callpoint.ports.identity import Caller
@@ -188,7 +190,7 @@ class World:
 
     async def incident(self, name: str = "inc-7", **changes: object) -> Incident:
         """Declared by frank, confirmed by gina: none of them asks or approves."""
-        said = incidents.Declaration(name, Severity.SEV1, ("orders-db",), "orders is down")
+        said = Declaration(name, Severity.SEV1, ("orders-db",), "orders is down")
         said = msgspec.structs.replace(said, **changes)
         await incidents.declare(self.services, self.caller("frank"), said)
         return await incidents.confirm(self.services, self.caller("gina"), name)
@@ -211,7 +213,7 @@ class World:
         """Sign what the server shows and send it."""
         caller = self.caller(who)
         shown = await approve.statement(self.services, caller, activation, verdict)
-        vote = approve.Vote(shown.body(), Signer(who).sign(shown.message()))
+        vote = Vote(shown.body(), Signer(who).sign(shown.message()))
         act = approve.approve if verdict is Verdict.APPROVE else approve.deny
         return await act(self.services, caller, activation, vote)
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from callpoint.domain.errors import CallpointError
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import give_back, issue, sweep
-from callpoint.lifecycle.kill import Scope
 from callpoint.lifecycle.merge import tend
 from tests.fakes.checked_out import (
     ACCOUNT,

@@ -25,9 +25,9 @@ from callpoint.audit.verify import verify_log
 from callpoint.bootstrap.home import Home
 from callpoint.domain.activation import EndReason
 from callpoint.domain.errors import CallpointError
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.lifecycle import issue, reconcile, sweep
-from callpoint.lifecycle.kill import Scope
 from callpoint.lifecycle.kill_without_store import kill_anyhow
 from callpoint.lifecycle.merge import tend
 from callpoint.lifecycle.rules import RuleBook

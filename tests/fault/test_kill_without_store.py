@@ -13,6 +13,7 @@ from callpoint.domain.errors import (
     StoreUnavailableError,
     UnavailableError,
 )
+from callpoint.domain.kill import Scope
 from callpoint.lifecycle import give_back, issue, kill, reconcile, sweep, use
 from callpoint.lifecycle.merge import tend
 from callpoint.lifecycle.overdue import revoke_overdue
@@ -20,7 +21,7 @@ from tests.fakes.invariants import check_always, check_settled, told
 from tests.fakes.mortal import ProcessDiedError
 from tests.fakes.signed_order import alive, held_by, pull, tombstone, with_home
 
-S = kill.Scope
+S = Scope
 
 
 @pytest.mark.parametrize("restarted", [False, True])

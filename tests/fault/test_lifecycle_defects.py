@@ -12,6 +12,7 @@ from callpoint.audit.entry import MAX_ENTRY_SIZE
 from callpoint.domain import event as ev
 from callpoint.domain.errors import TargetRefusedError, TargetUnknownError
 from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.review import Judgement
 from callpoint.lifecycle import give_back, issue, review, revoke, sweep
 from callpoint.ports.targets import Attempt
 from tests.fakes.invariants import check_settled, told
@@ -220,7 +221,7 @@ async def test_a_worker_that_was_overtaken_writes_nothing_into_a_closed_stream()
     other = stage.node()
     await sweep.sweep(other.services)
     _, size, root = stage.state.note.split("\n")[:3]
-    said = review.Judgement("justified", f"{size} {root}")  # type: ignore[arg-type]  # as it arrives
+    said = Judgement("justified", f"{size} {root}")  # type: ignore[arg-type]  # as it arrives
     await review.close(other.services, other.caller("erin"), made.id, said)
     stage.store.log_down = True
     size_then = len(stage.state.leaves)

@@ -8,6 +8,7 @@ import pytest
 
 from callpoint.domain.activation import UNFINISHED
 from callpoint.domain.errors import CallpointError
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import (
     give_back,
@@ -46,7 +47,7 @@ async def hand_back(world: World, stage: Stage, key: str) -> object:
 
 
 async def kill_everything(world: World, stage: Stage, key: str) -> object:
-    return await kill.kill(world.services, world.caller("bob"), kill.Scope.EVERYTHING)
+    return await kill.kill(world.services, world.caller("bob"), Scope.EVERYTHING)
 
 
 async def resolve(world: World, stage: Stage, key: str) -> object:

@@ -16,7 +16,9 @@ from callpoint.domain.errors import (
     StoreUnavailableError,
     TargetError,
 )
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import LeaseState
+from callpoint.domain.review import Judgement
 from callpoint.lifecycle import give_back, issue, kill, reconcile, review, sweep, use
 from tests.fakes.clock import SimulatedClock
 from tests.fakes.faults import Fault
@@ -100,7 +102,7 @@ async def test_without_the_log_nothing_is_given_and_everything_is_taken():
     assert len(stage.state.leaves) == size
     waiting = [draft.type for draft in stage.state.spool]
     check_always(stage.state, stage.targets)
-    said = review.Judgement("justified", "1 root")  # type: ignore[arg-type]  # not reached
+    said = Judgement("justified", "1 root")  # type: ignore[arg-type]  # not reached
     with pytest.raises(LogUnavailableError):
         await review.close(world.services, world.caller("erin"), active.id, said)
     stage.store.log_down = False
@@ -149,7 +151,7 @@ async def test_without_the_store_nothing_is_given_and_work_resumes():
         lambda: issue.issue(world.services, alice, approved.id),
         lambda: use.reveal_all(world.services, alice, active.id),
         lambda: give_back.give_back(world.services, alice, active.id),
-        lambda: kill.kill(world.services, alice, kill.Scope.EVERYTHING),
+        lambda: kill.kill(world.services, alice, Scope.EVERYTHING),
         lambda: sweep.sweep(world.services),
         lambda: reconcile.reconcile(world.services),
         world.ask,
@@ -297,9 +299,7 @@ async def test_an_account_that_a_slow_target_makes_after_the_kill_is_removed(how
     for _ in range(50):
         await asyncio.sleep(0)
     assert {x.state for x in stage.leases()} == {LeaseState.PLANNED, LeaseState.LIVE}
-    killed = await kill.kill(
-        stage.node().services, world.caller("bob"), kill.Scope.ACTIVATION, made.id
-    )
+    killed = await kill.kill(stage.node().services, world.caller("bob"), Scope.ACTIVATION, made.id)
     assert killed.alive == ()
     with pytest.raises((ConflictError, TargetError)):
         await task

@@ -11,13 +11,13 @@ import pytest
 from callpoint.domain import event as ev
 from callpoint.domain.activation import ActivationState
 from callpoint.domain.errors import AuthenticationError, UnavailableError
+from callpoint.domain.kill import Scope
 from callpoint.domain.tombstone import tombstone_id
-from callpoint.lifecycle import kill
 from callpoint.lifecycle.merge import tend
 from tests.fakes.invariants import told
 from tests.fakes.signed_order import alive, held_by, signed_order, tombstone
 
-S = kill.Scope
+S = Scope
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import msgspec
 import pyrage
 import pytest
 
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 from tests.fakes.emergency import INCIDENT, ask, opened, vote
 from tests.fakes.face import Face, kind_of
 from tests.fakes.simulated_target import LoginRefusedError

@@ -20,9 +20,10 @@ from callpoint.domain.errors import (
     TamperError,
     UnavailableError,
 )
+from callpoint.domain.kill import Scope
 from callpoint.domain.operation import Operation
 from callpoint.gateways.authority import RemoteAuthority
-from callpoint.lifecycle.kill import Scope, kill
+from callpoint.lifecycle.kill import kill
 from callpoint.ports import authority_calls as calls
 from callpoint.ports.authority import Arrival, Cut, Deed, Outcome, Reach, Standing
 from tests.fakes.authority_site import GATEWAY, PRINCIPAL, Site, authority_site

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from callpoint.cli.machine import ThisMachine
 from callpoint.cli.session_psql import environment
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 from callpoint.ports.targets import Credential
 from tests.servers import FreshDatabase, missing
 

@@ -18,7 +18,7 @@ from callpoint.cli.invocation import Invocation
 from callpoint.cli.machine import ThisMachine
 from callpoint.cli.session import run_session
 from callpoint.cli.throwaway_sshd import ThrowawaySshd
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 from callpoint.ports.targets import Credential
 from tests.servers import missing, need_sshd
 from tests.ssh_keys import Authority, KeyPair, make_authority, make_key
@@ -149,7 +149,7 @@ def test_being_ended_ends_the_session(host: Host, tmp_path: Path, runtime: Path)
         "from callpoint.cli.invocation import Invocation\n"
         "from callpoint.cli.machine import ThisMachine\n"
         "from callpoint.cli.session import run_session\n"
-        "from callpoint.lifecycle.sealing import SealedCredential\n"
+        "from callpoint.ports.box import SealedCredential\n"
         f"sealed = msgspec.json.decode(Path({str(file)!r}).read_bytes(), type=SealedCredential)\n"
         "run = Invocation('', None, 'text', ThisMachine())\n"
         f"sys.exit(run_session(run, sealed, ['touch {began}; sleep 60']))\n"

@@ -21,8 +21,8 @@ from callpoint.config.settings import load_settings
 from callpoint.domain.errors import AuthenticationError, StoreUnavailableError
 from callpoint.domain.event import TombstoneMerged
 from callpoint.domain.ids import INSTALLATION_STREAM
+from callpoint.domain.kill import Killed, Scope
 from callpoint.domain.tombstone import SignedOrder
-from callpoint.lifecycle.kill import Killed, Scope
 from callpoint.lifecycle.merge import tend
 from callpoint.lifecycle.proof import proven
 from tests.fakes.face import private_key

@@ -17,6 +17,7 @@ from callpoint.adapters.signals.http import HttpReceivers
 from callpoint.adapters.signals.tokens import JwsEventTokens, key_id
 from callpoint.api.signal_messages import SsfConfiguration
 from callpoint.domain.errors import UnavailableError
+from callpoint.domain.kill import Scope
 from callpoint.domain.signal_stream import SignalStream
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.signal_desk import SignalDesk
@@ -112,7 +113,7 @@ async def test_a_receiver_that_is_away_or_slow_holds_up_nobody():
             await world.active()
             await until(lambda: told(quick) == WHOLE[:2])
             began = time.monotonic()
-            await kill.kill(world.services, world.caller("gina"), kill.Scope.EVERYTHING, "")
+            await kill.kill(world.services, world.caller("gina"), Scope.EVERYTHING, "")
             assert time.monotonic() - began < 1
             assert await until(lambda: told(quick) == WHOLE) < 4
             assert len(slow.bodies) < len(quick.bodies)

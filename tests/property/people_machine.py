@@ -19,11 +19,14 @@ from hypothesis.stateful import (
 )
 
 from callpoint.domain.activation import UNFINISHED, Activation, ActivationState
-from callpoint.domain.approval import Verdict
+from callpoint.domain.approval import Verdict, Vote
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import Severity
 from callpoint.domain.errors import CallpointError
-from callpoint.domain.governance import Bundle, InForce, StoredBundle
-from callpoint.domain.review import ReviewVerdict
+from callpoint.domain.governance import Bundle, InForce, Published, StoredBundle
+from callpoint.domain.kill import Killed, Scope
+from callpoint.domain.request import Ask
+from callpoint.domain.review import Judgement, ReviewVerdict
 from callpoint.lifecycle import (
     approve,
     give_back,
@@ -37,8 +40,9 @@ from callpoint.lifecycle import (
     use,
 )
 from callpoint.lifecycle.merge import tend
-from callpoint.lifecycle.request import Ask, request
+from callpoint.lifecycle.request import request
 from callpoint.lifecycle.votes import statement_for
+from callpoint.ports.box import Box
 from callpoint.ports.incidents import Report
 from tests.fakes.clock import START
 from tests.fakes.invariants import check_revealed, check_settled
@@ -55,7 +59,7 @@ SEAL_TO = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"
 everybody = st.sampled_from((*PEOPLE, "alice-phone", "carol-phone", "fixer", "deployer"))
 incident_names = st.sampled_from(("inc-7", "inc-7", "inc-8", "inc-9", "pager-1-69a3aa30"))
 places = st.integers(0, 5)
-scopes = st.sampled_from(list(kill.Scope))
+scopes = st.sampled_from(list(Scope))
 
 Act = Callable[[World], Coroutine[Any, Any, object]]
 REACHED: Counter[str] = Counter()
@@ -112,17 +116,17 @@ class PeopleMachine(RuleBasedStateMachine):
         self.runner.run(reconcile.reconcile(self.nodes[0].services))
         check_settled(self.stage.state, self.stage.targets)
 
-    def about(self, scope: kill.Scope, found: Activation | None) -> str:
+    def about(self, scope: Scope, found: Activation | None) -> str:
         match scope:
-            case kill.Scope.ACTIVATION:
+            case Scope.ACTIVATION:
                 return found.id if found else "nothing"
-            case kill.Scope.PRINCIPAL:
+            case Scope.PRINCIPAL:
                 return found.request.principal if found else "alice"
-            case kill.Scope.TARGET:
+            case Scope.TARGET:
                 return "orders-db"
-            case kill.Scope.INCIDENT:
+            case Scope.INCIDENT:
                 return "INC-7"
-            case kill.Scope.EVERYTHING:
+            case Scope.EVERYTHING:
                 return ""
 
     # ------------------------------------------------------------------ people
@@ -135,7 +139,7 @@ class PeopleMachine(RuleBasedStateMachine):
 
     @rule(name=incident_names, declarer=everybody, confirmer=everybody)
     def declare(self, name: str, declarer: str, confirmer: str) -> None:
-        said = incidents.Declaration(name, Severity.SEV1, BOTH)
+        said = Declaration(name, Severity.SEV1, BOTH)
         self.run(lambda w: incidents.declare(w.services, w.caller(declarer), said))
         self.run(lambda w: incidents.confirm(w.services, w.caller(confirmer), name))
 
@@ -198,7 +202,7 @@ class PeopleMachine(RuleBasedStateMachine):
         carol = self.nodes[0].caller("carol")
         honest = statement_for(found, carol.principal, verdict, "1 AAAA")
         forged = msgspec.structs.replace(honest, **{field: "1 something-else"})
-        vote = approve.Vote(forged.body(), Signer("carol").sign(forged.message()))
+        vote = Vote(forged.body(), Signer("carol").sign(forged.message()))
         act = approve.approve if verdict is Verdict.APPROVE else approve.deny
         result = self.run(lambda w: act(w.services, carol, found.id, vote))
         assert isinstance(result, CallpointError), "a vote on something else was counted"
@@ -227,7 +231,7 @@ class PeopleMachine(RuleBasedStateMachine):
             assert found is not None
             taker = found.request.principal if own else who
             result = self.run(lambda w, x=lease.id, t=taker: use.reveal(w.services, w.caller(t), x))  # type: ignore[misc]  # bound now
-            if isinstance(result, use.Box):
+            if isinstance(result, Box):
                 assert taker == found.request.principal
                 check_revealed(self.stage.state, lease.id)
                 account = self.stage.targets[lease.plan.target].accounts.get(lease.plan.account)
@@ -254,18 +258,18 @@ class PeopleMachine(RuleBasedStateMachine):
             self.run(lambda w: give_back.give_back(w.services, w.caller(taker), found.id))
 
     @rule(place=places, who=everybody, scope=scopes)
-    def pull_the_cord(self, place: int, who: str, scope: kill.Scope) -> None:
+    def pull_the_cord(self, place: int, who: str, scope: Scope) -> None:
         found = self.activation(place)
         about = self.about(scope, found)
         result = self.run(lambda w: kill.kill(w.services, w.caller(who), scope, about), node=1)
-        if isinstance(result, kill.Killed):
+        if isinstance(result, Killed):
             REACHED[f"killed {scope}"] += 1
             states = {a.id: a.state for a in self.stage.activations()}
             assert not {states[a] for a in result.activations} & set(UNFINISHED)
-        away = self.stage.store.dead or scope is kill.Scope.TARGET
+        away = self.stage.store.dead or scope is Scope.TARGET
         if found is not None and who in PEOPLE and not away:
             after = self.runner.run(self.nodes[0].get(found.id))
-            covered = scope is not kill.Scope.INCIDENT or found.request.incident == "inc-7"
+            covered = scope is not Scope.INCIDENT or found.request.incident == "inc-7"
             assert after.state not in UNFINISHED or not covered
 
     @rule(place=places, who=everybody, closes=st.booleans())
@@ -279,7 +283,7 @@ class PeopleMachine(RuleBasedStateMachine):
             if not closes:
                 return await review.triage(world.services, caller, found.id)
             line = self.checkpoint_line()
-            said = review.Judgement(ReviewVerdict.JUSTIFIED, line)
+            said = Judgement(ReviewVerdict.JUSTIFIED, line)
             return await review.close(world.services, caller, found.id, said)
 
         if isinstance(self.run(look), Activation):
@@ -301,7 +305,7 @@ class PeopleMachine(RuleBasedStateMachine):
         good = len(set(governors) & {"gina", "hugo"})
         if good < need:
             assert isinstance(result, CallpointError), "published without its signatures"
-        elif isinstance(result, publish.Published):
+        elif isinstance(result, Published):
             REACHED[f"published by {good}"] += 1
 
     def next_bundle(self, minutes: int) -> tuple[Bundle, int]:

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.errors import CallpointError
+from callpoint.domain.kill import Killed, Scope
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import (
     give_back,
@@ -122,7 +123,7 @@ class Machine(PeopleMachine):
             target.down = True
         else:
             target.fail(method, how)
-        scope, owner = kill.Scope.ACTIVATION, found.request.principal
+        scope, owner = Scope.ACTIVATION, found.request.principal
         if by_kill:
             self.run(lambda w: kill.kill(w.services, w.caller("bob"), scope, found.id))
         else:
@@ -180,8 +181,8 @@ class Machine(PeopleMachine):
         target.down = refuses
         result = self.run(lambda w: pull(w, "bob", scope, about), node=int(on_one))
         self.stage.store.dead = target.down = False
-        REACHED[f"killed {scope} without the store"] += isinstance(result, kill.Killed)
-        if not isinstance(result, kill.Killed):
+        REACHED[f"killed {scope} without the store"] += isinstance(result, Killed)
+        if not isinstance(result, Killed):
             return
         key = found.id if found else "nothing"
         for gives in (use.reveal_all, issue.issue):
@@ -219,7 +220,7 @@ class Machine(PeopleMachine):
         async def later(world: World) -> object:
             for _ in range(turns):
                 await asyncio.sleep(0)
-            return await kill.kill(world.services, world.caller("bob"), kill.Scope.EVERYTHING)
+            return await kill.kill(world.services, world.caller("bob"), Scope.EVERYTHING)
 
         async def both(world: World) -> object:
             taken = issue.issue(world.services, world.caller(found.request.principal), found.id)

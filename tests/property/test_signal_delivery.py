@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callpoint.domain.errors import UnavailableError
+from callpoint.domain.kill import Scope
 from callpoint.domain.signal_stream import SignalStream
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.poll_signals import Fetch, poll
@@ -71,7 +72,7 @@ async def move(world: World, what: str) -> int:
     if what == "live":
         await world.active()
         return 1
-    await kill.kill(world.services, world.caller("gina"), kill.Scope.EVERYTHING, "")
+    await kill.kill(world.services, world.caller("gina"), Scope.EVERYTHING, "")
     await sweep(world.services)
     return 0
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from callpoint.domain.allowance import Allowance, Portion, Used
 from callpoint.domain.errors import CallpointError, ConflictError, DeniedError
 from callpoint.domain.event import ActionDecided, ActionFinished, SessionClosed, SessionOpened
+from callpoint.domain.kill import Scope
 from callpoint.domain.operation import Operation
 from callpoint.domain.spending import Spending
 from callpoint.lifecycle import give_back, kill, sweep
@@ -123,7 +124,7 @@ class Life:
                 # What was under way is cut with its gateway: nothing more comes of it.
                 self.may.clear()
             case "kill", _:
-                await kill.kill(services, caller("bob"), kill.Scope.TARGET, "orders-db")
+                await kill.kill(services, caller("bob"), Scope.TARGET, "orders-db")
                 self.is_over = True
             case _:
                 try:

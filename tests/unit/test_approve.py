@@ -7,7 +7,7 @@ import pytest
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
-from callpoint.domain.approval import Verdict
+from callpoint.domain.approval import Verdict, Vote
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError
 from callpoint.domain.ids import REFUSALS_STREAM
 from callpoint.lifecycle import approve
@@ -33,12 +33,12 @@ async def refusals(world: World) -> list[ev.Event]:
 
 async def signed_vote(
     world: World, who: str, made: Activation, signer: str = "", **changes: object
-) -> approve.Vote:
+) -> Vote:
     """A vote as ``who`` would send it, changed before or after signing."""
     shown = await approve.statement(world.services, world.caller("carol"), made.id, Verdict.APPROVE)
     honest = statement_for(made, world.caller(who).principal, Verdict.APPROVE, shown.checkpoint)
     said = msgspec.structs.replace(honest, **changes)
-    return approve.Vote(said.body(), Signer(signer or who).sign(said.message()))
+    return Vote(said.body(), Signer(signer or who).sign(said.message()))
 
 
 async def test_two_commanders_make_a_quorum():
@@ -166,9 +166,7 @@ async def test_a_statement_that_is_none_is_a_malformed_request():
     """Bytes that are no statement are refused before any key is looked at."""
     world, made = await asked()
     with pytest.raises(RequestError, match="not an approval statement"):
-        await approve.approve(
-            world.services, world.caller("carol"), made.id, approve.Vote(b"yes!", "")
-        )
+        await approve.approve(world.services, world.caller("carol"), made.id, Vote(b"yes!", ""))
 
 
 async def test_one_no_is_enough():

@@ -10,6 +10,7 @@ import pytest
 from callpoint.audit.cosignature import WitnessKey, cosigned
 from callpoint.audit.note import Signature, parse_note
 from callpoint.domain.errors import LogUnavailableError
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import LeaseState
 from callpoint.domain.witnessing import Answer, Watch
 from callpoint.lifecycle import kill
@@ -182,7 +183,7 @@ async def test_nothing_is_issued_that_too_few_have_seen():
     with pytest.raises(LogUnavailableError, match="1 have; missing: south") as refused:
         await world.active(incident="inc-8")
     assert "callpoint log status" in refused.value.way_out
-    await kill.kill(world.services, world.caller("gina"), kill.Scope.EVERYTHING, "")
+    await kill.kill(world.services, world.caller("gina"), Scope.EVERYTHING, "")
     await sweep(world.services)
     (lease,) = await world.leases(live.id)
     assert lease.state is LeaseState.ENDED

@@ -5,7 +5,7 @@ import pytest
 from callpoint.domain.activation import ActivationState
 from callpoint.domain.errors import CallpointError, ConflictError, DeniedError, RequestError
 from callpoint.domain.lease import LeaseState
-from callpoint.domain.review import ReviewVerdict
+from callpoint.domain.review import Judgement, ReviewVerdict
 from callpoint.lifecycle import give_back, review, sweep
 from callpoint.lifecycle.attest import LEAST_ATTEMPTS, attest
 from callpoint.lifecycle.proof import checkpoint_line, newest_checkpoint
@@ -43,9 +43,7 @@ async def test_two_governors_close_a_lease_whose_target_is_gone():
     assert not closed.probe
     (finding,) = (await world.get(activation)).findings
     assert finding.kind == "attested"
-    said = review.Judgement(
-        ReviewVerdict.JUSTIFIED, await checkpoint(world), ("the target is gone",)
-    )
+    said = Judgement(ReviewVerdict.JUSTIFIED, await checkpoint(world), ("the target is gone",))
     made = await review.close(world.services, world.caller("erin"), activation, said)
     assert made.state is ActivationState.REVIEWED
 

@@ -12,6 +12,7 @@ from callpoint.domain import event as ev
 from callpoint.domain.allowance import Allowance, Portion, Rate, Used
 from callpoint.domain.eligibility import Purpose
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError
+from callpoint.domain.kill import Scope
 from callpoint.domain.operation import Operation
 from callpoint.domain.session import Session, SessionState
 from callpoint.domain.spending import Spending
@@ -159,7 +160,7 @@ async def test_nothing_is_allowed_once_the_activation_is_over(how):
         case "return":
             await give_back.give_back(world.services, world.caller("alice"), made.activation)
         case "kill":
-            await kill.kill(world.services, world.caller("bob"), kill.Scope.EVERYTHING)
+            await kill.kill(world.services, world.caller("bob"), Scope.EVERYTHING)
         case _:
             world.clock.advance(timedelta(minutes=31))
     with pytest.raises(ConflictError):

@@ -10,6 +10,7 @@ from callpoint.domain import event as ev
 from callpoint.domain.allowance import Allowance, Rate, Used
 from callpoint.domain.errors import ConflictError, StoreUnavailableError
 from callpoint.domain.gateway import Evidence
+from callpoint.domain.kill import Scope
 from callpoint.domain.operation import Operation
 from callpoint.domain.session import Session, SessionState
 from callpoint.domain.spending import Spending
@@ -101,7 +102,7 @@ async def test_nothing_is_allowed_once_it_is_over(how):
         assert [(await made.authority.decide(session, READ)).allowed for _ in "ab"] == [True] * 2
         match how:
             case "kill":
-                await kill.kill(services, caller("bob"), kill.Scope.PRINCIPAL, "alice")
+                await kill.kill(services, caller("bob"), Scope.PRINCIPAL, "alice")
             case "return":
                 await give_back.give_back(services, caller("alice"), made.activation)
             case _:

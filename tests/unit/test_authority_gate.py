@@ -13,6 +13,7 @@ from callpoint.domain.errors import (
     StoreUnavailableError,
 )
 from callpoint.domain.governance import Bundle
+from callpoint.domain.kill import Scope
 from callpoint.domain.session import SessionState
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.authority import GatewayAuthority
@@ -73,7 +74,7 @@ async def test_without_the_log_nothing_is_allowed_and_everything_ends():
     with pytest.raises(LogUnavailableError):
         await authority.decide(made.session, READ)
     assert await authority.report(made.session, Outcome(first.number, Used(1, 2))) is Standing.OPEN
-    await kill.kill(world.services, world.caller("bob"), kill.Scope.ACTIVATION, made.activation)
+    await kill.kill(world.services, world.caller("bob"), Scope.ACTIVATION, made.activation)
     await authority.end_session(made.session, "killed")
     world.store.log_down = False
     await world.store.merge_spool()
@@ -100,7 +101,7 @@ async def test_a_kill_reaches_every_gateway_that_listens():
     world, authority, made = await opened()
     orders = authority.cuts()
     assert await anext(orders) is None
-    await kill.kill(world.services, world.caller("bob"), kill.Scope.PRINCIPAL, "alice")
+    await kill.kill(world.services, world.caller("bob"), Scope.PRINCIPAL, "alice")
     order = await anext(orders)
     assert order is not None
     assert (order.reach, order.covers(made)) == (Reach.PRINCIPAL, True)

@@ -8,6 +8,7 @@ from callpoint.domain.activation import ActivationState
 from callpoint.domain.eligibility import BudgetRule, Lane, Opening
 from callpoint.domain.errors import ConflictError
 from callpoint.domain.request import Request
+from callpoint.domain.review import Judgement
 from callpoint.lifecycle import give_back, issue, review
 from tests.fakes.world import World, eligibility, make_world
 
@@ -20,7 +21,7 @@ async def served(world: World, incident: str, who: str = "alice") -> str:
     made = await world.active(who, incident=incident)
     await give_back.give_back(world.services, world.caller(who), made.id)
     _, size, root = world.store.state.note.split("\n")[:3]
-    said = review.Judgement("justified", f"{size} {root}")  # type: ignore[arg-type]  # as it arrives
+    said = Judgement("justified", f"{size} {root}")  # type: ignore[arg-type]  # as it arrives
     await review.close(world.services, world.caller("frank"), made.id, said)
     return made.id
 

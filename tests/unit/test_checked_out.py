@@ -8,6 +8,7 @@ import pytest
 from callpoint.domain import event as ev
 from callpoint.domain.activation import EndReason
 from callpoint.domain.errors import ConflictError, TargetError
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import give_back, incidents, issue, kill, reconcile, sweep
 from tests.fakes.checked_out import (
@@ -60,7 +61,7 @@ async def test_whatever_ends_it_rotates(how):
         stage.clock.advance(timedelta(minutes=31))
         await sweep.sweep(world.services)
     elif how == "kill":
-        await kill.kill(world.services, world.caller("bob"), kill.Scope.EVERYTHING)
+        await kill.kill(world.services, world.caller("bob"), Scope.EVERYTHING)
     else:
         await incidents.resolve(world.services, world.caller("bob"), "inc-7")
         await sweep.sweep(world.services)

@@ -10,7 +10,7 @@ from callpoint.api.messages import Credentials
 from callpoint.cli.session_psql import environment
 from callpoint.domain.eligibility import Lane
 from callpoint.domain.errors import StoreUnavailableError
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 from callpoint.ports.targets import Credential
 from tests.fakes.canned_api import ID, lease, refusal, request, view
 from tests.fakes.clock import START

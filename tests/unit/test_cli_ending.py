@@ -8,7 +8,7 @@ import pytest
 
 from callpoint.api.messages import KillOrder
 from callpoint.domain.errors import StoreUnavailableError
-from callpoint.lifecycle.kill import Killed, Scope
+from callpoint.domain.kill import Killed, Scope
 from tests.fakes.canned_api import ID, CannedApi, lease, refusal, view
 from tests.fakes.machine import Shell
 

@@ -19,9 +19,8 @@ from callpoint.domain.errors import (
     StoreUnavailableError,
     TargetUnknownError,
 )
-from callpoint.lifecycle.request import Ask
-from callpoint.lifecycle.sealing import SealedCredential
-from callpoint.lifecycle.use import Box
+from callpoint.domain.request import Ask
+from callpoint.ports.box import Box, SealedCredential
 from callpoint.ports.targets import Credential
 from tests.fakes.canned_api import ID, WORDS, CannedApi, lease, refusal, request, view
 from tests.fakes.clock import START

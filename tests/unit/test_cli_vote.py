@@ -10,10 +10,9 @@ import pytest
 
 from callpoint.api.messages import StatementView, TallyView
 from callpoint.domain.allowance import Allowance, Rate
-from callpoint.domain.approval import Quorum, Statement, Verdict, signed_message
+from callpoint.domain.approval import Quorum, Statement, Verdict, Vote, signed_message
 from callpoint.domain.errors import DeniedError
 from callpoint.domain.incident_state import IncidentState
-from callpoint.lifecycle.approve import Vote
 from tests.fakes.canned_api import (
     ID,
     WORDS,

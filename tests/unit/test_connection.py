@@ -14,6 +14,7 @@ from callpoint.domain.connection import KEPT_FOR, LIFETIME, Connection, plain_ad
 from callpoint.domain.decision import Action, Decision, DecisionRequest, Effect
 from callpoint.domain.eligibility import Opening
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError, TamperError
+from callpoint.domain.kill import Scope
 from callpoint.lifecycle import give_back, kill, use
 from callpoint.lifecycle.connection import forget_connections, greet
 from callpoint.lifecycle.sealing import opened_for_gateway
@@ -260,6 +261,6 @@ async def test_an_unknown_connection_is_greeted_like_a_known_one():
 async def test_a_killed_principal_gets_no_further_secret():
     """The kill ends the activation; what was offered before is the authority's to refuse."""
     world, key = await active()
-    await kill.kill(world.services, world.caller("erin"), kill.Scope.ACTIVATION, key)
+    await kill.kill(world.services, world.caller("erin"), Scope.ACTIVATION, key)
     with pytest.raises(ConflictError, match="is over"):
         await connect(world, key)

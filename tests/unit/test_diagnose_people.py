@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from callpoint.domain.configuration import IncidentSource
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import ApprovalRule, ReviewRule
 from callpoint.domain.eligibility import Severity as Badness
 from callpoint.domain.errors import (
@@ -62,7 +63,7 @@ async def test_a_request_that_nobody_can_save_is_told_at_once():
     world = await make_world(
         eligibility(approval=ApprovalRule(3, ("group:commanders",), timedelta(minutes=10)))
     )
-    said = incidents.Declaration("inc-7", Badness.SEV1, ("orders-db",), "orders is down")
+    said = Declaration("inc-7", Badness.SEV1, ("orders-db",), "orders is down")
     await incidents.declare(world.services, world.caller("frank"), said)
     assert only(await look(world), Code.INCIDENT_UNCONFIRMED).severity is Severity.NOTICE
     await incidents.confirm(world.services, world.caller("carol"), "inc-7")

@@ -9,6 +9,7 @@ import msgspec
 from callpoint.domain import canonical
 from callpoint.domain.configuration import Configuration, TargetRole
 from callpoint.domain.errors import StoreUnavailableError
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.privilege import Privilege
 from callpoint.domain.undo_plan import UndoPlan
@@ -126,7 +127,7 @@ async def test_who_waits_is_answered_without_what_had_no_turn():
     target.revoke = slowly  # type: ignore[method-assign]
     hurried = replace(limits, begin_within=timedelta(milliseconds=500))
     services = replace(world.services, limits=hurried)
-    done = await kill.kill(services, world.caller("bob"), kill.Scope.EVERYTHING)
+    done = await kill.kill(services, world.caller("bob"), Scope.EVERYTHING)
     low, total, high = accounts
     assert order(world) == [total]
     assert {f"cp_{lease}" for lease in done.alive} == {low, high}

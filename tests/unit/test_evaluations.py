@@ -11,6 +11,7 @@ import pytest
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.decision import Action
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import Severity
 from callpoint.domain.errors import (
     DeniedError,
@@ -44,7 +45,7 @@ async def test_the_way_to_an_approval_is_answered_as_it_would_go():
     world = await make_world()
     request = about("activation:request", ROLE, eligibility="orders-repair", incident="INC-7")
     assert not (await ask(world, request)).allowed
-    said = incidents.Declaration("inc-7", Severity.SEV1, ("orders-db",), "down")
+    said = Declaration("inc-7", Severity.SEV1, ("orders-db",), "down")
     await incidents.declare(world.services, world.caller("frank"), said)
     confirm = about("incident:confirm", Entity("incident", "inc-7"), Entity("human", "gina"))
     assert (await ask(world, confirm)).allowed

@@ -7,6 +7,7 @@ import pytest
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import ActivationState, EndReason
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import Severity
 from callpoint.domain.errors import ConflictError, DeniedError, NotFoundError, RequestError
 from callpoint.domain.incident import Incident
@@ -19,7 +20,7 @@ from tests.fakes.stage import BOTH, PAGER, Deciders, Stage, make_stage
 from tests.fakes.world import World, make_world
 
 DECIDERS = Deciders()
-SAID = incidents.Declaration("INC-7", Severity.SEV1, ("orders-db",), "orders is down")
+SAID = Declaration("INC-7", Severity.SEV1, ("orders-db",), "orders is down")
 FIRING = Report("pager-1", True, Severity.SEV1, BOTH, START, "orders is down")
 OVER = msgspec.structs.replace(FIRING, firing=False)
 NAME = incidents.incident_id(FIRING)

@@ -15,6 +15,7 @@ from callpoint.domain.errors import (
     TargetUnknownError,
     UnavailableError,
 )
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import LeaseState
 from callpoint.lifecycle import give_back, incidents, issue, kill, publish
 from callpoint.ports.incidents import Report
@@ -128,7 +129,7 @@ async def test_what_was_withdrawn_killed_or_ended_with_its_incident_is_not_issue
     alice = world.caller("alice")
     withdrawn, killed = await world.approved(), await world.approved()
     await give_back.withdraw(world.services, alice, withdrawn.id)
-    await kill.kill(world.services, world.caller("bob"), kill.Scope.ACTIVATION, killed.id)
+    await kill.kill(world.services, world.caller("bob"), Scope.ACTIVATION, killed.id)
     over = await world.approved()
     await incidents.resolve(world.services, world.caller("bob"), "inc-7")
     for made in (withdrawn, killed, over):

@@ -5,13 +5,14 @@ import pytest
 from callpoint.domain import event as ev
 from callpoint.domain.activation import ActivationState, EndReason
 from callpoint.domain.errors import DeniedError, RequestError, UnavailableError
+from callpoint.domain.kill import Killed, Scope
 from callpoint.lifecycle import give_back, kill
 from tests.fakes.invariants import told
 from tests.fakes.stage import BOTH, Deciders, Stage, make_stage
 from tests.fakes.world import World
 
 DECIDERS = Deciders()
-S = kill.Scope
+S = Scope
 
 
 async def staged() -> tuple[Stage, World, dict[str, str]]:
@@ -142,4 +143,4 @@ async def test_killing_what_is_dead_already_ends_nothing():
     _, world, _ = await staged()
     await kill.kill(world.services, world.caller("bob"), S.EVERYTHING)
     again = await kill.kill(world.services, world.caller("bob"), S.EVERYTHING)
-    assert again == kill.Killed((), ())
+    assert again == Killed((), ())

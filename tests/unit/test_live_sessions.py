@@ -7,8 +7,9 @@ import pytest
 
 from callpoint.domain.activation import EndReason
 from callpoint.domain.errors import DeniedError, StoreUnavailableError
+from callpoint.domain.kill import Scope
 from callpoint.lifecycle import give_back, incidents
-from callpoint.lifecycle.kill import Scope, kill
+from callpoint.lifecycle.kill import kill
 from callpoint.lifecycle.live_sessions import LiveSessions
 from callpoint.lifecycle.sweep import sweep
 from callpoint.ports.authority import Cut, Opened, Reach

@@ -10,10 +10,9 @@ from callpoint.api.views import activation_view, lease_view
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.approval import QuorumTally, Verdict
 from callpoint.domain.lease import LeaseState
-from callpoint.domain.review import Review, ReviewVerdict
+from callpoint.domain.review import Judgement, Review, ReviewVerdict
 from callpoint.lifecycle import give_back, review, sweep
 from callpoint.lifecycle.attest import LEAST_ATTEMPTS
-from callpoint.lifecycle.review import Judgement
 from tests.fakes.world import World, make_world
 
 NOBODY = QuorumTally((), 1, 0, (), met=False, can_be_met=False)

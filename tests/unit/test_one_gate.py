@@ -7,14 +7,16 @@ import pytest
 from callpoint.domain.activation import ActivationState, EndReason
 from callpoint.domain.approval import Verdict
 from callpoint.domain.decision import Decision, DecisionRequest, Effect
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import Severity
 from callpoint.domain.errors import DeniedError
 from callpoint.domain.event import AccessRefused
 from callpoint.domain.governance import Bundle
 from callpoint.domain.ids import REFUSALS_STREAM
 from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import LeaseState
-from callpoint.domain.review import ReviewVerdict
+from callpoint.domain.review import Judgement, ReviewVerdict
 from callpoint.lifecycle import give_back, incidents, issue, kill, review, sweep, use
 from callpoint.lifecycle.proof import proven
 from callpoint.ports.decider import Decider
@@ -78,7 +80,7 @@ async def act_reveal(world: World, ids: dict[str, str]) -> object:
 
 
 async def act_declare(world: World, ids: dict[str, str]) -> object:
-    said = incidents.Declaration("inc-9", Severity.SEV1, ("orders-db",))
+    said = Declaration("inc-9", Severity.SEV1, ("orders-db",))
     return await incidents.declare(world.services, world.caller("frank"), said)
 
 
@@ -91,7 +93,7 @@ async def act_triage(world: World, ids: dict[str, str]) -> object:
 
 
 async def act_review(world: World, ids: dict[str, str]) -> object:
-    said = review.Judgement(ReviewVerdict.JUSTIFIED, "1 root")
+    said = Judgement(ReviewVerdict.JUSTIFIED, "1 root")
     return await review.close(world.services, world.caller("erin"), ids["ended"], said)
 
 
@@ -151,14 +153,14 @@ async def test_return_never_asks_the_pdp():
 @pytest.mark.parametrize(
     "scope, about",
     [
-        (kill.Scope.ACTIVATION, "active"),
-        (kill.Scope.PRINCIPAL, "alice"),
-        (kill.Scope.TARGET, "orders-db"),
-        (kill.Scope.INCIDENT, "inc-7"),
-        (kill.Scope.EVERYTHING, ""),
+        (Scope.ACTIVATION, "active"),
+        (Scope.PRINCIPAL, "alice"),
+        (Scope.TARGET, "orders-db"),
+        (Scope.INCIDENT, "inc-7"),
+        (Scope.EVERYTHING, ""),
     ],
 )
-async def test_kill_never_asks_the_pdp(scope: kill.Scope, about: str):
+async def test_kill_never_asks_the_pdp(scope: Scope, about: str):
     """Each scope of kill ends what it covers although the PDP is broken."""
     world, ids = await prepared()
     barred = world.with_decider(broken)

@@ -9,7 +9,7 @@ import pytest
 from callpoint.domain import event as ev
 from callpoint.domain.configuration import Group
 from callpoint.domain.errors import ConfigError, ConflictError, DeniedError, RequestError
-from callpoint.domain.governance import Bundle, InForce, StoredBundle
+from callpoint.domain.governance import Bundle, InForce, Published, StoredBundle
 from callpoint.lifecycle import publish
 from callpoint.lifecycle.rules import must_be_in_force
 from tests.fakes.invariants import told
@@ -31,7 +31,7 @@ def for_minutes(old: Bundle, minutes: int) -> Bundle:
 
 async def put(
     world: World, bundle: Bundle, *governors: str, records: tuple[ev.SignatureRecord, ...] = ()
-) -> publish.Published:
+) -> Published:
     signatures = records or signed(bundle, *governors)
     return await publish.publish(
         world.services, world.caller("gina"), bundle, signatures, lambda _: None

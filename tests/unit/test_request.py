@@ -8,6 +8,7 @@ import pytest
 from callpoint.domain import event as ev
 from callpoint.domain.activation import ActivationState
 from callpoint.domain.allowance import Allowance, Rate
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import Lane, Opening, Purpose
 from callpoint.domain.errors import (
     ConflictError,
@@ -17,10 +18,11 @@ from callpoint.domain.errors import (
     TamperError,
 )
 from callpoint.domain.ids import REFUSALS_STREAM
+from callpoint.domain.request import Ask
 from callpoint.lifecycle import incidents
 from callpoint.lifecycle.fit import must_fit
 from callpoint.lifecycle.proof import proven
-from callpoint.lifecycle.request import Ask, request
+from callpoint.lifecycle.request import request
 from callpoint.ports.identity import Caller
 from tests.fakes.behind import behind
 from tests.fakes.world import WORDS, World, eligibility, make_world
@@ -166,7 +168,7 @@ async def test_without_an_incident_there_is_no_request():
     world = await make_world()
     with pytest.raises(DeniedError):
         await world.ask(incident="inc-7")
-    said = incidents.Declaration("inc-7", "sev1", ("orders-db",))  # type: ignore[arg-type]
+    said = Declaration("inc-7", "sev1", ("orders-db",))  # type: ignore[arg-type]
     await incidents.declare(world.services, world.caller("frank"), said)
     with pytest.raises(DeniedError):
         await world.ask(incident="inc-7")

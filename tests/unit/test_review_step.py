@@ -7,7 +7,7 @@ from callpoint.domain import event as ev
 from callpoint.domain.activation import ActivationState
 from callpoint.domain.approval import Verdict
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError
-from callpoint.domain.review import ReviewVerdict
+from callpoint.domain.review import Judgement, ReviewVerdict
 from callpoint.lifecycle import give_back, review
 from tests.fakes.invariants import told
 from tests.fakes.world import World, eligibility, make_world
@@ -27,9 +27,9 @@ async def ended(*, by: tuple[str, ...] = ("group:security",)) -> tuple[World, st
 
 def judged(
     world: World, verdict: ReviewVerdict = ReviewVerdict.JUSTIFIED, *findings: str
-) -> review.Judgement:
+) -> Judgement:
     _, size, root = world.store.state.note.split("\n")[:3]
-    return review.Judgement(verdict, f"{size} {root}", findings)
+    return Judgement(verdict, f"{size} {root}", findings)
 
 
 async def test_an_independent_person_looks_and_then_judges():
@@ -101,7 +101,7 @@ async def test_only_what_has_ended_is_reviewed():
 async def test_evidence_of_another_log_is_refused(line):
     """The reviewer must have looked at this log."""
     world, key = await ended()
-    said = review.Judgement(ReviewVerdict.JUSTIFIED, line)
+    said = Judgement(ReviewVerdict.JUSTIFIED, line)
     with pytest.raises(DeniedError, match="not a checkpoint of this log"):
         await review.close(world.services, world.caller("erin"), key, said)
 

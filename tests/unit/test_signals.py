@@ -9,6 +9,7 @@ import pytest
 
 from callpoint.adapters.signals.tokens import key_id
 from callpoint.domain.errors import TamperError
+from callpoint.domain.kill import Scope
 from callpoint.domain.outbox import WINDOW, Outbox, Pending
 from callpoint.domain.signal_stream import SignalKind
 from callpoint.lifecycle import kill
@@ -50,7 +51,7 @@ async def test_what_is_told_is_an_id_and_closed_words():
     """No person, justification, account or incident leaves; a principal's id or address does."""
     world, receiver, desk = await scene(pushed(), pushed("idp", users={"alice": "a@example.com"}))
     made = await world.active()
-    await kill.kill(world.services, world.caller("gina"), kill.Scope.EVERYTHING, "")
+    await kill.kill(world.services, world.caller("gina"), Scope.EVERYTHING, "")
     await sweep(world.services)
     for stream in ("siem", "idp"):
         await push(desk, stream)
@@ -347,7 +348,7 @@ async def test_a_receiver_is_no_reason_to_wait():
     made = await world.active()
     receiver.away.add("siem")
     await push(desk)
-    await kill.kill(world.services, world.caller("gina"), kill.Scope.EVERYTHING, "")
+    await kill.kill(world.services, world.caller("gina"), Scope.EVERYTHING, "")
     await sweep(world.services)
     assert not (await world.leases(made.id))[0].box
     assert not world.target.accounts

@@ -18,18 +18,17 @@ from callpoint.api.messages import (
 from callpoint.api.surface import GivenSurface
 from callpoint.api.views import activation_view, show
 from callpoint.domain.activation import Activation, ActivationState
-from callpoint.domain.approval import Verdict
+from callpoint.domain.approval import Verdict, Vote
 from callpoint.domain.decision import Action
 from callpoint.domain.errors import DeniedError
 from callpoint.domain.ids import parse_activation
+from callpoint.domain.request import Ask
+from callpoint.domain.review import Judgement
 from callpoint.evidence.bundle import encode, evidence_bundle
 from callpoint.lifecycle import approve, facts, give_back, issue, request, review, use
-from callpoint.lifecycle.approve import Vote
 from callpoint.lifecycle.gate import enforce_on, may_view
 from callpoint.lifecycle.proof import newest_checkpoint
 from callpoint.lifecycle.published import newest_shown, published, watched
-from callpoint.lifecycle.request import Ask
-from callpoint.lifecycle.review import Judgement
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import View, Where

@@ -8,8 +8,9 @@ from callpoint.api.authentication import GivenCaller, signed
 from callpoint.api.messages import ConfigurationView, Publication
 from callpoint.api.surface import GivenSurface
 from callpoint.domain.decision import Action
+from callpoint.domain.governance import Published
 from callpoint.lifecycle import facts
-from callpoint.lifecycle.publish import Published, publish
+from callpoint.lifecycle.publish import publish
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller

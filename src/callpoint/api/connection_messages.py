@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from callpoint.lifecycle.connection import Offered
+from callpoint.domain.connection import Offered
 
 
 class ConnectionWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

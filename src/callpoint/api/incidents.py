@@ -10,6 +10,7 @@ from callpoint.api.authentication import GivenCaller, signed
 from callpoint.api.messages import LISTED, IncidentList, IncidentView, Received
 from callpoint.api.surface import GivenSurface
 from callpoint.api.views import incident_view
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.errors import UnavailableError
 from callpoint.domain.incident import Incident
 from callpoint.lifecycle import incidents
@@ -31,7 +32,7 @@ class IncidentController(Controller):
 
     @post(responses=PROBLEMS, summary="Declare an incident")
     async def declare(
-        self, surface: GivenSurface, caller: GivenCaller, data: JSONBody[incidents.Declaration]
+        self, surface: GivenSurface, caller: GivenCaller, data: JSONBody[Declaration]
     ) -> IncidentView:
         """It opens nothing before another person confirms it."""
         made = await incidents.declare(surface.services, caller, data)

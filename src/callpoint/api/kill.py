@@ -9,8 +9,8 @@ from callpoint.api.answers import PROBLEMS
 from callpoint.api.authentication import GivenCaller, signed_for_a_kill
 from callpoint.api.messages import KillOrder
 from callpoint.api.surface import GivenSurface
+from callpoint.domain.kill import Killed
 from callpoint.domain.tombstone import SIGNED_FIELDS, SignedOrder
-from callpoint.lifecycle.kill import Killed
 from callpoint.lifecycle.kill_without_store import kill_anyhow
 from callpoint.ports.identity import SignedRequest
 

@@ -2,8 +2,8 @@
 
 Requests refuse members that they do not know. Answers are read leniently, so that a newer server
 may add members. ``bytes`` are standard base64, times RFC 3339 in UTC, spans ISO 8601 durations.
-Requests that are a step's own input are that type itself: ``lifecycle.request.Ask``,
-``lifecycle.approve.Vote``, ``lifecycle.incidents.Declaration``, ``lifecycle.review.Judgement``.
+Requests that are a step's own input are that type itself: ``domain.request.Ask``,
+``domain.approval.Vote``, ``domain.declaration.Declaration``, ``domain.review.Judgement``.
 """
 
 from datetime import datetime
@@ -16,11 +16,11 @@ from callpoint.domain.eligibility import Severity
 from callpoint.domain.event import SignatureRecord
 from callpoint.domain.governance import Bundle
 from callpoint.domain.incident_state import IncidentState
+from callpoint.domain.kill import Scope
 from callpoint.domain.lease import LeaseState, Rung
 from callpoint.domain.request import Request
 from callpoint.domain.review import Finding, ReviewVerdict
-from callpoint.lifecycle.kill import Scope
-from callpoint.lifecycle.use import Box
+from callpoint.ports.box import Box
 
 MAX_BODY = 1 << 20
 """Longest body of a request, bytes: a bundle or a webhook delivery; all else is far shorter."""

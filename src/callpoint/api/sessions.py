@@ -17,10 +17,10 @@ from callpoint.domain.activation import Activation
 from callpoint.domain.decision import Action
 from callpoint.domain.errors import RequestError
 from callpoint.domain.ids import parse_activation
-from callpoint.domain.session import Session
+from callpoint.domain.session import Resumed, Session
 from callpoint.domain.spending import Spending
 from callpoint.lifecycle.gate import enforce_on
-from callpoint.lifecycle.resume import Resumed, resume
+from callpoint.lifecycle.resume import resume
 from callpoint.lifecycle.session_stop import stop_session
 from callpoint.ports.stores import View, Where
 

@@ -20,8 +20,8 @@ from callpoint.bootstrap.process import Outside, build_decider, open_node
 from callpoint.config.settings import Settings, load_settings
 from callpoint.domain.errors import UnavailableError
 from callpoint.domain.governance import Bundle
+from callpoint.domain.kill import Killed, Scope
 from callpoint.domain.tombstone import SignedOrder, Tombstone, offline_origin, tombstone_id
-from callpoint.lifecycle.kill import Killed, Scope
 from callpoint.lifecycle.kill_without_store import kill_without_store
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.rules import RuleBook

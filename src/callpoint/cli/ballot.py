@@ -9,10 +9,9 @@ import base64
 
 from callpoint.api.messages import ActivationView, StatementView
 from callpoint.cli.keyring import PrincipalKey
-from callpoint.domain.approval import DOMAIN, Statement, Verdict, signed_message
+from callpoint.domain.approval import DOMAIN, Statement, Verdict, Vote, signed_message
 from callpoint.domain.errors import RequestError, TamperError
 from callpoint.domain.event import Private
-from callpoint.lifecycle.approve import Vote
 from callpoint.lifecycle.votes import parse_statement
 
 

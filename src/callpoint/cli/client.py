@@ -1,7 +1,7 @@
 """The API, called: one method per question, errors rebuilt, failures of the way said in words."""
 
 import ssl
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -15,7 +15,8 @@ from callpoint.cli.keyring import PrincipalKey
 from callpoint.cli.machine import Machine
 from callpoint.cli.problems import error_of, unreachable
 from callpoint.cli.signing import SignatureAuth
-from callpoint.domain.approval import Verdict
+from callpoint.domain.approval import Verdict, Vote
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.errors import (
     AuthenticationError,
     CallpointError,
@@ -23,16 +24,16 @@ from callpoint.domain.errors import (
     RequestError,
     UnavailableError,
 )
+from callpoint.domain.governance import Published
 from callpoint.domain.ids import parse_activation
-from callpoint.lifecycle.approve import Vote
-from callpoint.lifecycle.diagnose import Diagnosis
-from callpoint.lifecycle.incidents import Declaration
-from callpoint.lifecycle.kill import Killed
-from callpoint.lifecycle.posture import Posture
-from callpoint.lifecycle.publish import Published
-from callpoint.lifecycle.request import Ask
-from callpoint.lifecycle.resume import Resumed
-from callpoint.lifecycle.review import Judgement
+from callpoint.domain.kill import Killed
+from callpoint.domain.request import Ask
+from callpoint.domain.review import Judgement
+from callpoint.domain.session import Resumed
+
+if TYPE_CHECKING:  # behind these two stands every step of the server
+    from callpoint.lifecycle.diagnose import Diagnosis
+    from callpoint.lifecycle.posture import Posture
 
 CONNECT_TIMEOUT = 5.0
 """Seconds until a server that does not answer at all is called unreachable."""
@@ -92,10 +93,14 @@ class Client:
     def status(self) -> api.StatusView:
         return self._get("/v1/status", api.StatusView)
 
-    def diagnosis(self) -> Diagnosis:
+    def diagnosis(self) -> "Diagnosis":
+        from callpoint.lifecycle.diagnose import Diagnosis
+
         return self._get("/v1/diagnosis", Diagnosis)
 
-    def posture(self, target: str = "") -> Posture:
+    def posture(self, target: str = "") -> "Posture":
+        from callpoint.lifecycle.posture import Posture
+
         query = {"target": target} if target else {}
         return self._get("/v1/posture/targets", Posture, query)
 

@@ -13,8 +13,7 @@ from callpoint.api.messages import ActivationView
 from callpoint.cli.invocation import Invocation
 from callpoint.cli.words import moment
 from callpoint.domain.errors import RequestError, TamperError
-from callpoint.lifecycle.sealing import SealedCredential
-from callpoint.lifecycle.use import Box
+from callpoint.ports.box import Box, SealedCredential
 
 
 def fetch(run: Invocation, view: ActivationView) -> tuple[SealedCredential, ...]:

@@ -7,9 +7,9 @@ import click
 from callpoint.api.messages import IncidentView
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.words import listed, moment
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import Severity
 from callpoint.domain.incident_state import IncidentState
-from callpoint.lifecycle.incidents import Declaration
 
 
 @click.group("incident")

@@ -11,7 +11,7 @@ from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.key import home_option
 from callpoint.cli.words import plural
 from callpoint.domain.errors import RequestError
-from callpoint.lifecycle.kill import Killed, Scope
+from callpoint.domain.kill import Killed, Scope
 
 
 @verb("kill")

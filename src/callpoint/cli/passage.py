@@ -5,7 +5,7 @@ from callpoint.api.messages import ActivationView, LeaseView
 from callpoint.cli.invocation import Invocation
 from callpoint.domain.errors import RequestError
 from callpoint.domain.lease import LeaseState
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 from callpoint.ports.credential import Credential
 
 

@@ -25,8 +25,8 @@ from callpoint.cli.waiting import wait
 from callpoint.cli.words import until
 from callpoint.domain.eligibility import Purpose
 from callpoint.domain.errors import CallpointError, RequestError
+from callpoint.domain.request import Ask
 from callpoint.domain.span import parse_span
-from callpoint.lifecycle.request import Ask
 
 _DRAFT_LENGTH = 16
 

@@ -15,8 +15,7 @@ from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.trust import Known, known_installation
 from callpoint.cli.verify import report_lines
 from callpoint.domain.errors import RequestError, TamperError
-from callpoint.domain.review import ReviewVerdict
-from callpoint.lifecycle.review import Judgement
+from callpoint.domain.review import Judgement, ReviewVerdict
 
 
 @verb("review")

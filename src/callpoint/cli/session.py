@@ -10,7 +10,7 @@ from callpoint.api.messages import ActivationView
 from callpoint.cli import session_psql, session_ssh
 from callpoint.cli.invocation import Invocation
 from callpoint.domain.errors import RequestError
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from callpoint.cli.invocation import Invocation
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 
 _VARIABLES = {
     "host": "PGHOST",

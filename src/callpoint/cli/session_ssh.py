@@ -15,7 +15,7 @@ from pathlib import Path
 
 from callpoint.cli.invocation import Invocation
 from callpoint.domain.errors import RequestError
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9_.:%-]*")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

@@ -153,3 +153,17 @@ def _filled(quorum: Quorum, among: AbstractSet[str], secure: AbstractSet[str]) -
     """How many seats these voters can fill at most, each person one (König's theorem)."""
     seats = min(len(among), quorum.need) + min(len(secure), quorum.extra)
     return min(seats, len(among | secure))
+
+
+class Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A signed vote as it arrives; untrusted.
+
+    Attributes:
+        statement: The canonical statement's bytes.
+        signature: Ed25519 by the approver's own key, base64.
+        comment: The approver's words; personal.
+    """
+
+    statement: bytes
+    signature: str
+    comment: str = ""

@@ -13,6 +13,7 @@ import msgspec
 
 from callpoint.domain import canonical
 from callpoint.domain.errors import RequestError
+from callpoint.domain.gateway import Gateway
 from callpoint.domain.record import Index
 from callpoint.domain.scram import Verifier
 
@@ -120,3 +121,21 @@ def is_within(address: str, networks: tuple[str, ...]) -> bool:
     """Whether a plain address is in one of the networks; without networks every one is."""
     found = ipaddress.ip_address(address)
     return not networks or any(found in ipaddress.ip_network(network) for network in networks)
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """Where and how to log in, once. Its ``repr`` hides the secret.
+
+    Attributes:
+        connection: Its id is the user's name.
+        secret: The password.
+        database: What the credential is for, in the target's words; empty when it has no such.
+    """
+
+    connection: Connection
+    secret: str
+    gateway: Gateway
+    database: str
+
+    def __repr__(self) -> str:
+        return f"Offered(connection={self.connection.id!r}, secret=<hidden>)"

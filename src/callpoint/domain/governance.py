@@ -131,3 +131,12 @@ class StoredBundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def stored(self, version: int) -> "StoredBundle":
         return msgspec.structs.replace(self, version=version)
+
+
+class Published(msgspec.Struct, frozen=True):
+    """What was put in force, and which of its lines widen access."""
+
+    number: int
+    digest: str
+    widens: tuple[str, ...]
+    signed_by: tuple[str, ...]

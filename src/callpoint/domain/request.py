@@ -61,3 +61,23 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def digest(self) -> str:
         """SHA-256 hex of the canonical request."""
         return canonical.digest(self)
+
+
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a caller asks for; untrusted.
+
+    Attributes:
+        opens: ``target:role``; empty for all that the eligibility opens.
+        ttl: Shorter than the eligibility's, or None.
+        seal_to: One-time age recipient that the credential is sealed to.
+        sources: Networks (CIDR) that will connect.
+    """
+
+    eligibility: str
+    incident: str
+    justification: str
+    seal_to: str
+    purpose: Purpose = Purpose.RECOVER
+    opens: tuple[str, ...] = ()
+    ttl: timedelta | None = None
+    sources: tuple[str, ...] = ()

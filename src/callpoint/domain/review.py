@@ -60,3 +60,16 @@ class Review(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def next_deadline(self) -> datetime | None:
         """The next deadline, None when closed."""
         return next(iter(self.deadlines()), None)
+
+
+class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a reviewer says; untrusted.
+
+    Attributes:
+        checkpoint: The ``<size> <root>`` of the evidence bundle that was looked at.
+    """
+
+    verdict: ReviewVerdict
+    checkpoint: str
+    findings: tuple[str, ...] = ()
+    follow_ups: tuple[str, ...] = ()

@@ -105,3 +105,16 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if goes_back and self.state is not SessionState.PAUSED:
             raise ConflictError(f"session {self.id} is {self.state} and cannot become {state}")
         return msgspec.structs.replace(self, state=state)
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """What goes on.
+
+    Attributes:
+        sessions: Their ids.
+        grants: How often the allowance was granted anew, this time included.
+    """
+
+    activation: str
+    sessions: tuple[str, ...]
+    grants: int

@@ -25,8 +25,9 @@ from callpoint.domain.decision import Action
 from callpoint.domain.eligibility import Purpose
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError, TamperError
 from callpoint.domain.evaluation import Evaluation
+from callpoint.domain.request import Ask
 from callpoint.lifecycle.refusal import on_record
-from callpoint.lifecycle.request import Ask, request
+from callpoint.lifecycle.request import request
 from callpoint.lifecycle.services import Services
 from callpoint.ports.denials import DenialTokens
 from callpoint.ports.identity import Caller

@@ -3,11 +3,9 @@
 import base64
 from datetime import datetime
 
-import msgspec
-
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
-from callpoint.domain.approval import Statement, Verdict, signed_message
+from callpoint.domain.approval import Statement, Verdict, Vote, signed_message
 from callpoint.domain.asked import Decided
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action
@@ -24,21 +22,6 @@ from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.votes import must_be_person, must_match, parse_statement, statement_for
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
-
-
-class Vote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A signed vote as it arrives; untrusted.
-
-    Attributes:
-        statement: The canonical statement's bytes.
-        signature: Ed25519 by the approver's own key, base64.
-        comment: The approver's words; personal.
-    """
-
-    statement: bytes
-    signature: str
-    comment: str = ""
-
 
 COMMENT_LIMIT = 2000
 _ACTION = {Verdict.APPROVE: str(Action.ACTIVATION_APPROVE), Verdict.DENY: "activation:deny"}

@@ -20,13 +20,13 @@ from callpoint.domain.connection import (
     MOST_LOGINS,
     SECRET_SIZE,
     Connection,
+    Offered,
     is_within,
     plain_address,
 )
 from callpoint.domain.decision import Action
 from callpoint.domain.eligibility import parse_opening
 from callpoint.domain.errors import ConflictError, DeniedError, RequestError, TamperError
-from callpoint.domain.gateway import Gateway
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import Lease
 from callpoint.lifecycle.ending import leases
@@ -43,24 +43,6 @@ from callpoint.ports.stores import Transaction, View, Where
 
 _SWEEP_BATCH = 500  # short transactions: on SQLite there is one writer
 _AGAIN = "get a new one: `callpoint connect`"
-
-
-class Offered(msgspec.Struct, frozen=True):
-    """Where and how to log in, once. Its ``repr`` hides the secret.
-
-    Attributes:
-        connection: Its id is the user's name.
-        secret: The password.
-        database: What the credential is for, in the target's words; empty when it has no such.
-    """
-
-    connection: Connection
-    secret: str
-    gateway: Gateway
-    database: str
-
-    def __repr__(self) -> str:
-        return f"Offered(connection={self.connection.id!r}, secret=<hidden>)"
 
 
 class Wish(msgspec.Struct, frozen=True):

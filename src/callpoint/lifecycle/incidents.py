@@ -5,13 +5,11 @@ Resolving one ends every activation that it justified, at once and without the P
 
 import hashlib
 
-import msgspec
-
 from callpoint.domain import event as ev
 from callpoint.domain.activation import UNFINISHED, Activation, EndReason
 from callpoint.domain.configuration import IncidentSource
 from callpoint.domain.decision import Action
-from callpoint.domain.eligibility import Severity
+from callpoint.domain.declaration import Declaration
 from callpoint.domain.errors import CallpointError, ConflictError, DeniedError, RequestError
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.ids import incident_stream, parse_name
@@ -31,15 +29,6 @@ from callpoint.ports.stores import Transaction, Where
 
 TITLE_LIMIT = 200
 _ALL = 1_000_000
-
-
-class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person declares; untrusted. ``incident`` is the incident tool's own name for it."""
-
-    incident: str
-    severity: Severity
-    targets: tuple[str, ...]
-    title: str = ""
 
 
 async def declare(services: Services, caller: Caller, said: Declaration) -> Incident:

@@ -4,15 +4,12 @@ Any configured person may pull it; a machine may only end its own. It is authent
 and never asks the PDP: with a denying or broken PDP it must succeed (I11).
 """
 
-from enum import StrEnum
-
-import msgspec
-
 from callpoint.domain import event as ev
 from callpoint.domain.activation import UNFINISHED, Activation, EndReason
 from callpoint.domain.eligibility import parse_opening
 from callpoint.domain.errors import DeniedError, RequestError
 from callpoint.domain.ids import INSTALLATION_STREAM
+from callpoint.domain.kill import Killed, Scope
 from callpoint.domain.lease import Lease, LeaseState
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.request_signature import MAX_AHEAD
@@ -31,40 +28,6 @@ from callpoint.ports.stores import Transaction, View, Where
 
 _ALL = 1_000_000
 _LISTED = 1000
-
-
-class Scope(StrEnum):
-    """What to kill."""
-
-    ACTIVATION = "activation"
-    PRINCIPAL = "principal"
-    TARGET = "target"
-    INCIDENT = "incident"
-    EVERYTHING = "everything"
-
-
-class Killed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a kill ended.
-
-    Attributes:
-        activations: Ended or withdrawn by it.
-        alive: Leases that it covers and that are not yet proven dead; retried for ever.
-        without_store: The store did not answer: what follows is what is known without it.
-        tombstone: Its id; nothing is given on this node until it is merged.
-        dead: Accounts that are proven gone, ``ACCOUNT on TARGET``.
-        unattributed: Accounts of ours that were left, because nobody can say whose they are.
-        unreachable: Targets that could not be looked at.
-        trouble: What else is not as it should be.
-    """
-
-    activations: tuple[str, ...]
-    alive: tuple[str, ...]
-    without_store: bool = False
-    tombstone: str = ""
-    dead: tuple[str, ...] = ()
-    unattributed: tuple[str, ...] = ()
-    unreachable: tuple[str, ...] = ()
-    trouble: tuple[str, ...] = ()
 
 
 async def kill(services: Services, caller: Caller, scope: Scope, about: str = "") -> Killed:

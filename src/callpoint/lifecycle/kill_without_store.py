@@ -11,11 +11,12 @@ import asyncio
 from callpoint.domain.activation import EndReason
 from callpoint.domain.errors import DeniedError, RequestError, StoreUnavailableError
 from callpoint.domain.ids import activation_of
+from callpoint.domain.kill import Killed, Scope
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.tombstone import MAX_ORDER, SignedOrder, Tombstone, tombstone_id
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.announce import watchers
-from callpoint.lifecycle.kill import Killed, Scope, kill, must_be_allowed, named
+from callpoint.lifecycle.kill import kill, must_be_allowed, named
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.strike import Order, Seen, covers_known, strike
 from callpoint.ports.authority import Cut, Reach

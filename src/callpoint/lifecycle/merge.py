@@ -19,10 +19,11 @@ from callpoint.domain.errors import (
     UnavailableError,
 )
 from callpoint.domain.ids import INSTALLATION_STREAM, REFUSALS_STREAM
+from callpoint.domain.kill import Scope
 from callpoint.domain.tombstone import MergedTombstone, Tombstone
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.announce import watchers
-from callpoint.lifecycle.kill import Scope, end_covered
+from callpoint.lifecycle.kill import end_covered
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.strike import Order, strike
 from callpoint.ports.identity import Caller

@@ -10,7 +10,7 @@ import msgspec
 from callpoint.domain import event as ev
 from callpoint.domain.change import Change
 from callpoint.domain.errors import CallpointError, ConflictError, DeniedError, RequestError
-from callpoint.domain.governance import Bundle, InForce, StoredBundle
+from callpoint.domain.governance import Bundle, InForce, Published, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.publication import counting, verify_signatures
 from callpoint.domain.untrusted import printable
@@ -22,15 +22,6 @@ from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
 from callpoint.ports.notifiers import Notice
 from callpoint.ports.stores import Transaction
-
-
-class Published(msgspec.Struct, frozen=True):
-    """What was put in force, and which of its lines widen access."""
-
-    number: int
-    digest: str
-    widens: tuple[str, ...]
-    signed_by: tuple[str, ...]
 
 
 async def publish(

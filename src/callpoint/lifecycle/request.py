@@ -11,13 +11,13 @@ from callpoint.domain.activation import Activation, begin
 from callpoint.domain.asked import Decided
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action, DecisionRequest
-from callpoint.domain.eligibility import Eligibility, Purpose
+from callpoint.domain.eligibility import Eligibility
 from callpoint.domain.errors import ConflictError, NotFoundError, RequestError
 from callpoint.domain.event_form import Private
 from callpoint.domain.ids import ACTIVATION_LENGTH, activation_stream
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
-from callpoint.domain.request import Request
+from callpoint.domain.request import Ask, Request
 from callpoint.domain.span import format_span
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import budget, facts
@@ -41,26 +41,6 @@ _INCIDENT_LIMIT = 128
 _SOURCES_LIMIT = 16
 # Their plans and decisions must fit into the one entry that is written before any is opened.
 _OPENINGS_LIMIT = 32
-
-
-class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller asks for; untrusted.
-
-    Attributes:
-        opens: ``target:role``; empty for all that the eligibility opens.
-        ttl: Shorter than the eligibility's, or None.
-        seal_to: One-time age recipient that the credential is sealed to.
-        sources: Networks (CIDR) that will connect.
-    """
-
-    eligibility: str
-    incident: str
-    justification: str
-    seal_to: str
-    purpose: Purpose = Purpose.RECOVER
-    opens: tuple[str, ...] = ()
-    ttl: timedelta | None = None
-    sources: tuple[str, ...] = ()
 
 
 class _Fresh(msgspec.Struct, frozen=True):

@@ -4,8 +4,6 @@ It grants the whole allowance once more. Neither a machine nor a person who stan
 request can do it, whatever policy says.
 """
 
-import msgspec
-
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
 from callpoint.domain.asked import Decided
@@ -13,7 +11,7 @@ from callpoint.domain.decision import Action
 from callpoint.domain.errors import ConflictError, DeniedError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.principal import PrincipalKind
-from callpoint.domain.session import Session, SessionState
+from callpoint.domain.session import Resumed, Session, SessionState
 from callpoint.domain.spending import restricts
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.allowance import spending
@@ -30,19 +28,6 @@ from callpoint.ports.stores import Transaction, View, Where
 
 _ALL = 1_000_000
 _REASON_LIMIT = 500
-
-
-class Resumed(msgspec.Struct, frozen=True):
-    """What goes on.
-
-    Attributes:
-        sessions: Their ids.
-        grants: How often the allowance was granted anew, this time included.
-    """
-
-    activation: str
-    sessions: tuple[str, ...]
-    grants: int
 
 
 async def resume(services: Services, caller: Caller, activation: str, reason: str) -> Resumed:

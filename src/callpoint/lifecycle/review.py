@@ -1,7 +1,5 @@
 """Step 6: the forced, independent review: evidence, findings, a verdict, follow-ups (R6)."""
 
-import msgspec
-
 from callpoint.domain import event as ev
 from callpoint.domain.activation import PENDING, Activation, ActivationState
 from callpoint.domain.asked import Decided
@@ -11,7 +9,7 @@ from callpoint.domain.errors import ConflictError, DeniedError, RequestError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import LeaseState
 from callpoint.domain.principal import PrincipalKind
-from callpoint.domain.review import Finding, ReviewVerdict
+from callpoint.domain.review import Finding, Judgement, ReviewVerdict
 from callpoint.lifecycle.announce import announce
 from callpoint.lifecycle.ending import leases
 from callpoint.lifecycle.gate import enforce_on
@@ -24,19 +22,6 @@ from callpoint.ports.stores import Transaction
 
 _LIST_LIMIT = 50
 _TEXT_LIMIT = 2000
-
-
-class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a reviewer says; untrusted.
-
-    Attributes:
-        checkpoint: The ``<size> <root>`` of the evidence bundle that was looked at.
-    """
-
-    verdict: ReviewVerdict
-    checkpoint: str
-    findings: tuple[str, ...] = ()
-    follow_ups: tuple[str, ...] = ()
 
 
 async def triage(services: Services, caller: Caller, activation: str) -> Activation:

@@ -14,19 +14,8 @@ from callpoint.domain.lease import Lease
 from callpoint.domain.request import Request
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.lifecycle.services import Services
+from callpoint.ports.box import SealedCredential
 from callpoint.ports.targets import Credential
-
-
-class SealedCredential(msgspec.Struct, frozen=True):
-    """What is inside the box: the credential, bound to what it is for."""
-
-    installation: str
-    activation: str
-    lease: str
-    target: str
-    role: str
-    not_after: str
-    credential: Credential
 
 
 class Sealed(msgspec.Struct, frozen=True):

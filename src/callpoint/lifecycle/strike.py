@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from callpoint.domain.eligibility import parse_opening
 from callpoint.domain.errors import CallpointError
 from callpoint.domain.ids import activation_of
+from callpoint.domain.kill import Scope
 from callpoint.domain.known import KnownLease
 from callpoint.domain.undo_plan import UndoPlan
-from callpoint.lifecycle.kill import Scope
 from callpoint.lifecycle.removal import remove
 from callpoint.lifecycle.services import Services
 from callpoint.ports.targets import Connector, ManagedAccount

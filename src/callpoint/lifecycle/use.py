@@ -26,17 +26,9 @@ from callpoint.lifecycle.proof import must_agree
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.rules import must_be_in_force
 from callpoint.lifecycle.services import Services, must_keep_time
+from callpoint.ports.box import Box
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction, View
-
-
-class Box(msgspec.Struct, frozen=True):
-    """A sealed credential: an age file, base64."""
-
-    lease: str
-    target: str
-    role: str
-    box: str
 
 
 async def reveal(services: Services, caller: Caller, lease: str) -> Box:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from callpoint.domain.kill import Scope
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.poll_signals import MOST
 from callpoint.lifecycle.sweep import sweep
@@ -76,7 +77,7 @@ async def _site() -> _Site:
     face = Face(world)
     for _ in range(3):
         await world.active()
-    await kill.kill(world.services, world.caller("gina"), kill.Scope.EVERYTHING, "")
+    await kill.kill(world.services, world.caller("gina"), Scope.EVERYTHING, "")
     await sweep(world.services)
     found = await face.post("deployer", POLL, {"returnImmediately": True})
     return _Site(face, frozenset(found["sets"]))

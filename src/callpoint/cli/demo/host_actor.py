@@ -10,7 +10,7 @@ from callpoint.cli.demo.stage import Stage
 from callpoint.cli.invocation import Invocation
 from callpoint.cli.machine import ThisMachine
 from callpoint.cli.session import run_session
-from callpoint.lifecycle.sealing import SealedCredential
+from callpoint.ports.box import SealedCredential
 
 _OUT_OF_SCOPE = 126
 NOT_LET_IN = 255
