@@ -45,14 +45,16 @@ class Typed(msgspec.Struct):
 def surface(installation: Installed, origin: str) -> Surface:
     """The face that is measured; nothing of it is left out but witnesses and webhooks."""
     services = installation.services
+    nonces = StoreNonceBook(services.store, services.clock)
     return Surface(
         services=services,
         authenticator=SignatureAuthenticator(
             lambda: services.rules.last_proven,
-            StoreNonceBook(services.store, services.clock),
+            nonces,
             services.clock,
             origins=(origin,),
         ),
+        pending_nonces=nonces.pending,
         authenticate_source=authenticate_source,
         feeds={},
         check=check_bundle,

@@ -15,7 +15,7 @@ import pytest
 
 from callpoint.api.app import make_app
 from callpoint.domain.evaluation import Answer, Entity, Evaluation, Page, Search, Semantic
-from callpoint.ports.identity import Caller
+from callpoint.ports.identity import Caller, PendingNonce
 from tests.conformance.vectors import vectors_or_skip
 from tests.fakes.face import Face
 from tests.fakes.world import make_world
@@ -43,7 +43,11 @@ class PackEvaluator:
         self._policies = policies
 
     async def evaluate(
-        self, caller: Caller, asked: Sequence[Evaluation], semantic: Semantic
+        self,
+        caller: Caller,
+        asked: Sequence[Evaluation],
+        semantic: Semantic,
+        nonce: PendingNonce | None = None,
     ) -> tuple[Answer, ...]:
         answers: list[Answer] = []
         for evaluation in asked:

@@ -13,7 +13,7 @@ import pytest
 
 from callpoint.api.app import make_app
 from callpoint.domain.evaluation import Answer, Evaluation, Page, Search, Semantic, Sought
-from callpoint.ports.identity import Caller
+from callpoint.ports.identity import Caller, PendingNonce
 from tests.fakes.face import Face
 from tests.fakes.world import make_world
 
@@ -38,7 +38,11 @@ class FixtureEvaluator:
     """Implements ``ports.evaluator.Evaluator`` over the fixture; what is sent outweighs it."""
 
     async def evaluate(
-        self, caller: Caller, asked: Sequence[Evaluation], semantic: Semantic
+        self,
+        caller: Caller,
+        asked: Sequence[Evaluation],
+        semantic: Semantic,
+        nonce: PendingNonce | None = None,
     ) -> tuple[Answer, ...]:
         answers: list[Answer] = []
         for evaluation in asked:

@@ -6,10 +6,19 @@ import msgspec
 import psycopg
 import pytest
 
+from callpoint.adapters.identity.nonces import StoreNonceBook
 from callpoint.audit.entry import parse_entry
 from callpoint.audit.merkle import Frontier, leaf_hash
-from callpoint.domain.errors import LogUnavailableError, StoreUnavailableError
+from callpoint.domain.errors import (
+    AuthenticationError,
+    ConflictError,
+    LogUnavailableError,
+    StoreUnavailableError,
+)
+from callpoint.domain.principal import Principal, PrincipalKind
+from callpoint.ports.identity import Caller, Recognised
 from tests.contract.store_benches import PostgresBench, Thing, add, issued, signed
+from tests.fakes.clock import SimulatedClock
 
 
 async def test_two_processes_share_one_log(postgres_bench, tmp_path):
@@ -34,6 +43,33 @@ async def test_two_processes_share_one_log(postgres_bench, tmp_path):
     again = await postgres_bench.open(checkpoint_file=tmp_path / "one")
     await again.check_log()
     await again.close()
+
+
+async def test_a_nonce_that_goes_with_its_record_is_spent_on_one_node(postgres_bench, tmp_path):
+    """Copies of a request on two nodes at once, none of which either has seen: one record."""
+    stores = [await postgres_bench.open(checkpoint_file=tmp_path / name) for name in ("one", "two")]
+    clock = SimulatedClock()
+    ana = Principal("ana", PrincipalKind.HUMAN, ("ana",), "")
+    found = Recognised(Caller(ana, "k"), "n-1", clock.now())
+    copies = [StoreNonceBook(stores[n % 2], clock).pending(found) for n in range(8)]
+
+    async def answered(copy):
+        try:
+            await copy.record(lambda tx: tx.append("decisions", issued()))
+        except ConflictError:
+            with pytest.raises(AuthenticationError, match="spent"):
+                await stores[0].read(copy.must_be_new)
+            with pytest.raises(AuthenticationError, match="spent"):
+                await copy.settle()
+            return False
+        await stores[1].read(copy.must_be_new)
+        await copy.settle()
+        return True
+
+    assert sorted(await asyncio.gather(*map(answered, copies))) == [False] * 7 + [True]
+    assert len(await stores[0].read(lambda view: view.entries("decisions"))) == 1
+    for store in stores:
+        await store.close()
 
 
 async def test_a_process_without_the_key_is_numbered_by_another(postgres_bench):

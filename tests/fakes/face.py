@@ -82,6 +82,7 @@ class Face:
             logger=logger,
             version="0",
             on_sight=MemoryNonceBook(services.clock),
+            pending_nonces=StoreNonceBook(store, services.clock).pending,
             origins=(ADDRESS,),
             tokens=make_desk(services, ADDRESS),
             denials=CompactDenialTokens(Signer(KEY), Ed25519Checker()),

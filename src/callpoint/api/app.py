@@ -15,8 +15,13 @@ from callpoint.api.access_requests import (
 )
 from callpoint.api.activations import ActivationController
 from callpoint.api.answers import Answers
-from callpoint.api.authentication import provide_caller
-from callpoint.api.authzen import DiscoveryController, EvaluationController, echo_request_id
+from callpoint.api.authentication import provide_caller, provide_nonce
+from callpoint.api.authzen import (
+    DiscoveryController,
+    EvaluationController,
+    SearchController,
+    echo_request_id,
+)
 from callpoint.api.configuration import ConfigurationController
 from callpoint.api.connections import ConnectionController
 from callpoint.api.diagnosis import DiagnosisController
@@ -64,6 +69,7 @@ CONTROLLERS = (
     PostureController,
     DiscoveryController,
     EvaluationController,
+    SearchController,
     GatewayLineController,
     GatewayController,
     TokenController,
@@ -107,6 +113,7 @@ def make_app(surface: Surface, evaluator: Evaluator | None = None) -> Litestar:
         dependencies={
             "surface": Provide(provide_surface, sync_to_thread=False),
             "caller": Provide(provide_caller, sync_to_thread=False),
+            "nonce": Provide(provide_nonce, sync_to_thread=False),
             "evaluator": Provide(provide_evaluator, sync_to_thread=False),
         },
         exception_handlers={

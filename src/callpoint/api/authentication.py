@@ -5,6 +5,7 @@ so that what takes away goes on when those are broken (I11).
 """
 
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,11 +17,18 @@ from litestar.params import SkipValidation
 
 from callpoint.api.messages import KillOrder
 from callpoint.api.surface import Surface
-from callpoint.domain.errors import CallpointError, RequestError, StoreUnavailableError
+from callpoint.domain.errors import (
+    AuthenticationError,
+    CallpointError,
+    RequestError,
+    StoreUnavailableError,
+    UnavailableError,
+)
 from callpoint.lifecycle.kill import cut_on_sight
-from callpoint.ports.identity import Caller, SignedRequest
+from callpoint.ports.identity import Caller, PendingNonce, SignedRequest
 
 GivenCaller: TypeAlias = NamedDependency[SkipValidation[Caller]]
+GivenNonce: TypeAlias = NamedDependency[SkipValidation[PendingNonce | None]]
 
 # Only path and query count: the address that a signature is for is the configured one.
 _PLACE = "http://callpoint"
@@ -38,6 +46,35 @@ async def signed(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHan
     request = await _signed_request(Request(connection.scope, connection.receive))
     connection.state.caller = await surface.authenticator.authenticate(request)
     must_be_shallow(request.body)
+
+
+async def recognised(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Guard: as ``signed``, but the nonce is left to who puts the answer on record (docs/adr/0028).
+
+    The handler does everything inside ``spending`` its ``GivenNonce``, the reading of the body too.
+    The rules are those that this process knows: who decides looks whether they are in force, and
+    whether they still know the caller.
+
+    Raises:
+        AuthenticationError: It is not signed.
+        UnavailableError: It cannot be told now.
+    """
+    surface: Surface = connection.app.state.surface
+    if surface.pending_nonces is None:
+        connection.state.nonce = None
+        await signed(connection, handler)
+        return
+    request = await _signed_request(Request(connection.scope, connection.receive))
+    try:
+        found = surface.authenticator.recognise(request)
+    except CallpointError:
+        # A key that was published this moment is not known here yet.
+        await surface.services.rules.refresh()
+        found = surface.authenticator.recognise(request)
+    connection.state.caller = found.caller
+    connection.state.nonce = surface.pending_nonces(found)
 
 
 async def signed_for_a_kill(
@@ -70,6 +107,34 @@ async def signed_for_a_kill(
         connection.state.store_answers = False
         connection.state.caller = await surface.without_store.authenticate(request)
     must_be_shallow(request.body)
+
+
+def provide_nonce(request: Request[Any, Any, Any]) -> PendingNonce | None:
+    """Of the caller whom ``recognised`` let in; None where its nonce is spent already."""
+    nonce: PendingNonce | None = request.state.nonce
+    return nonce
+
+
+@contextlib.asynccontextmanager
+async def spending(nonce: PendingNonce | None) -> AsyncIterator[None]:
+    """Whatever comes of the request, the nonce is spent before it is told; a copy is told none."""
+    if nonce is None:
+        yield
+        return
+    try:
+        yield
+    except (AuthenticationError, StoreUnavailableError):
+        raise  # A copy, or the store does not answer: nothing was told, and there is nothing to do.
+    except UnavailableError:
+        # It says nothing about what was asked. And its own record may have spent the nonce: the
+        # log can fail after the commit.
+        with contextlib.suppress(AuthenticationError):
+            await nonce.settle()
+        raise
+    except Exception:
+        await nonce.settle()
+        raise
+    await nonce.settle()
 
 
 async def _cut_on_sight(surface: Surface, request: SignedRequest) -> None:

@@ -13,9 +13,15 @@ from litestar.params import FromPath, SkipValidation
 from litestar.types import Message, Scope
 
 from callpoint.api.answers import PROBLEMS
-from callpoint.api.authentication import GivenCaller, signed
+from callpoint.api.authentication import GivenCaller, GivenNonce, recognised, signed, spending
 from callpoint.api.evaluation_answers import decidable, hinting, merged, shown
-from callpoint.api.evaluation_body import page_token, read_batch, read_evaluation, read_search
+from callpoint.api.evaluation_body import (
+    Batch,
+    page_token,
+    read_batch,
+    read_evaluation,
+    read_search,
+)
 from callpoint.api.evaluation_messages import (
     ActionPage,
     AuthzenConfiguration,
@@ -52,43 +58,71 @@ class EvaluationController(Controller):
     """Questions of enforcement points, which sign them as every caller does."""
 
     path = PREFIX
-    guards = (signed,)
+    guards = (recognised,)
     tags = ("decisions",)
     request_max_body_size = MAX_BODY
 
-    @post("/evaluation", status_code=200, responses=PROBLEMS, summary="AuthZEN: one evaluation")
+    @post(
+        "/evaluation",
+        status_code=200,
+        responses=PROBLEMS,
+        summary="AuthZEN: one evaluation",
+    )
     async def evaluation(
         self,
         request: Request[Any, Any, Any],
         surface: GivenSurface,
         caller: GivenCaller,
         evaluator: GivenEvaluator,
+        nonce: GivenNonce,
     ) -> DecisionView:
         """May this subject do this to that?"""
-        asked = read_evaluation(await read_json(request))
-        (answer,) = await evaluator.evaluate(caller, [asked], Semantic.EXECUTE_ALL)
+        async with spending(nonce):
+            asked = read_evaluation(await read_json(request))
+            (answer,) = await evaluator.evaluate(caller, [asked], Semantic.EXECUTE_ALL, nonce)
         return shown(asked, answer, hinting(surface, request.headers.get("host", "")))
 
-    @post("/evaluations", status_code=200, responses=PROBLEMS, summary="AuthZEN: evaluations")
+    @post(
+        "/evaluations",
+        status_code=200,
+        responses=PROBLEMS,
+        summary="AuthZEN: evaluations",
+    )
     async def evaluations(
         self,
         request: Request[Any, Any, Any],
         surface: GivenSurface,
         caller: GivenCaller,
         evaluator: GivenEvaluator,
+        nonce: GivenNonce,
     ) -> DecisionList | DecisionView:
         """Several at once, with defaults; they are decided in one moment."""
-        asked = read_batch(await read_json(request))
         hint = hinting(surface, request.headers.get("host", ""))
+        async with spending(nonce):
+            asked = read_batch(await read_json(request))
+            items, semantic = _wanted(asked)
+            answers: Sequence[Answer] = ()
+            if items:
+                answers = await evaluator.evaluate(caller, items, semantic, nonce)
         if isinstance(asked, Evaluation):
-            (answer,) = await evaluator.evaluate(caller, [asked], Semantic.EXECUTE_ALL)
-            return shown(asked, answer, hint)
-        answers: Sequence[Answer] = ()
-        if items := decidable(asked):
-            answers = await evaluator.evaluate(caller, items, asked.semantic)
+            return shown(asked, answers[0], hint)
         return DecisionList(tuple(merged(asked, answers, hint)))
 
-    @post("/search/subject", status_code=200, responses=PROBLEMS, summary="AuthZEN: who can?")
+
+class SearchController(Controller):
+    """What would be answered yes."""
+
+    path = PREFIX
+    guards = (signed,)
+    tags = ("decisions",)
+    request_max_body_size = MAX_BODY
+
+    @post(
+        "/search/subject",
+        status_code=200,
+        responses=PROBLEMS,
+        summary="AuthZEN: who can?",
+    )
     async def subjects(
         self, request: Request[Any, Any, Any], caller: GivenCaller, evaluator: GivenEvaluator
     ) -> EntityPage:
@@ -97,7 +131,12 @@ class EvaluationController(Controller):
         page = await evaluator.search(caller, search)
         return _entities(search, page, search.question.subject.type)
 
-    @post("/search/resource", status_code=200, responses=PROBLEMS, summary="AuthZEN: to what?")
+    @post(
+        "/search/resource",
+        status_code=200,
+        responses=PROBLEMS,
+        summary="AuthZEN: to what?",
+    )
     async def resources(
         self, request: Request[Any, Any, Any], caller: GivenCaller, evaluator: GivenEvaluator
     ) -> EntityPage:
@@ -106,7 +145,12 @@ class EvaluationController(Controller):
         page = await evaluator.search(caller, search)
         return _entities(search, page, search.question.resource.type)
 
-    @post("/search/action", status_code=200, responses=PROBLEMS, summary="AuthZEN: what?")
+    @post(
+        "/search/action",
+        status_code=200,
+        responses=PROBLEMS,
+        summary="AuthZEN: what?",
+    )
     async def actions(
         self, request: Request[Any, Any, Any], caller: GivenCaller, evaluator: GivenEvaluator
     ) -> ActionPage:
@@ -166,6 +210,12 @@ async def echo_request_id(message: Message, scope: Scope) -> None:
     # Two different ones are nobody's name for it.
     if len(sent) == 1 and len(sent[0]) <= _REQUEST_ID_LIMIT:
         message["headers"] = [*message["headers"], (_REQUEST_ID, sent[0])]
+
+
+def _wanted(asked: Evaluation | Batch) -> tuple[Sequence[Evaluation], Semantic]:
+    if isinstance(asked, Evaluation):
+        return (asked,), Semantic.EXECUTE_ALL
+    return decidable(asked), asked.semantic
 
 
 def _entities(search: Search, page: Page, kind: str) -> EntityPage:

@@ -19,7 +19,7 @@ from callpoint.lifecycle.symptoms.symptom import Symptom
 from callpoint.lifecycle.token_desk import TokenDesk
 from callpoint.ports.authority import Authority
 from callpoint.ports.denials import DenialTokens
-from callpoint.ports.identity import Authenticator, NonceBook
+from callpoint.ports.identity import Authenticator, NonceBook, PendingNonce, Recognised
 from callpoint.ports.incidents import IncidentFeed
 
 AuthenticateSource: TypeAlias = Callable[[Configuration, str, str | None], IncidentSource]
@@ -47,6 +47,8 @@ class Surface:
         version: Of the program.
         without_store: Proves who signed a kill while the store does not answer; None for a face
             that then refuses it.
+        pending_nonces: Of requests whose nonce is spent with their record; without it all nonces
+            are spent beforehand.
         on_sight: Nonces of kills that have cut on sight; without it none does.
         origins: The addresses that it answers for, which a tombstone must tell.
         beside: What is wrong with the process's own home folder and disk.
@@ -70,6 +72,7 @@ class Surface:
     version: str
     without_store: Authenticator | None = None
     on_sight: NonceBook | None = None
+    pending_nonces: Callable[[Recognised], PendingNonce] | None = None
     origins: tuple[str, ...] = ()
     beside: Callable[[], tuple[Symptom, ...]] = tuple
     kept: Callable[[], bytes | None] = _nothing

@@ -40,6 +40,7 @@ def surface_of(process: Process, origins: tuple[str, ...]) -> Surface:
         authenticator=authenticator(process.nonces, process.since),
         without_store=authenticator(MemoryNonceBook(services.clock)),
         on_sight=MemoryNonceBook(services.clock),
+        pending_nonces=process.nonces.pending,
         origins=origins,
         authenticate_source=authenticate_source,
         feeds={feed.kind: feed for feed in (AlertmanagerFeed(process.logger),)},

@@ -12,8 +12,6 @@ from typing import TypeVar
 import msgspec
 
 from callpoint.domain.access_request import ApprovalReason, NotApprovedError
-from callpoint.domain.activation import Activation, ActivationState
-from callpoint.domain.configuration import Configuration
 from callpoint.domain.decision import Action, Decision, DecisionRequest
 from callpoint.domain.errors import (
     CallpointError,
@@ -37,17 +35,17 @@ from callpoint.domain.evaluation import (
 )
 from callpoint.domain.event_decision import DecisionMade, DecisionsSearched, asked_of
 from callpoint.domain.ids import DECISIONS_STREAM
-from callpoint.domain.incident import Incident
-from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.untrusted import bounded
-from callpoint.lifecycle import approval_reference, facts, inquiry, obligations
+from callpoint.lifecycle import approval_reference, facts, obligations
+from callpoint.lifecycle.asker import Asker
 from callpoint.lifecycle.inquiry import Desk, Inquiry
 from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.requestable import requestable
 from callpoint.lifecycle.rules import Rules, must_be_in_force
+from callpoint.lifecycle.search_candidates import candidates
 from callpoint.lifecycle.services import Services
-from callpoint.ports.identity import Caller
-from callpoint.ports.stores import Transaction, View, Where
+from callpoint.ports.identity import Caller, PendingNonce
+from callpoint.ports.stores import Transaction, View
 
 CANDIDATES = 200
 """Most names that are looked at for one page of a search: it bounds how long the view is held."""
@@ -62,15 +60,6 @@ T = TypeVar("T")
 
 _ID_SIZE = 16
 _REASON_SIZE = 500
-_ALL = 1_000_000
-_CONCERNED = {
-    Action.ACTIVATION_APPROVE: (ActivationState.REQUESTED,),
-    Action.ACTIVATION_ISSUE: (ActivationState.APPROVED,),
-    Action.CREDENTIAL_REVEAL: (ActivationState.ACTIVE,),
-    Action.REVIEW_RECORD: (ActivationState.ENDED,),
-}
-"""In all other states the answer is no, so a search need not look there."""
-
 _FINAL = (
     ApprovalReason.GRANT_PENDING,
     ApprovalReason.POLICY_DENIED,
@@ -160,16 +149,29 @@ class Evaluations:
         self._services = services
 
     async def evaluate(
-        self, caller: Caller, asked: Sequence[Evaluation], semantic: Semantic
+        self,
+        caller: Caller,
+        asked: Sequence[Evaluation],
+        semantic: Semantic,
+        nonce: PendingNonce | None = None,
     ) -> tuple[Answer, ...]:
-        """One answer for each, in order; fewer where the semantic ends the batch before.
+        """See the port.
 
         Raises:
+            AuthenticationError: It was accepted before, or the caller is no longer configured.
             DeniedError: The caller may not ask about somebody else.
             UnavailableError: No answer can be given, or none can be put on record.
             TamperError: What is stored does not agree with the log; nothing is answered.
         """
-        found = await _settled(lambda: self._attempt(caller, asked, semantic))
+        rules = self._services.rules.loaded  # looked at again in the view, and at the record
+
+        async def attempt() -> tuple[_Finding, ...]:
+            nonlocal rules
+            known, rules = rules, None
+            known = known or await self._services.rules.current()
+            return await self._attempt(Asker(caller, nonce), known, asked, semantic)
+
+        found = await _settled(attempt)
         return tuple(finding.answer() for finding in found)
 
     async def search(self, caller: Caller, search: Search) -> Page:
@@ -183,15 +185,15 @@ class Evaluations:
         return await _settled(lambda: self._look(caller, search))
 
     async def _attempt(
-        self, caller: Caller, asked: Sequence[Evaluation], semantic: Semantic
+        self, asker: Asker, rules: Rules, asked: Sequence[Evaluation], semantic: Semantic
     ) -> tuple[_Finding, ...]:
         """Decide all and put it on record; ConflictError if something moved in between."""
-        services = self._services
-        rules = await services.rules.current()
+        services, caller = self._services, asker.caller
         is_own = all(_is_of(evaluation.subject, caller) for evaluation in asked)
         ids = [services.random.token(_ID_SIZE).hex() for _ in asked]
 
         def decide(view: View) -> tuple[_Finding, ...]:
+            asker.must_be_known(view, rules)
             desk = self._desk(view, rules, caller, is_own=is_own)
             made: list[_Finding] = []
             for evaluation, ident in zip(asked, ids, strict=True):
@@ -202,8 +204,8 @@ class Evaluations:
             return tuple(made)
 
         about = ", ".join(sorted({evaluation.resource.id for evaluation in asked}))
-        found = await self._looked(rules, caller, about, decide)
-        await services.store.transact(lambda tx: _record(tx, caller, rules, found))
+        found = await self._looked(rules, asker, about, decide)
+        await asker.record(services, lambda tx: _record(tx, caller, rules, found))
         return found
 
     async def _look(self, caller: Caller, search: Search) -> Page:
@@ -215,10 +217,10 @@ class Evaluations:
 
         def look(view: View) -> _Page:
             desk = self._desk(view, rules, caller, is_own=is_own)
-            names = _candidates(view, rules.configuration, services.installation.id, search)
+            names = candidates(view, rules.configuration, services.installation.id, search)
             return self._page(desk, rules, search, names, view.now())
 
-        found = await self._looked(rules, caller, search.question.resource.id, look)
+        found = await self._looked(rules, Asker(caller), search.question.resource.id, look)
         event = DecisionsSearched(
             actor=caller.principal.id,
             sought=search.sought,
@@ -240,14 +242,12 @@ class Evaluations:
             raise _NotTrustedError
         return Desk(view, self._services, rules, caller, is_trusted=not is_own)
 
-    async def _looked(
-        self, rules: Rules, caller: Caller, about: str, look: Callable[[View], T]
-    ) -> T:
+    async def _looked(self, rules: Rules, asker: Asker, about: str, look: Callable[[View], T]) -> T:
         """What is found in one view. Who may not ask about others is refused, on record."""
-        services = self._services
+        services, caller = self._services, asker.caller
         try:
             async with on_record(services, caller, Action.DECISION_EVALUATE, about):
-                return await services.store.read(look)
+                return await asker.read(services, look)
         except _NotTrustedError:
             question = await services.store.read(lambda view: _of_others(view, rules, caller))
             await services.pep.enforce(rules, [question])
@@ -358,41 +358,3 @@ def _events(caller: Caller, rules: Rules, finding: _Finding) -> list[DecisionMad
     pairs = zip(finding.made.questions, finding.decisions, strict=True)
     event = msgspec.structs.replace(event, configuration_digest=rules.configuration_digest)
     return [msgspec.structs.replace(event, question=q, decision=d) for q, d in pairs]
-
-
-def _candidates(
-    view: View, configuration: Configuration, installation: str, search: Search
-) -> list[str]:
-    """Every name that could be found, after where the page before ended, in order."""
-    question, names = search.question, list[str]()
-    match search.sought:
-        case Sought.SUBJECT:
-            kind = question.subject.type
-            everybody = configuration.principals.values()
-            names = [who.id for who in everybody if who.kind == kind]
-        case Sought.RESOURCE:
-            names = _resources(view, configuration, installation, question)
-        case Sought.ACTION:
-            names = list(Action)
-    return sorted(name for name in names if name > search.after)
-
-
-def _resources(
-    view: View, configuration: Configuration, installation: str, question: Evaluation
-) -> list[str]:
-    match question.resource.type:
-        case inquiry.TARGET_ROLE:
-            targets = configuration.targets.values()
-            return [f"{target.id}:{role.id}" for target in targets for role in target.roles]
-        case inquiry.INSTALLATION:
-            return [installation]
-        case inquiry.INCIDENT:
-            declared = Where(states=(IncidentState.DECLARED,), limit=_ALL)
-            return [found.id for found in view.select(Incident, declared)]
-        case inquiry.ACTIVATION:
-            if question.action.name not in set(Action):
-                return []
-            states = _CONCERNED.get(Action(question.action.name), ())
-            return [a.id for a in view.select(Activation, Where(states=states, limit=_ALL))]
-        case _:
-            return []

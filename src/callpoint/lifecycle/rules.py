@@ -100,6 +100,15 @@ class RuleBook:
         self._refused = ""
         return fresh
 
+    @property
+    def loaded(self) -> Rules | None:
+        """What ``current`` returned last, without looking again; None before the first time.
+
+        Who decides by it must look itself, in the view and in the transaction of the decision
+        (``must_be_in_force``).
+        """
+        return self._loaded
+
     def _read(self, view: View) -> Rules:
         """Pointer, bundle and log in one view, so that a publication in between misleads nobody."""
         pointer = view.find(InForce, "bundle")

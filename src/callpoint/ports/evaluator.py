@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from callpoint.domain.evaluation import Answer, Evaluation, Page, Search, Semantic
-from callpoint.ports.identity import Caller
+from callpoint.ports.identity import Caller, PendingNonce
 
 
 class Evaluator(Protocol):
@@ -15,9 +15,21 @@ class Evaluator(Protocol):
     """
 
     async def evaluate(
-        self, caller: Caller, asked: Sequence[Evaluation], semantic: Semantic
+        self,
+        caller: Caller,
+        asked: Sequence[Evaluation],
+        semantic: Semantic,
+        nonce: PendingNonce | None = None,
     ) -> tuple[Answer, ...]:
-        """One answer for each, in order; fewer where the semantic ends the batch before."""
+        """One answer for each, in order; fewer where the semantic ends the batch before.
+
+        Args:
+            caller: Who asks.
+            asked: What.
+            semantic: When a batch ends.
+            nonce: Spent with the record, or before a refusal is put on record. The caller was
+                recognised by the rules as this process knew them, which may be old ones.
+        """
         ...
 
     async def search(self, caller: Caller, search: Search) -> Page:

@@ -3,15 +3,18 @@
 An authenticator proves *who*; what they may do is the PDP's business.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.principal import Principal
 from callpoint.domain.tombstone import Tombstone
+from callpoint.ports.stores import Transaction, View
+
+T = TypeVar("T")
 
 
 class SignedRequest(msgspec.Struct, frozen=True):
@@ -74,6 +77,40 @@ class Authenticator(Protocol):
 
         Raises:
             AuthenticationError: Not signed, wrong key, older than 60 s, or a nonce seen before.
+        """
+        ...
+
+
+class PendingNonce(Protocol):
+    """A recognised request whose nonce is spent in the transaction that records what it did.
+
+    Nothing may be said to the caller before ``record`` or ``settle`` has returned: until then it
+    is not known whether the same request was accepted before.
+    """
+
+    def must_be_new(self, view: View) -> None:
+        """Refuse early what a reading shows to be a copy; ``record`` is what decides.
+
+        Raises:
+            AuthenticationError: Its nonce is spent.
+        """
+        ...
+
+    async def record(self, work: Callable[[Transaction], T]) -> T:
+        """Spend the nonce and do the work in one transaction: both, or neither.
+
+        Raises:
+            ConflictError: Somebody spends it at this moment, or the work's own.
+            StoreUnavailableError, LogUnavailableError: As ``Store.transact``.
+        """
+        ...
+
+    async def settle(self) -> None:
+        """Spend the nonce alone, unless it is spent by this request: for who records nothing.
+
+        Raises:
+            AuthenticationError: Another request has spent it.
+            StoreUnavailableError: It is not known whether it was spent.
         """
         ...
 

@@ -1,11 +1,16 @@
 """Spent nonces in the store, so that a request is accepted once by the whole installation."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from callpoint.domain.errors import ConflictError
+from callpoint.domain.errors import AuthenticationError, ConflictError
 from callpoint.domain.nonce import Nonce
 from callpoint.ports.clock import Clock
-from callpoint.ports.stores import Store, Transaction, Where
+from callpoint.ports.identity import Recognised
+from callpoint.ports.stores import Store, Transaction, View, Where
+
+T = TypeVar("T")
 
 KEEP_FOR = timedelta(hours=1)
 """How long a nonce is remembered.
@@ -38,8 +43,7 @@ class StoreNonceBook:
         node_now = self._clock.now()
 
         def work(transaction: Transaction) -> bool:
-            kept_until = max(node_now, transaction.now()) + KEEP_FOR
-            spent = Nonce(key_id=key_id, nonce=nonce, due_at=kept_until)
+            spent = _spent(transaction, key_id, nonce, node_now)
             if transaction.find(Nonce, spent.key()) is not None:
                 return False
             transaction.put(spent)
@@ -51,12 +55,71 @@ class StoreNonceBook:
             # The transaction touches this nonce alone: somebody spends it at this very moment.
             return False
 
+    def pending(self, found: Recognised) -> "StorePendingNonce":
+        """The nonce of a request that is spent with its record."""
+        return StorePendingNonce(self, self._store, self._clock, found)
+
     async def sweep(self) -> int:
         """Forget what may be forgotten by the store's clock; returns how many."""
         forgotten = 0
         while batch := await self._store.transact(_forget_batch, urgent=True):
             forgotten += batch
         return forgotten
+
+
+class StorePendingNonce:
+    """Implements ``ports.identity.PendingNonce``: its row stands or falls with the record.
+
+    Two copies that arrive at once, on whatever nodes, both come as far as the transaction: there
+    the row is unique.
+    """
+
+    def __init__(self, book: StoreNonceBook, store: Store, clock: Clock, found: Recognised) -> None:
+        self._book = book
+        self._store = store
+        self._clock = clock
+        self._key_id, self._nonce = found.caller.principal.id, found.nonce
+        self._key = Nonce(self._key_id, self._nonce, due_at=found.signed_at).key()
+        self._is_spent = False
+
+    def must_be_new(self, view: View) -> None:
+        """See the port."""
+        if not self._is_spent and view.versions([(Nonce, self._key)]) != (0,):
+            raise spent_before()
+
+    async def record(self, work: Callable[[Transaction], T]) -> T:
+        """See the port."""
+        if self._is_spent:
+            return await self._store.transact(work)
+        node_now = self._clock.now()
+
+        def both(transaction: Transaction) -> T:
+            transaction.put(_spent(transaction, self._key_id, self._nonce, node_now))
+            return work(transaction)
+
+        done = await self._store.transact(both)
+        self._is_spent = True
+        return done
+
+    async def settle(self) -> None:
+        """See the port."""
+        if self._is_spent:
+            return
+        if not await self._book.spend(self._key_id, self._nonce):
+            raise spent_before()
+        self._is_spent = True
+
+
+def spent_before() -> AuthenticationError:
+    """For a request that was accepted once."""
+    return AuthenticationError(
+        "this request was accepted before: its nonce is spent",
+        way_out="sign again with a new nonce; a retry is a new request",
+    )
+
+
+def _spent(view: View, key_id: str, nonce: str, node_now: datetime) -> Nonce:
+    return Nonce(key_id=key_id, nonce=nonce, due_at=max(node_now, view.now()) + KEEP_FOR)
 
 
 def _forget_batch(transaction: Transaction) -> int:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from callpoint.adapters.identity.nonces import spent_before
 from callpoint.adapters.identity.signatures.claims import (
     SIGNATURE,
     Claims,
@@ -104,10 +105,7 @@ class SignatureAuthenticator:
         """See the port. The nonce is spent last: only the key's holder can spend one."""
         found = self.recognise(request)
         if not await self._nonces.spend(found.caller.principal.id, found.nonce):
-            raise AuthenticationError(
-                "this request was accepted before: its nonce is spent",
-                way_out="sign again with a new nonce; a retry is a new request",
-            )
+            raise spent_before()
         return found.caller
 
     def recognise(self, request: SignedRequest) -> Recognised:
