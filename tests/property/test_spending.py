@@ -3,13 +3,21 @@
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from callpoint.domain.allowance import Allowance, Portion, Used
-from callpoint.domain.errors import CallpointError, ConflictError, DeniedError
+from callpoint.domain.errors import (
+    CallpointError,
+    ConflictError,
+    DeniedError,
+    StoreUnavailableError,
+)
 from callpoint.domain.event import ActionDecided, ActionFinished, SessionClosed, SessionOpened
 from callpoint.domain.kill import Scope
 from callpoint.domain.operation import Operation
@@ -19,10 +27,16 @@ from callpoint.lifecycle.authority import GatewayAuthority
 from callpoint.lifecycle.resume import resume
 from callpoint.lifecycle.session_recorder import Recorder
 from callpoint.ports.authority import Arrival, Deed, Outcome, Standing
+from callpoint.ports.stores import Transaction
 from tests.fakes.behind import GATEWAY, SOURCE, behind, connect
 from tests.fakes.beside import beside
 from tests.fakes.invariants import check_always, history
 from tests.fakes.world import World, eligibility, make_world
+
+T = TypeVar("T")
+
+_LATE = 20
+"""Turns of the loop between a commit and its answer: enough for several decisions meanwhile."""
 
 EXAMPLES = int(os.environ.get("CALLPOINT_MACHINE_EXAMPLES", "15"))
 ACTIONS, ROWS, OBJECTS, DESTRUCTIVE = 6, 2500, 3, 2
@@ -41,6 +55,8 @@ STEP = st.one_of(
     st.tuples(st.sampled_from(["resume", "sweep", "restart"]), st.none(), st.none()),
     st.tuples(st.sampled_from(["kill", "return"]), st.none(), st.none()),
 )
+# The store commits, and does not say so.
+UNANSWERED = st.tuples(st.just("unanswered"), st.none(), st.none())
 
 
 class Life:
@@ -60,6 +76,23 @@ class Life:
         self.grants = 1
         self.group: asyncio.TaskGroup | None = None
         self.recording: asyncio.Task[None] | None = None
+        self.unanswered = 0
+        self.may_be_cut = False
+
+    def let_it_answer_late(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The store commits some turns of the loop before it says so, or never says so."""
+        inner = self.world.store.transact
+
+        async def transact(work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+            made = await inner(work, urgent=urgent)
+            for _ in range(_LATE):
+                await asyncio.sleep(0)
+            if self.unanswered:
+                self.unanswered -= 1
+                raise StoreUnavailableError("no answer", way_out="try again")
+            return made
+
+        monkeypatch.setattr(self.world.store, "transact", transact)
 
     async def begin(self) -> None:
         for _ in range(3):
@@ -72,7 +105,10 @@ class Life:
         try:
             verdict = await self.authority.decide(session, deed)
         except ConflictError:
-            assert self.is_over or session in self.ended
+            assert self.is_over or session in self.ended or self.may_be_cut
+            return
+        except StoreUnavailableError:
+            assert self.may_be_cut
             return
         assert not self.is_over, "decided after the end"
         assert session not in self.ended, "decided after its end"
@@ -96,7 +132,9 @@ class Life:
                 assert more == Portion(rows=more.rows)
                 self.may[key] = self.passed[key] + (more.rows or 0)
         except ConflictError:
-            assert self.is_over or key[0] in self.ended
+            assert self.is_over or key[0] in self.ended or self.may_be_cut
+        except StoreUnavailableError:
+            assert self.may_be_cut
 
     async def do(self, name: str, which: int, about: object) -> None:
         services, caller = self.world.services, self.world.caller
@@ -156,7 +194,8 @@ class Life:
             lambda view: view.find(Spending, self.activation)
         )
         if spent is not None:
-            assert spent.rows >= sum(self.passed.values())
+            # What an action may still let through is spent, too: another must not get it.
+            assert spent.rows >= sum((self.passed | self.may).values())
             # What is set aside for the next actions of a session is spent already.
             assert spent.actions >= len(verbs)
             assert spent.actions == len(verbs) or self.recording is not None
@@ -190,21 +229,33 @@ async def live(steps: list[tuple[str, int, object]]) -> None:
 
 
 async def live_beside(steps: list[tuple[str, int, object]]) -> None:
-    many = msgspec.structs.replace(ALLOWANCE, actions=70)
+    many = msgspec.structs.replace(ALLOWANCE, actions=640)
     world = await make_world(eligibility(allowance=many), adapt=beside)
     await world.incident()
     life = Life(world, (await world.active()).id)
     await life.begin()
+    with pytest.MonkeyPatch.context() as patch:
+        life.let_it_answer_late(patch)
+        await act_beside(life, steps)
+    life.check_log()
+
+
+async def act_beside(life: Life, steps: list[tuple[str, int, object]]) -> None:
     async with asyncio.TaskGroup() as life.group:
         await life.record()
         for name, which, about in steps:
-            for _ in range(12 if name == "decide" else 1):
+            if name == "unanswered":
+                life.unanswered, life.may_be_cut = 1, True
+                continue
+            if name not in {"decide", "draw", "report"}:
+                life.unanswered = 0
+            for _ in range(4 if name == "decide" else 1):
                 await life.do(name, which, about)
             await life.check()
-            if which:
-                await asyncio.sleep(0)  # sometimes the recorder has a turn, sometimes it has none
+            for _ in range(3 * (which or 0)):  # sometimes the recorder has turns, sometimes none
+                await asyncio.sleep(0)
+        life.unanswered = 0
         await life.crash()
-    life.check_log()
 
 
 @given(st.lists(STEP, max_size=25))
@@ -214,10 +265,11 @@ def test_spending_never_exceeds_the_allowance(steps):
     asyncio.run(live(steps))
 
 
-@given(st.lists(STEP, max_size=25))
+@given(st.lists(st.one_of(STEP, STEP, UNANSWERED), max_size=25))
+@example([("decide", 2, DEEDS[0])] * 6)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_recorded_beside_the_answer_never_exceeds_it_either(steps):
-    """Likewise where reads pass before their record is durable, and processes die in between."""
+    """Likewise where reads pass before their record, and the store is late or does not answer."""
     asyncio.run(live_beside(steps))
 
 

@@ -1,7 +1,9 @@
 """``evidence = "with"``: a reader's yes may come before its record, and never anything else."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,6 +29,12 @@ from tests.unit.test_authority import DELETE, READ, told
 def evidence(made: Lax) -> list[tuple[int, Evidence]]:
     """Of each decision on record, in order."""
     return [(e.number, e.evidence) for e in told(made.world, ev.ActionDecided)]
+
+
+async def spent_rows(made: Lax) -> int:
+    """As it is stored."""
+    read = made.world.services.store.read
+    return (await read(lambda view: view.get(Spending, made.activation))).rows
 
 
 async def never(*_args, **_kwargs):
@@ -282,6 +290,67 @@ async def test_only_what_was_spent_before_is_spent_beside(allowance, beside):
     spent = await made.world.services.store.read(lambda v: v.get(Spending, made.activation))
     assert spent.actions == 4 or allowance.actions is None
     assert spent.rows >= 9 or allowance.rows is None
+
+
+async def test_what_is_handed_out_while_a_record_is_written_stays_spent(monkeypatch):
+    """The store commits, and before it says so more is answered: that is counted all the same."""
+    made = await lax(Allowance(actions=1000, rows=4000))
+    gate, transact = asyncio.Event(), made.world.store.transact
+
+    async def late(work, *, urgent=False):
+        answer = await transact(work, urgent=urgent)
+        await gate.wait()
+        return answer
+
+    async with running(made.recorder):
+        session = (await made.open()).session
+        given = [(await made.authority.decide(session, READ)).portion.rows or 0]
+        with monkeypatch.context() as patch:
+            patch.setattr(made.world.store, "transact", late)
+            for _ in range(6):
+                given.append((await made.authority.decide(session, READ)).portion.rows or 0)
+                await asyncio.sleep(0)
+            assert evidence(made)[1:], "nothing was written meanwhile"
+            gate.set()
+            await made.settled()
+        # What is still set aside is given back here; what the seven actions hold is not.
+        await made.authority.end_session(session, "left")
+    spent = await made.world.services.store.read(lambda v: v.get(Spending, made.activation))
+    assert (spent.actions, spent.rows) == (7, sum(given))
+
+
+@pytest.mark.parametrize("by", ["decision", "outcome"])
+async def test_an_outcome_gives_back_once_what_it_did_not_use(monkeypatch, by):
+    """Its record was committed and nobody said so: the next attempt gives nothing back again."""
+    made = await lax(Allowance(actions=1000, rows=4000))
+    transact = made.world.store.transact
+
+    async def unanswered(work, *, urgent=False):
+        await transact(work, urgent=urgent)
+        raise StoreUnavailableError("no answer", way_out="try again")
+
+    async with running(made.recorder):
+        session = (await made.open()).session
+        verdicts = [await made.authority.decide(session, DELETE) for _ in "ab"]
+        if by == "outcome":  # without what writes it in the background, it is written at once
+            made.authority = GatewayAuthority(made.world.services, GATEWAY)
+            verdicts = [await made.authority.decide(session, DELETE) for _ in "ab"]
+        outcome = Outcome(verdicts[0].number, Used(rows=1))
+        with monkeypatch.context() as patch:
+            patch.setattr(made.world.store, "transact", unanswered)
+            attempt: Coroutine[Any, Any, object] = made.authority.report(session, outcome)
+            if by == "decision":  # it rides along with the next one
+                await attempt
+                attempt = made.authority.decide(session, DELETE)
+            with pytest.raises(StoreUnavailableError):
+                await attempt
+        before = await spent_rows(made)
+        if by == "outcome":
+            await made.authority.report(session, outcome)
+        last = await made.authority.decide(session, DELETE)
+    finished = [e.number for e in told(made.world, ev.ActionFinished)]
+    assert finished == [verdicts[0].number]
+    assert await spent_rows(made) >= before + (last.portion.rows or 0)
 
 
 async def test_an_idle_session_gives_back_what_it_has_set_aside():

@@ -57,6 +57,22 @@ class Stock(msgspec.Struct, frozen=True):
         actions = None if self.actions is None else self.actions - 1
         return Stock(actions, rows, size), Portion(of_rows, of_bytes)
 
+    def lacking(self, wanted: "Stock") -> "Stock":
+        """What is to be added until there is as much as that; None where nothing restricts."""
+        return Stock(
+            _lacking(self.actions, wanted.actions),
+            _lacking(self.rows, wanted.rows),
+            _lacking(self.bytes, wanted.bytes),
+        )
+
+    def filled(self, more: "Stock") -> "Stock":
+        """With that added."""
+        return Stock(
+            _sum(self.actions, more.actions),
+            _sum(self.rows, more.rows),
+            _sum(self.bytes, more.bytes),
+        )
+
 
 NO_STOCK = Stock()
 ENDLESS = Stock(actions=None, rows=None, bytes=None)
@@ -229,6 +245,14 @@ def _part(
     left = max(limit * times - spent, 0)
     share = max(left // _SHARES, at_once // _SMALLEST)
     return min(left, share, at_once, at_once if wanted is None else max(wanted, 0))
+
+
+def _lacking(stock: int | None, wanted: int | None) -> int | None:
+    return None if wanted is None else max(wanted - (stock or 0), 0)
+
+
+def _sum(stock: int | None, more: int | None) -> int | None:
+    return None if stock is None or more is None else stock + more
 
 
 def _out(stock: int | None, wanted: int | None, least: int) -> tuple[int | None, int | None]:

@@ -18,7 +18,7 @@ from callpoint.domain.errors import ConflictError, RequestError, UnavailableErro
 from callpoint.domain.gateway import Evidence
 from callpoint.domain.ids import session_stream
 from callpoint.domain.session import HEARD_EVERY, LIVE, Session, SessionState
-from callpoint.domain.spending import ENDLESS, NO_STOCK
+from callpoint.domain.spending import Stock
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import allowance, session_decide, session_open
 from callpoint.lifecycle.connection import greet
@@ -147,44 +147,44 @@ class GatewayAuthority:
     async def _reported(self, live: LiveSession, outcome: Pending) -> Standing:
         """Put it on record now, behind what waits."""
         async with live.writing:
-            waiting = tuple(live.pending)
+            waiting, stock = tuple(live.pending), live.set_aside()
 
             def work(tx: Transaction) -> Standing:
                 row = self._row(tx, live.id)
                 if row.state is SessionState.CLOSED:
                     return Standing.OVER
-                append(tx, live, (*waiting, outcome))
-                self._settle(tx, live, (*waiting, outcome), row)
+                fresh = append(tx, live, (*waiting, outcome))
+                self._settle(tx, live, fresh, stock, row)
                 return _standing(row)
 
             try:
                 standing = await self._services.store.transact(work, urgent=True)
             except BaseException:
-                live.is_unsure = live.is_unsure or bool(waiting)
+                live.is_unsure = True
                 raise
             if self._recorder is not None:
                 self._recorder.wrote(live, waiting)
-            if live.stock != ENDLESS:
-                live.stock = NO_STOCK
             return standing
 
     async def end_session(self, session: str, reason: str) -> None:
         """See the port. What was allowed and not reported by now stays spent."""
         live = self._live.get(session) or self._fresh(session)
         async with live.writing:
-            waiting = tuple(live.pending)
+            waiting, stock, number = tuple(live.pending), live.set_aside(), live.number
+            live.forget()  # nothing more is answered from memory
 
             def work(tx: Transaction) -> None:
                 row = tx.find(Session, session)
                 if row is None or row.gateway != self._gateway or row.state is SessionState.CLOSED:
                     return
                 # Ending waits for nothing; what cannot be told to be missing shows as a gap.
+                fresh: Sequence[Pending] = ()
                 with suppress(UnsureError):
-                    append(tx, live, waiting)
-                self._settle(tx, live, waiting, row)
+                    fresh = append(tx, live, waiting)
+                self._settle(tx, live, fresh, stock, row)
                 is_ours = session in self._live and row.keeper == self._keeper
                 over = end_session(tx, row, printable(reason, _REASON_LIMIT))
-                close_session(tx, over, live.number if is_ours else None)
+                close_session(tx, over, number if is_ours else None)
 
             await self._services.store.transact(work, urgent=True)
             if self._recorder is not None:
@@ -192,13 +192,18 @@ class GatewayAuthority:
         self._live.pop(session, None)
 
     def _settle(
-        self, tx: Transaction, live: LiveSession, waiting: Sequence[Pending], row: Session
+        self,
+        tx: Transaction,
+        live: LiveSession,
+        fresh: Sequence[Pending],
+        stock: Stock,
+        row: Session,
     ) -> None:
         """Give back what is not used, and what was spent in advance."""
         if live.is_spoilt:
             return
         found = live.found or tx.get(Activation, row.activation)
-        spent = settle(tx, live, found, waiting)
+        spent = settle(tx, found, fresh, stock)
         if spent is not None:
             tx.put(spent)
 

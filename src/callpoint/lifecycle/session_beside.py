@@ -21,6 +21,7 @@ def may_be_beside(live: LiveSession, deed: Deed) -> bool:
     """Whether it reads only, on a target where that is enough. Whatever else waits, as ever."""
     return (
         live.basis is not None
+        and not live.cut_for
         and live.basis.evidence is Evidence.WITH
         and not deed.refused
         and all(VERBS.get(one.verb) is Impact.READING for one in deed.operations)

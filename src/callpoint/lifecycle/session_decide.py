@@ -118,19 +118,19 @@ async def _once(
     began, orders = services.clock.monotonic(), services.live.orders
     at = whole_second(services.clock.now() + live.lag)
     event = event_of(services, live, basis, deed, at)
-    waiting = tuple(live.pending)
+    waiting, stock = tuple(live.pending), live.set_aside()
     goes_on = recorder is not None and recorder.is_ready and basis.evidence is Evidence.WITH
 
     def work(tx: Transaction) -> _Made:
         basis.must_hold(tx, services, at)
-        append(tx, live, waiting)
-        settled = settle(tx, live, basis.found, waiting)
+        settled = settle(tx, basis.found, append(tx, live, waiting), stock)
         return _record(tx, basis, event, deed, settled, stocks=goes_on)
 
     try:
         made = await services.store.transact(work)
     except ConflictError:
-        raise  # nothing was written
+        live.stock = stock  # nothing was written
+        raise
     except BaseException:
         live.is_unsure = live.is_unsure or bool(waiting)
         raise

@@ -16,7 +16,7 @@ from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.asked import Asked
 from callpoint.domain.decision import Decision
 from callpoint.domain.operation import Operation
-from callpoint.domain.spending import NO_STOCK, Spending, Stock
+from callpoint.domain.spending import ENDLESS, NO_STOCK, Spending, Stock
 from callpoint.lifecycle.session_basis import Basis
 
 NO_PORTION = Portion()
@@ -167,6 +167,16 @@ class LiveSession:
         self.forget()
         self.number = self.early = max(self.number, number)
         self.told = ""
+
+    def set_aside(self) -> Stock:
+        """Take what was spent in advance out of reach, for a transaction that gives it back.
+
+        It stays spent where nobody knows whether that was committed.
+        """
+        stock = self.stock
+        if stock != ENDLESS:
+            self.stock = NO_STOCK
+        return stock
 
     def is_ahead(self) -> bool:
         """Whether something was answered and let through that is not on record yet."""

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
@@ -29,7 +28,7 @@ from callpoint.lifecycle.node import must_be_able_to_take_away
 from callpoint.lifecycle.services import Services, must_keep_time
 from callpoint.lifecycle.session_answer import answered, current, whole_second
 from callpoint.lifecycle.session_memory import Confirmed, KeptElsewhereError, LiveSession, Pending
-from callpoint.lifecycle.session_write import UnsureError, Written, write
+from callpoint.lifecycle.session_write import Part, UnsureError, Written, write
 from callpoint.ports.authority import Cut, Reach
 from callpoint.ports.stores import Transaction
 
@@ -50,15 +49,6 @@ _IDLE = 1.0
 
 _AGAIN = timedelta(milliseconds=250)
 _FINISH = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What is written of one session; its ``writing`` is held."""
-
-    live: LiveSession
-    waiting: tuple[Pending, ...]
-    is_idle: bool
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -123,7 +113,7 @@ class Recorder:
             live.pending.popleft()
             self._ahead.pop(one.ahead, None)
         live.is_unsure = False
-        if not live.pending:
+        if not live.pending and not live.cut_for:
             self._due.pop(live.id, None)
         self._moved.set()
 
@@ -141,7 +131,7 @@ class Recorder:
     def forget(self, live: LiveSession) -> None:
         """It is over, and nothing of it will be written any more."""
         self.wrote(live, tuple(live.pending))
-        self._stocked.pop(live.id, None)
+        self._rest(live)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write until ``stop`` is set, and then what is left, as long as there is time for it."""
@@ -201,7 +191,7 @@ class Recorder:
             if not self._is_open:
                 return
 
-    async def _taken(self) -> list[_Part]:
+    async def _taken(self) -> list[Part]:
         """What waits; where somebody else is writing, that one takes it along."""
         now, parts, count = self._services.clock.monotonic(), [], 0
         for live in tuple({**self._due, **self._stocked}.values()):
@@ -209,13 +199,13 @@ class Recorder:
             if live.writing.locked() or not (live.pending or is_idle):
                 continue
             await live.writing.acquire()  # it is free, so nobody else has a turn meanwhile
-            parts.append(_Part(live, tuple(live.pending), is_idle))
+            parts.append(_part(live, is_idle=is_idle))
             count += len(live.pending)
             if count >= MOST_AHEAD:
                 break
         return parts
 
-    async def _attempt(self, parts: Sequence[_Part]) -> None:
+    async def _attempt(self, parts: Sequence[Part]) -> None:
         """Write these; what fails is tried again later, when its sessions have been ended."""
         services = self._services
         began, orders = services.clock.monotonic(), services.live.orders
@@ -241,7 +231,7 @@ class Recorder:
             for part in parts:
                 await self._learn(part, told, Confirmed(began, told.now, orders))
 
-    def _fail(self, parts: Sequence[_Part]) -> None:
+    def _fail(self, parts: Sequence[Part]) -> None:
         """Nothing can be put on record now: whoever is ahead of it is ended."""
         self._is_failing = True
         _doubt(parts)
@@ -249,7 +239,7 @@ class Recorder:
             if live.is_ahead():
                 self.cut(live, FAILED)
 
-    def _give_up(self, part: _Part) -> None:
+    def _give_up(self, part: Part) -> None:
         """It cannot be settled as it stands: once more without, and what even so fails is lost.
 
         The numbers of its actions show that it is.
@@ -261,25 +251,33 @@ class Recorder:
         if part.live.is_ahead():
             self.cut(part.live, DISAGREES)
 
-    async def _learn(self, part: _Part, told: _Told, confirmed: Confirmed) -> None:
+    async def _learn(self, part: Part, told: _Told, confirmed: Confirmed) -> None:
         live, written = part.live, told.written.get(part.live.id)
         is_ahead = any(one.ahead for one in part.waiting)
         self.wrote(live, part.waiting)
         if written is None:  # its stream is closed: nothing can be added any more
             self.forget(live)
             return
-        live.stock, live.spent = written.stock, written.spent or live.spent
-        if part.is_idle or live.cut_for:
+        live.stock, live.spent = live.stock.filled(written.more), written.spent or live.spent
+        if part.cut_for:
+            self._rest(live)
+        elif part.is_idle:
             self._stocked.pop(live.id, None)
-        if live.id in told.holding and live.basis is not None:
-            live.confirmed = confirmed
-            if written.session is not None:
-                live.basis = msgspec.structs.replace(live.basis, session=written.session)
+        if live.id in told.holding:
+            if live.basis is not None and live.basis is part.basis:
+                live.confirmed = confirmed
+                if written.session is not None:
+                    live.basis = msgspec.structs.replace(live.basis, session=written.session)
         elif is_ahead and not live.cut_for:
             live.forget()
             reason = await _disagreement(self._services, live, part.waiting)
             if reason:
                 self.cut(live, reason)
+
+    def _rest(self, live: LiveSession) -> None:
+        """Nothing of it is left to do."""
+        self._due.pop(live.id, None)
+        self._stocked.pop(live.id, None)
 
     def cut(self, live: LiveSession, reason: str) -> None:
         """End it now on this process; on record as soon as that can be."""
@@ -297,28 +295,32 @@ def _presses(live: LiveSession) -> bool:
     return not live.writing.locked() and (bool(live.cut_for) or live.is_ahead())
 
 
-def _doubt(parts: Sequence[_Part]) -> None:
+def _part(live: LiveSession, *, is_idle: bool) -> Part:
+    rests = is_idle or bool(live.cut_for)
+    stock = live.set_aside() if rests else live.stock
+    return Part(live, tuple(live.pending), live.basis, stock, live.cut_for, is_idle)
+
+
+def _doubt(parts: Sequence[Part]) -> None:
     for part in parts:
         part.live.is_unsure = True
 
 
-def _write(tx: Transaction, services: Services, parts: Sequence[_Part]) -> _Told:
-    holding = _holding(tx, services, [part.live for part in parts])
+def _write(tx: Transaction, services: Services, parts: Sequence[Part]) -> _Told:
+    holding = _holding(tx, services, parts)
     written: dict[str, Written] = {}
     for part in parts:
-        live = part.live
-        goes_on = live.id in holding and not part.is_idle and not live.cut_for
         with suppress(ConflictError):
-            written[live.id] = write(tx, live, part.waiting, goes_on=goes_on)
+            written[part.live.id] = write(tx, part, holds=part.live.id in holding)
     return _Told(tx.now(), holding, written)
 
 
-def _holding(tx: Transaction, services: Services, lives: Sequence[LiveSession]) -> frozenset[str]:
+def _holding(tx: Transaction, services: Services, parts: Sequence[Part]) -> frozenset[str]:
     """Sessions for which what was remembered is what is stored, by one look at the rows of all."""
     asked = {
-        live.id: live.basis
-        for live in lives
-        if live.basis is not None and live.basis.evidence is Evidence.WITH
+        part.live.id: part.basis
+        for part in parts
+        if part.basis is not None and part.basis.evidence is Evidence.WITH
     }
     if not asked:
         return frozenset()

@@ -1,10 +1,13 @@
 """What was answered in a session goes into its stream, inside somebody's transaction.
 
 In the order in which it was answered, each once. Whoever holds ``LiveSession.writing`` does it: the
-next decision takes along what waits, and the recorder writes what nobody takes along.
+next decision takes along what waits, and the recorder writes what nobody takes along. Meanwhile
+the event loop may answer from the stock and add to what waits, so a transaction is given what was
+there when it began (``Part``).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -18,6 +21,7 @@ from callpoint.domain.session import HEARD_EVERY, Session
 from callpoint.domain.spending import NO_STOCK, Spending, Stock, restricts
 from callpoint.lifecycle.allowance import measures, spending
 from callpoint.lifecycle.live_sessions import signal
+from callpoint.lifecycle.session_basis import Basis
 from callpoint.lifecycle.session_end import end_session
 from callpoint.lifecycle.session_memory import LiveSession, Pending
 from callpoint.ports.authority import Cut, Reach
@@ -28,22 +32,47 @@ class UnsureError(UnavailableError):
     """Whether something is on record cannot be told before the stream has all its numbers."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is written of one session, as it was when that began; its ``writing`` is held.
+
+    Attributes:
+        basis: What was answered rested on.
+        stock: What was spent in advance. Where it rests it was set aside, and is given back; else
+            some of it may have been handed out by now.
+        cut_for: Why this process ended it; empty while it did not.
+        is_idle: Nothing is done in it for now.
+    """
+
+    live: LiveSession
+    waiting: tuple[Pending, ...]
+    basis: Basis | None
+    stock: Stock
+    cut_for: str
+    is_idle: bool
+
+    @property
+    def rests(self) -> bool:
+        """Nothing more is to be spent in advance."""
+        return self.is_idle or bool(self.cut_for)
+
+
 class Written(msgspec.Struct, frozen=True):
     """What became of one session.
 
     Attributes:
         session: Its row, where it was read or changed.
-        stock: What it has spent in advance now.
+        more: What was spent in advance beside what it had.
         spent: The activation's spending; None where nothing is restricted.
     """
 
     session: Session | None
-    stock: Stock
+    more: Stock
     spent: Spending | None
 
 
-def append(tx: Transaction, live: LiveSession, waiting: Sequence[Pending]) -> None:
-    """Add what is not in the stream yet.
+def append(tx: Transaction, live: LiveSession, waiting: Sequence[Pending]) -> tuple[Pending, ...]:
+    """Add what is not in the stream yet; that is what is returned.
 
     Raises:
         UnsureError: What is in it cannot be told.
@@ -51,51 +80,56 @@ def append(tx: Transaction, live: LiveSession, waiting: Sequence[Pending]) -> No
     """
     stream = session_stream(live.id)
     known = set(_recorded(tx, stream)) if live.is_unsure and waiting else set()
-    for one in waiting:
-        if _named(one.event) not in known:
-            tx.append(stream, one.event)
+    fresh = tuple(one for one in waiting if _named(one.event) not in known)
+    for one in fresh:
+        tx.append(stream, one.event)
+    return fresh
 
 
 def settle(
-    tx: Transaction, live: LiveSession, found: Activation, waiting: Sequence[Pending]
+    tx: Transaction, found: Activation, fresh: Sequence[Pending], stock: Stock
 ) -> Spending | None:
-    """What is spent once the stock, and what reported actions did not use, is given back.
+    """What is spent once that stock, and what reported actions did not use, is given back.
 
-    The caller stores it. None: nothing is restricted.
+    The caller stores it. None: nothing is restricted. ``fresh`` is what ``append`` returned: what
+    stood in the stream before was settled when it came there.
     """
     allowance = found.request.spends
     if not restricts(allowance):
         return None
-    spent = spending(tx, found.id).unstocked(live.stock)
+    spent = spending(tx, found.id).unstocked(stock)
     if measures(allowance):
-        for one in waiting:
+        for one in fresh:
             if one.used is not None:
                 spent = spent.settled(one.held, one.used)
     return spent
 
 
-def write(
-    tx: Transaction, live: LiveSession, waiting: Sequence[Pending], *, goes_on: bool
-) -> Written:
+def write(tx: Transaction, part: Part, *, holds: bool) -> Written:
     """All that waits, in a transaction that decides nothing.
 
-    Where it goes on, what it rests on holds and it acts: its next actions are spent in advance.
+    Where what it rests on holds and it acts, its next actions are spent in advance.
 
     Raises:
         UnsureError, ConflictError: See ``append``.
     """
-    append(tx, live, waiting)
-    basis, session = live.basis, None
-    if live.cut_for:
-        session = _cut(tx, live)
-    elif goes_on and basis is not None:
-        session = heard(tx, basis.session, tx.now())
+    live, session = part.live, None
+    fresh = append(tx, live, part.waiting)
+    goes_on = holds and not part.rests
+    if part.cut_for:
+        session = _cut(tx, part)
+    elif goes_on and part.basis is not None:
+        session = heard(tx, part.basis.session, tx.now())
     found = live.found or _activation(tx, live)
-    spent = None if live.is_spoilt or found is None else settle(tx, live, found, waiting)
-    if spent is None or found is None:
-        return Written(session, NO_STOCK if live.is_spoilt else live.stock, None)
-    stock = spent.stock(found.request.spends) if goes_on else NO_STOCK
-    return Written(session, stock, tx.put(spent.stocked(stock)))
+    if live.is_spoilt or found is None:
+        return Written(session, NO_STOCK, None)
+    spent = settle(tx, found, fresh, part.stock if part.rests else NO_STOCK)
+    if spent is None:
+        return Written(session, NO_STOCK, None)
+    more = NO_STOCK
+    if goes_on:
+        more = part.stock.lacking(spent.unstocked(part.stock).stock(found.request.spends))
+    return Written(session, more, tx.put(spent.stocked(more)))
 
 
 def heard(tx: Transaction, session: Session, now: datetime) -> Session:
@@ -105,12 +139,12 @@ def heard(tx: Transaction, session: Session, now: datetime) -> Session:
     return tx.put(msgspec.structs.replace(session, heard_at=now, acted_at=now))
 
 
-def _cut(tx: Transaction, live: LiveSession) -> Session | None:
-    session = tx.find(Session, live.id)
+def _cut(tx: Transaction, part: Part) -> Session | None:
+    session = tx.find(Session, part.live.id)
     if session is None:
         return None
-    signal(tx, Cut(Reach.SESSION, live.id, live.cut_for))
-    return end_session(tx, session, live.cut_for)
+    signal(tx, Cut(Reach.SESSION, part.live.id, part.cut_for))
+    return end_session(tx, session, part.cut_for)
 
 
 def _activation(view: View, live: LiveSession) -> Activation | None:
