@@ -161,11 +161,14 @@ async def test_a_token_bound_to_a_certificate(alice: TokenClient):
     assert verified.caller.principal.id == "alice"
     told = (await alice.form("/oauth/introspect", {"token": token})).json()
     assert (told["token_type"], told["cnf"]) == ("Bearer", {"x5t#S256": named["x5t#S256"]})
-    for wrong in (others, b""):
+    for wrong, why in ((others, "another certificate"), (b"", "only where TLS ends")):
         stolen = msgspec.structs.replace(shown, certificate=wrong, proof=alice.use_proof(token))
-        with pytest.raises(OAuthError, match="another certificate"):
+        with pytest.raises(OAuthError, match=why):
             await verify_token(alice.desk, stolen, AUDIENCE)
-    assert refused(await alice.use(token)) == (401, "invalid_token")
+    for scheme in ("DPoP", "Bearer"):
+        told = await alice.use(token, scheme=scheme)
+        assert refused(told) == (401, "invalid_token")
+        assert "dpop_jkt" in told.json()["error_description"]
 
 
 async def test_a_token_that_the_log_does_not_know(alice: TokenClient):

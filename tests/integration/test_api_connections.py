@@ -157,6 +157,7 @@ async def test_a_token_and_its_proof_stand_for_the_signature(face: Face):
         place(activation), json={"source": SOURCE}, headers={"authorization": f"Bearer {token}"}
     )
     assert plain.status_code == 401
+    assert "dpop_jkt" in plain.json()["error_description"]
 
 
 async def test_a_token_opens_what_it_names_and_nothing_else(face: Face):

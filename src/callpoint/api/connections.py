@@ -22,8 +22,6 @@ from callpoint.lifecycle.connection import Wish, offer
 from callpoint.lifecycle.introspect import claims_of
 from callpoint.lifecycle.verify_token import verify_token
 
-_SCHEME = "dpop "
-
 
 async def signed_or_held(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
@@ -35,9 +33,11 @@ async def signed_or_held(
         OAuthError: The token is not active, or the sender has not its key.
         UnavailableError: It cannot be told now.
     """
-    sent = connection.headers.get("authorization", "")
+    scheme = connection.headers.get("authorization", "").partition(" ")[0].lower()
+    # Beside a signature it is some proxy's; without one, somebody's who must be told the way out.
+    is_bearer = scheme == "bearer" and "signature-input" not in connection.headers
     connection.state.token = None
-    if not sent.lower().startswith(_SCHEME):
+    if scheme != "dpop" and not is_bearer:
         await signed(connection, handler)
         return
     surface: Surface = connection.app.state.surface

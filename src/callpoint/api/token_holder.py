@@ -13,11 +13,12 @@ from callpoint.api.token_documents import RESOURCE, place_of
 from callpoint.api.tokens import desk_of
 from callpoint.domain.token import OAuthError
 from callpoint.lifecycle.token_desk import TokenDesk
-from callpoint.lifecycle.verify_token import Shown, verify_token
+from callpoint.lifecycle.verify_token import NO_CERTIFICATE, Shown, verify_token
 
 SELF = "/v1/token"
 
 _AUDIENCE_LIMIT = 512
+_FIELDS = "send one Authorization: DPoP TOKEN and one DPoP field"
 
 
 class HolderController(Controller):
@@ -54,8 +55,11 @@ def shown_by(request: Request[Any, Any, Any], desk: TokenDesk, path: str) -> Sho
     """
     sent, proofs = (request.headers.getall(name, []) for name in ("authorization", "dpop"))
     scheme, _, token = (sent[0] if len(sent) == 1 else "").partition(" ")
+    if scheme.lower() == "bearer":
+        # As a token that is bound to a certificate is sent (RFC 8705, 3).
+        raise OAuthError("invalid_token", f"{_FIELDS}; {NO_CERTIFICATE}")
     if scheme.lower() != "dpop" or not token or len(proofs) > 1:
-        raise OAuthError("invalid_token", "send one Authorization: DPoP TOKEN and one DPoP field")
+        raise OAuthError("invalid_token", _FIELDS)
     return Shown(
         token=token,
         method=request.method,

@@ -45,7 +45,7 @@ class TokenDesk:
             expected: The request that it came with.
 
         Raises:
-            OAuthError: ``invalid_dpop_proof``, ``use_dpop_nonce``.
+            OAuthError: ``invalid_dpop_proof``.
         """
         proof = self.proofs.read(shown)
         known = msgspec.structs.replace(expected, since=self.since)

@@ -5,7 +5,6 @@ after it, from policy, for the very thing that is to be done (``docs/authorizati
 """
 
 import hmac
-from collections.abc import Collection
 
 import msgspec
 
@@ -22,6 +21,12 @@ from callpoint.lifecycle.refusal import on_record
 from callpoint.lifecycle.token_desk import TokenDesk
 from callpoint.ports.identity import Caller
 
+NO_CERTIFICATE = (
+    "a token that is bound to a client certificate counts only where TLS ends, and it does not end"
+    " here: exchange the activation for a token bound to a DPoP key (dpop_jkt)"
+)
+"""For who shows one where nobody sees the certificate."""
+
 _ASKED = "token:verify"
 
 
@@ -35,7 +40,6 @@ class Shown(msgspec.Struct, frozen=True):
         proof: The ``DPoP`` field; empty when there was none.
         certificate: DER of the client certificate whose key the TLS handshake has proven, from who
             ended that TLS itself; empty when there was none.
-        nonces: If not None, the receiver's own DPoP nonces that count now (RFC 9449, 9).
     """
 
     token: str
@@ -43,7 +47,6 @@ class Shown(msgspec.Struct, frozen=True):
     uris: tuple[str, ...]
     proof: str = ""
     certificate: bytes = b""
-    nonces: Collection[str] | None = None
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -65,7 +68,7 @@ async def verify_token(desk: TokenDesk, shown: Shown, audience: str) -> Verified
     A proof is spent before the state is read, so a kill that returned before the call is seen.
 
     Raises:
-        OAuthError: ``invalid_token``, ``invalid_dpop_proof``, ``use_dpop_nonce``.
+        OAuthError: ``invalid_token``, ``invalid_dpop_proof``.
         TamperError: The rows are not what the log says.
         UnavailableError: It cannot be told now: let nothing through.
     """
@@ -100,13 +103,15 @@ def _held(desk: TokenDesk, claims: TokenClaims, shown: Shown) -> Proof | None:
         case Binding.KEY:
             if not shown.proof:
                 raise OAuthError(INVALID, "the token is bound to a key: send a DPoP proof")
-            expected = Expected(shown.method, shown.uris, shown.token, shown.nonces)
+            expected = Expected(shown.method, shown.uris, shown.token)
             proof = desk.prove(shown.proof, expected)
             if not hmac.compare_digest(proof.jkt.encode(), claims.cnf.jkt.encode()):
                 raise OAuthError(INVALID, "the token is bound to another key")
             return proof
         case Binding.CERTIFICATE:
-            known = certificate_thumbprint(shown.certificate) if shown.certificate else ""
+            if not shown.certificate:
+                raise OAuthError("invalid_token", NO_CERTIFICATE)
+            known = certificate_thumbprint(shown.certificate)
             if not hmac.compare_digest(known.encode(), claims.cnf.certificate.encode()):
                 raise OAuthError("invalid_token", "the token is bound to another certificate")
             return None

@@ -44,7 +44,6 @@ class _Claims(msgspec.Struct, frozen=True):
     htu: str
     iat: int | float
     ath: str | None = None
-    nonce: str | None = None
 
 
 class JoseProofs:
@@ -77,7 +76,6 @@ class JoseProofs:
             htu=claims.htu,
             iat=made_at,
             ath=claims.ath,
-            nonce=claims.nonce,
         )
 
 
