@@ -23,6 +23,7 @@ from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import LeaseState
 from callpoint.domain.problem import MEDIA_TYPE, problem_of
 from callpoint.lifecycle.votes import statement_for
+from tests.fakes.carrying import Carrying
 from tests.fakes.clock import START
 from tests.fakes.keys import MemoryLogSigner
 from tests.fakes.world import INSTALLATION, ORIGIN, configuration
@@ -36,7 +37,7 @@ Answer = object
 """A message to encode, bytes, an httpx.Response, an Exception, or a function of the request."""
 
 
-class CannedApi(httpx.MockTransport):
+class CannedApi(Carrying, httpx.MockTransport):
     """Answers by method and path; what is not laid out is not found.
 
     Attributes:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import httpx
 from click.testing import CliRunner, Result
 
 from callpoint.cli.keyring import Keyring, save_principal_key
 from callpoint.cli.program import program
+from callpoint.cli.transport import Transport
 from tests.fakes.clock import SeededRandom, SimulatedClock
 
 SERVER = "https://callpoint.example"
@@ -30,7 +30,7 @@ class FakeMachine:
     def __init__(
         self,
         environment: Mapping[str, str],
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
         clock: SimulatedClock | None = None,
     ) -> None:
         self.environment = environment
@@ -85,7 +85,7 @@ class Shell:
         self,
         home: Path,
         principal: str,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
         clock: SimulatedClock | None = None,
     ) -> None:
         self.home = home / principal

@@ -17,6 +17,7 @@ from litestar import Litestar
 from callpoint.adapters.identity.signatures import SignatureAuthenticator
 from callpoint.api.app import make_app
 from callpoint.api.surface import Surface
+from tests.fakes.carrying import Carrying
 from tests.fakes.face import Face
 from tests.fakes.machine import SERVER
 from tests.fakes.nonces import FakeNonceBook
@@ -25,7 +26,7 @@ from tests.fakes.world import World, make_world
 _T = TypeVar("_T")
 
 
-class RunningApp(httpx.BaseTransport):
+class RunningApp(Carrying, httpx.BaseTransport):
     """Carries requests to an ASGI application in another thread."""
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from callpoint.cli.exit_codes import exit_code
 from callpoint.cli.problems import unreachable
+from callpoint.cli.transport import UnreachedError
 from callpoint.domain.errors import (
     AuthenticationError,
     CallpointError,
@@ -116,7 +117,7 @@ def test_a_server_that_is_not_there(tmp_path: Path):
 
 def test_a_certificate_that_is_not_trusted():
     """An unknown authority is told from a server that is down."""
-    error = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")
+    error = UnreachedError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")
     assert "SSL_CERT_FILE" in unreachable("https://x", error).way_out
 
 

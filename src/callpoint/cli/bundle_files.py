@@ -16,7 +16,7 @@ from callpoint.domain import event as ev
 from callpoint.domain.errors import ConfigError, NotFoundError, TamperError
 from callpoint.domain.governance import Bundle
 
-if TYPE_CHECKING:  # httpx takes a tenth of a second to import, which `--help` need not pay
+if TYPE_CHECKING:  # HTTP and all messages take a tenth of a second, which `--help` need not pay
     from callpoint.cli.client import Client
 
 BUNDLES = "bundles"

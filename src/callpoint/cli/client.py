@@ -1,10 +1,9 @@
 """The API, called: one method per question, errors rebuilt, failures of the way said in words."""
 
-import ssl
+import re
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode, urlsplit
 
-import httpx
 import msgspec
 
 from callpoint.api import messages as api
@@ -14,7 +13,15 @@ from callpoint.api.session_messages import Resumption, SessionList, SessionView
 from callpoint.cli.keyring import PrincipalKey
 from callpoint.cli.machine import Machine
 from callpoint.cli.problems import error_of, unreachable
-from callpoint.cli.signing import SignatureAuth
+from callpoint.cli.signing import sign_request
+from callpoint.cli.transport import (
+    Address,
+    Answer,
+    Network,
+    Request,
+    UnansweredError,
+    UnreachedError,
+)
 from callpoint.domain.approval import Verdict, Vote
 from callpoint.domain.declaration import Declaration
 from callpoint.domain.errors import (
@@ -28,6 +35,7 @@ from callpoint.domain.governance import Published
 from callpoint.domain.ids import parse_activation
 from callpoint.domain.kill import Killed
 from callpoint.domain.request import Ask
+from callpoint.domain.request_signature import MIN_NONCE_BYTES, split_url
 from callpoint.domain.review import Judgement
 from callpoint.domain.session import Resumed
 
@@ -35,14 +43,9 @@ if TYPE_CHECKING:  # behind these two stands every step of the server
     from callpoint.lifecycle.diagnose import Diagnosis
     from callpoint.lifecycle.posture import Posture
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds until a server that does not answer at all is called unreachable."""
-
-ANSWER_TIMEOUT = 180.0
-"""Seconds for an answer: revoking waits for targets, each call up to 15 s (ports.targets)."""
-
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_MAX_PORT = 65535
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+")
 _T = TypeVar("_T")
 
 
@@ -67,19 +70,13 @@ class Client:
         self.server = server.rstrip("/")
         self.principal = key.principal
         self.is_in_clear = address.scheme == "http" and address.host not in _LOOPBACK
+        self._key = key.key
         self._machine = machine
-        self._http = httpx.Client(
-            base_url=self.server,
-            auth=SignatureAuth(key.principal, key.key, clock=machine, random=machine),
-            transport=machine.transport,
-            # The machine's own authorities, and SSL_CERT_FILE: a private one is common here.
-            verify=ssl.create_default_context() if address.scheme == "https" else False,
-            timeout=httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT),
-            follow_redirects=False,
-            # A proxy from the environment would see, and could hold back, a kill.
-            trust_env=False,
-            headers={"accept": "application/json"},
-        )
+        self._transport = machine.transport or Network(address)
+
+    def close(self) -> None:
+        """End the connection, where the process does not end with it."""
+        self._transport.close()
 
     # -- whose server this is -----------------------------------------------------------------
 
@@ -216,23 +213,35 @@ class Client:
 
     def _send(
         self, method: str, path: str, *, body: object = None, query: dict[str, str] | None = None
-    ) -> httpx.Response:
+    ) -> Answer:
+        url = self.server + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         content = b"" if body is None else msgspec.json.encode(body)
-        headers = {} if body is None else {"content-type": "application/json"}
+        headers = {"accept": "application/json", "user-agent": "callpoint"}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        headers |= sign_request(
+            method,
+            url,
+            content,
+            principal=self.principal,
+            key=self._key,
+            now=self._machine.now(),
+            nonce=self._machine.token(MIN_NONCE_BYTES),
+        )
         try:
-            response = self._http.request(
-                method, path, content=content, headers=headers, params=query
+            answer = self._transport.carry(
+                Request(method, url, split_url(url)[1], headers, content)
             )
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except UnreachedError as error:
             raise unreachable(self.server, error) from error
-        except httpx.HTTPError as error:
+        except UnansweredError as error:
             raise NoAnswerError(
-                f"{self.server} did not answer: {str(error) or type(error).__name__}",
+                f"{self.server} did not answer: {error}",
                 way_out="it may have been done: look with `callpoint status`",
             ) from error
-        if response.is_success:
-            return response
-        raise self._signed_as(error_of(response, self._machine.now()))
+        if answer.is_success:
+            return answer
+        raise self._signed_as(error_of(answer, self._machine.now()))
 
     def _signed_as(self, error: CallpointError) -> CallpointError:
         """The server does not say whose signature it refused; here that is known."""
@@ -242,9 +251,9 @@ class Client:
             f"{error.message} (signed as {self.principal} for {self.server})", way_out=error.way_out
         )
 
-    def _decode(self, response: httpx.Response, kind: type[_T]) -> _T:
+    def _decode(self, answer: Answer, kind: type[_T]) -> _T:
         try:
-            return msgspec.json.decode(response.content, type=kind)
+            return msgspec.json.decode(answer.content, type=kind)
         except msgspec.DecodeError as error:
             raise UnavailableError(
                 f"{self.server} answered something else than Callpoint does: {error}",
@@ -252,18 +261,19 @@ class Client:
             ) from error
 
 
-def _parse_address(server: str) -> httpx.URL:
+def _parse_address(server: str) -> Address:
     try:
-        address = httpx.URL(server)
-    except httpx.InvalidURL:
-        address = httpx.URL("")
-    is_reachable = address.host and (address.port or 1) <= _MAX_PORT
-    if address.scheme not in {"http", "https"} or not is_reachable:
+        parts = urlsplit(server)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # a port that is no number, a bracket without the other
+        parts, host, port = urlsplit(""), "", None
+    is_whole = _HOST.fullmatch(host) and not (parts.username or parts.query or parts.fragment)
+    if parts.scheme not in _PORTS or not is_whole:
         raise RequestError(
             f"{server[:200]!r} is no server address",
             way_out="write it as http://host:port, or https:// for another machine",
         )
-    return address
+    return Address(parts.scheme, host, port or _PORTS[parts.scheme])
 
 
 def _path(activation: str, act: str = "") -> str:

@@ -19,7 +19,9 @@ from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.words import shown, shown_json
 from callpoint.domain.errors import ConfigError, RequestError
 
-if TYPE_CHECKING:  # what offline verbs never need: httpx, signatures and age take half a second
+if (
+    TYPE_CHECKING
+):  # what offline verbs never need: HTTP, signatures and age take a quarter of a second
     from callpoint.cli.client import Client
     from callpoint.cli.keyring import Keyring, PrincipalKey
 

@@ -6,8 +6,7 @@ An error of the server becomes the same error here.
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-import httpx
-
+from callpoint.cli.transport import Answer, UnreachedError
 from callpoint.domain.errors import AuthenticationError, CallpointError, UnavailableError
 from callpoint.domain.problem import error_in
 
@@ -15,21 +14,19 @@ _AHEAD, _BEHIND = timedelta(seconds=4), timedelta(seconds=-55)
 """A signature is refused from 5 s ahead and 60 s behind; a Date header is cut to the second."""
 
 
-def error_of(response: httpx.Response, now: datetime) -> CallpointError:
+def error_of(answer: Answer, now: datetime) -> CallpointError:
     """The error that an answer with a failing status stands for.
 
     A refused signature is mostly a wrong clock, so it says by how much ``now`` differs from the
     server's.
     """
-    error = error_in(
-        response.status_code, response.headers.get("content-type", ""), response.content
-    )
+    error = error_in(answer.status, answer.headers.get("content-type", ""), answer.content)
     if isinstance(error, AuthenticationError):
-        return _with_skew(error, _skew(response.headers.get("date", ""), now))
+        return _with_skew(error, _skew(answer.headers.get("date", ""), now))
     return error
 
 
-def unreachable(server: str, error: httpx.TransportError) -> UnavailableError:
+def unreachable(server: str, error: UnreachedError) -> UnavailableError:
     """Nobody answered, so nothing was done."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return UnavailableError(
@@ -37,7 +34,7 @@ def unreachable(server: str, error: httpx.TransportError) -> UnavailableError:
             way_out="check the address; a private authority is named with SSL_CERT_FILE",
         )
     return UnavailableError(
-        f"no server answers at {server}: {str(error) or 'timed out'}",
+        f"no server answers at {server}: {error}",
         way_out="is `callpoint serve` running there? Another address is named with --server URL or"
         " CALLPOINT_SERVER",
     )

@@ -1,39 +1,26 @@
 """Signing requests, as ``docs/authentication.md`` specifies: the client's half of the profile."""
 
-from collections.abc import Generator
-from dataclasses import dataclass, field
+import base64
+import re
 from datetime import datetime
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from http_message_signatures import (
-    HTTPMessageSignaturesException,
-    HTTPMessageSigner,
-    MappingKeyResolver,
-)
-from http_message_signatures.algorithms import ED25519
 
 from callpoint.domain.errors import RequestError
 from callpoint.domain.request_signature import (
+    ALGORITHM,
     COMPONENTS,
     LABEL,
-    MIN_NONCE_BYTES,
     TAG,
     content_digest,
     encode_nonce,
     split_url,
 )
 from callpoint.domain.untrusted import printable
-from callpoint.ports.clock import Clock, Random
 
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """What the library reads of a request, and the headers that it writes."""
-
-    method: str
-    url: str
-    headers: dict[str, str] = field(default_factory=dict)
+_METHOD = re.compile("[A-Z]+")
+# What a quoted string of RFC 8941 holds without an escape, and without the comma between members.
+_KEY_ID = re.compile(r"[!#-+\--\[\]-~]+")
 
 
 def sign_request(
@@ -61,59 +48,22 @@ def sign_request(
         RequestError: The URL, the method or the principal's name cannot be signed.
     """
     origin, target = split_url(url)
-    message = _Message(method, origin + target, {"content-digest": content_digest(body)})
-    signer = HTTPMessageSigner(
-        signature_algorithm=ED25519,
-        key_resolver=MappingKeyResolver(public_keys={}, private_keys={principal: key}),
+    for pattern, said in ((_METHOD, method), (_KEY_ID, principal)):
+        if not pattern.fullmatch(said):
+            raise RequestError(f"this request cannot be signed: {printable(repr(said))}")
+    digest = content_digest(body)
+    values = {"@method": method, "@target-uri": origin + target, "content-digest": digest}
+    # RFC 9421, 2.3 and 2.5: the list of what is signed is the last line of what is signed.
+    listed = " ".join(f'"{name}"' for name in COMPONENTS)
+    judged = (
+        f'({listed});created={int(now.timestamp())};keyid="{principal}";alg="{ALGORITHM}"'
+        f';nonce="{encode_nonce(nonce)}";tag="{TAG}"'
     )
-    try:
-        signer.sign(
-            message,
-            key_id=principal,
-            created=now,
-            nonce=encode_nonce(nonce),
-            label=LABEL,
-            tag=TAG,
-            covered_component_ids=COMPONENTS,
-            use_existing_digest=True,
-        )
-    except (HTTPMessageSignaturesException, ValueError) as error:
-        raise RequestError(f"this request cannot be signed: {printable(str(error))}") from error
-    return {name.lower(): value for name, value in message.headers.items()}
-
-
-class SignatureAuth(httpx.Auth):
-    """Signs every request of an httpx client.
-
-    A redirect is not signed anew, so it fails at the server: do not follow redirects.
-
-    Args:
-        principal: The name under which the key is published.
-        key: Its Ed25519 key.
-        clock: When it was signed.
-        random: For nonces.
-    """
-
-    requires_request_body = True
-
-    def __init__(
-        self, principal: str, key: Ed25519PrivateKey, *, clock: Clock, random: Random
-    ) -> None:
-        self._principal = principal
-        self._key = key
-        self._clock = clock
-        self._random = random
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Add the three headers (httpx's hook)."""
-        signed = sign_request(
-            request.method,
-            str(request.url),
-            request.content,
-            principal=self._principal,
-            key=self._key,
-            now=self._clock.now(),
-            nonce=self._random.token(MIN_NONCE_BYTES),
-        )
-        request.headers.update(signed)
-        yield request
+    lines = [f'"{name}": {values[name]}' for name in COMPONENTS]
+    base = "\n".join((*lines, f'"@signature-params": {judged}'))
+    signature = base64.b64encode(key.sign(base.encode())).decode()
+    return {
+        "content-digest": digest,
+        "signature-input": f"{LABEL}={judged}",
+        "signature": f"{LABEL}=:{signature}:",
+    }

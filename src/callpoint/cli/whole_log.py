@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from callpoint.cli.bundle_files import publication
 from callpoint.domain.errors import ConflictError, TamperError
 
-if TYPE_CHECKING:  # httpx takes a tenth of a second to import, which `--help` need not pay
+if TYPE_CHECKING:  # HTTP and all messages take a tenth of a second, which `--help` need not pay
     from callpoint.api.messages import LogEntry
     from callpoint.cli.client import Client
     from callpoint.domain.event import BundlePublished

@@ -1,0 +1,178 @@
+"""The command line's way to a server, over real sockets: what is signed arrives, or it is said."""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from callpoint.cli.client import Client, NoAnswerError
+from callpoint.cli.keyring import PrincipalKey
+from callpoint.domain.errors import UnavailableError
+from callpoint.ports.identity import Caller, SignedRequest
+from tests.fakes.canned_api import incident
+from tests.fakes.certificates import write_certificate
+from tests.fakes.machine import FakeMachine
+from tests.fakes.signing import KEY, Door
+
+
+class Desk:
+    """What the server saw, and how it behaves.
+
+    Attributes:
+        arrived: Who signed each request, as the authenticator says.
+        paths: Where they went, as they arrived.
+        connections: How many there were.
+        hangs_up: It ends a connection after each answer, without saying so beforehand.
+        breaks_off: It ends a connection in the middle of an answer.
+    """
+
+    def __init__(self) -> None:
+        self.door = Door()
+        self.address = ""
+        self.arrived: list[Caller] = []
+        self.paths: list[str] = []
+        self.connections = 0
+        self.hung_up = threading.Event()
+        self.hangs_up = self.breaks_off = False
+
+    def client(self) -> Client:
+        machine = FakeMachine({}, clock=self.door.clock)
+        return Client(self.address, PrincipalKey("ana-laptop", KEY), machine)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    desk: Desk
+
+    def setup(self) -> None:
+        self.desk.connections += 1
+        super().setup()
+
+    def finish(self) -> None:
+        super().finish()
+        self.request.close()
+        self.desk.hung_up.set()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: what matters is in the desk."""
+
+    def _answer(self) -> None:
+        desk = self.desk
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = SignedRequest(self.command, desk.address + self.path, headers, body)
+        desk.arrived.append(asyncio.run(desk.door.authenticator.authenticate(request)))
+        desk.paths.append(self.path)
+        lists = {"incidents": [incident()], "activations": []}
+        content = msgspec.json.encode(lists if self.command == "GET" else incident())
+        self.send_response(200)
+        self.send_header("content-length", str(len(content) + desk.breaks_off))
+        self.end_headers()
+        self.wfile.write(content)
+        self.close_connection = desk.hangs_up or desk.breaks_off
+
+
+@contextmanager
+def served(scheme: str = "http", certificate: tuple[str, str] | None = None) -> Iterator[Desk]:
+    desk = Desk()
+    handler = type("_DeskHandler", (_Handler,), {"desk": desk})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        desk.address = f"{scheme}://localhost:{server.server_address[1]}"
+        desk.door = Door(desk.address)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield desk
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with served() as made:
+        yield made
+
+
+def test_what_is_signed_is_what_arrives(desk: Desk):
+    """Requests verify as they arrive, each with a new nonce, and share one connection."""
+    client = desk.client()
+    client.incidents()
+    client.activations(state="a b&c=ü", mine=True)
+    client.confirm("INC 7/ü?x")
+    client.close()
+    assert desk.paths == [
+        "/v1/incidents",
+        "/v1/activations?state=a%20b%26c%3D%C3%BC&mine=true",
+        "/v1/incidents/inc%207%2F%C3%BC%3Fx/confirm",
+    ]
+    assert [caller.principal.id for caller in desk.arrived] == ["ana-laptop"] * 3
+    assert len(set(desk.door.nonces.spent)) == 3
+    assert desk.connections == 1
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_anew(desk: Desk):
+    """A server may end an idle connection: nothing is sent into it, and nothing is sent twice."""
+    desk.hangs_up = True
+    client = desk.client()
+    for _ in range(2):
+        desk.hung_up.clear()
+        client.incidents()
+        assert desk.hung_up.wait(5)
+    client.close()
+    assert (desk.connections, len(desk.arrived)) == (2, 2)
+
+
+def test_an_answer_that_breaks_off_is_not_called_a_failure(desk: Desk):
+    """What was asked may have been done, and the caller is told to look; the next one goes on."""
+    desk.breaks_off = True
+    client = desk.client()
+    with pytest.raises(NoAnswerError, match="did not answer: IncompleteRead") as told:
+        client.confirm("inc-7")
+    assert "look with `callpoint status`" in told.value.way_out
+    desk.breaks_off = False
+    client.incidents()
+    client.close()
+    assert len(desk.arrived) == 2
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "[::1]:1", "x" * 70 + ".invalid:80"])
+def test_nobody_is_there(desk: Desk, host: str):
+    """A refused connection, or a name that cannot be: nothing was sent, and it is said so."""
+    desk.address = f"http://{host}"
+    with pytest.raises(UnavailableError, match="no server answers at ") as told:
+        desk.client().incidents()
+    assert not isinstance(told.value, NoAnswerError)
+    assert "`callpoint serve`" in told.value.way_out
+
+
+def test_a_private_authority_is_trusted_when_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """TLS is verified with the machine's authorities, and with SSL_CERT_FILE."""
+    certificate = write_certificate(tmp_path, "localhost")
+    with served("https", certificate) as desk:
+        with pytest.raises(UnavailableError, match="is not trusted here") as told:
+            desk.client().incidents()
+        assert "SSL_CERT_FILE" in told.value.way_out
+        assert desk.arrived == []
+        monkeypatch.setenv("SSL_CERT_FILE", certificate[0])
+        client = desk.client()
+        assert client.incidents().incidents == (incident(),)
+        client.close()
