@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from callpoint.adapters.stores.sqlite.migrations import MIGRATIONS
+from callpoint.adapters.stores.postgresql import migrations as of_postgresql
+from callpoint.adapters.stores.sqlite import migrations as of_sqlite
 from callpoint.audit.checkpoint import parse_checkpoint
 from callpoint.audit.entry import parse_entry
 from callpoint.audit.kept_file import newest_note
@@ -377,7 +378,8 @@ async def test_migrations_are_applied_once(disk_bench):
     for _ in range(2):
         async with opened(disk_bench):
             pass
-    count = len(MIGRATIONS)
+    schema = of_postgresql if isinstance(disk_bench, PostgresBench) else of_sqlite
+    count = len(schema.MIGRATIONS)
     told = disk_bench.execute("SELECT count(*), max(number) FROM migrations")
     assert told == [(count, count)]
 

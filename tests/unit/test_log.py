@@ -178,7 +178,7 @@ def test_whatever_was_accepted_can_be_numbered_late():
             size -= 1
             continue
         break
-    end = StreamEnd(2**53 - 3, bytes(32), is_closed=False)
+    end = StreamEnd(2**53 - 3, bytes(32), is_closed=False, index=0)
     _, (entry,) = number(HEAD, [made], lambda _: end)
     assert MAX_ENTRY_SIZE - 160 <= len(entry.leaf) <= MAX_ENTRY_SIZE
 

@@ -78,21 +78,36 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class StreamEnd(msgspec.Struct, frozen=True):
-    """The last entry of a stream: its seq, its leaf hash, and whether it closed the stream."""
+    """The last entry of a stream: its seq, its leaf hash, and whether it closed the stream.
+
+    Attributes:
+        index: Its place in the log.
+    """
 
     seq: int
     leaf_hash: bytes
     is_closed: bool
+    index: int
 
 
 class Numbered(msgspec.Struct, frozen=True):
-    """One new entry, as it is to be stored."""
+    """One new entry, as it is to be stored.
 
-    index: int
+    Attributes:
+        end: What its stream ends with now: this entry.
+        before: Place of the stream's entry before it; None for the first.
+    """
+
     stream: str
     end: StreamEnd
+    before: int | None
     leaf: bytes
     private: dict[str, ev.Private]
+
+    @property
+    def index(self) -> int:
+        """Its place in the log."""
+        return self.end.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +222,10 @@ def assign(
         else:
             prev = None if last is None else last.leaf_hash.hex()
             leaf = item.frame.placed(installation, seq, prev)
-        end = StreamEnd(seq, leaf_hash(leaf), waiting.closes)
+        end = StreamEnd(seq, leaf_hash(leaf), waiting.closes, start + len(made))
         ends[stream] = end
-        made.append(Numbered(start + len(made), stream, end, leaf, waiting.private))
+        before = None if last is None else last.index
+        made.append(Numbered(stream, end, before, leaf, waiting.private))
     return tuple(made)
 
 

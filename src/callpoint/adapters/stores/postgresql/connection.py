@@ -16,7 +16,8 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from callpoint.adapters.stores.sql.connection import Parameters
+from callpoint.adapters.stores.postgresql.streams import IndexedStreams
+from callpoint.adapters.stores.sql.connection import Parameters, Streams
 from callpoint.domain.errors import StoreUnavailableError
 
 SIGNALLED = "callpoint_signalled"
@@ -45,6 +46,7 @@ WHERE current_setting('synchronous_commit') IN ('off', 'local')
 # may be lost, a revocation may not.
 _NOTIFY = "SELECT pg_notify(?, ?) WHERE pg_notification_queue_usage() < 0.5"
 _SET = "SELECT set_config(?, ?, false)"
+_STREAMS = IndexedStreams()
 
 
 def no_offset() -> timedelta:
@@ -82,6 +84,10 @@ class PostgresConnection:
         except StoreUnavailableError:
             self.close()
             raise
+
+    @property
+    def streams(self) -> Streams:
+        return _STREAMS
 
     @property
     def in_transaction(self) -> bool:

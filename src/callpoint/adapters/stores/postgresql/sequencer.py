@@ -17,7 +17,6 @@ from callpoint.adapters.stores.postgresql.connection import PostgresConnection
 from callpoint.adapters.stores.postgresql.migrations import NUMBERED, SPOOLED
 from callpoint.adapters.stores.sql.batch import Job
 from callpoint.adapters.stores.sql.connection import Connection
-from callpoint.adapters.stores.sql.stream_ends import find_end
 from callpoint.adapters.stores.sql.writer import Errand
 from callpoint.audit.log import Head, StreamEnd
 from callpoint.domain.errors import LogUnavailableError
@@ -75,7 +74,7 @@ class RemoteLog:
         raise LogUnavailableError("this process has no log key")
 
     def end(self, connection: Connection, stream: str) -> StreamEnd | None:
-        return find_end(connection, stream)
+        return connection.streams.end(connection, stream)
 
     def try_signer(self, connection: Connection) -> None:
         if not is_log_at_work(connection):

@@ -4,11 +4,18 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
+from callpoint.audit.log import Numbered, StreamEnd
+
 Parameters: TypeAlias = Sequence[str | int | bytes | None]
 
 
 class Statements(Protocol):
     """What can be run inside a transaction. Every method raises StoreUnavailableError."""
+
+    @property
+    def streams(self) -> "Streams":
+        """How this database finds the entries of a stream."""
+        ...
 
     def rows(self, query: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Run a query and fetch all of its rows."""
@@ -28,6 +35,26 @@ class Statements(Protocol):
 
     def notify(self, text: str) -> None:
         """Signal other processes on the database when the transaction commits."""
+        ...
+
+
+class Streams(Protocol):
+    """Entries of the log by their streams. Every method raises StoreUnavailableError."""
+
+    def end(self, statements: Statements, stream: str) -> StreamEnd | None:
+        """The last entry of a stream, None for a stream without entries.
+
+        Raises:
+            TamperError: The database does not find what it has.
+        """
+        ...
+
+    def entries(self, statements: Statements, stream: str) -> Sequence[tuple[int, bytes, bytes]]:
+        """Index, leaf hash and leaf of each entry of a stream, in order. TamperError as `end`."""
+        ...
+
+    def add(self, statements: Statements, entries: Sequence[Numbered]) -> None:
+        """Store new entries."""
         ...
 
 

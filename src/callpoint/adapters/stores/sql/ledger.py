@@ -25,9 +25,6 @@ from callpoint.audit.merkle import HASH_SIZE, Frontier, ProofError
 from callpoint.domain.errors import LogHaltedError, LogUnavailableError, TamperError
 from callpoint.ports.keys import LogSigner
 
-_INSERT_ENTRY = """
-INSERT INTO entries (idx, stream, seq, closes, leaf_hash, leaf) VALUES (?, ?, ?, ?, ?, ?)
-"""
 _INSERT_PERSONAL = "INSERT INTO personal (idx, name, salt, value) VALUES (?, ?, ?, ?)"
 _INSERT_TILE = "INSERT INTO tiles (level, n, root, hashes) VALUES (?, ?, ?, ?)"
 _INSERT_CHECKPOINT = "INSERT INTO checkpoints (origin, size, note) VALUES (?, ?, ?)"
@@ -178,7 +175,7 @@ class Ledger:
             LogUnavailableError: It could not be signed or kept; the transaction must not commit.
         """
         checkpoint = self._sealed = after.checkpoint()
-        connection.run_many(_INSERT_ENTRY, [_entry_row(entry) for entry in entries])
+        connection.streams.add(connection, entries)
         personal = [
             (entry.index, name, value.salt, value.value.encode())
             for entry in entries
@@ -279,8 +276,3 @@ def spooled(connection: Connection) -> tuple[Waiting, ...]:
 def forget_spooled(connection: Connection, waiting: Sequence[Waiting]) -> None:
     """Take events out of the spool that are numbered in the same transaction."""
     connection.run_many("DELETE FROM spool WHERE id = ?", [(item.row,) for item in waiting])
-
-
-def _entry_row(entry: Numbered) -> tuple[int, str, int, int, bytes, bytes]:
-    end = entry.end
-    return (entry.index, entry.stream, end.seq, int(end.is_closed), end.leaf_hash, entry.leaf)

@@ -6,7 +6,6 @@ See ``docs/adr/0003-log-recovery.md``.
 from callpoint.adapters.stores.sql.connection import Connection
 from callpoint.adapters.stores.sql.guard import check_own, generation
 from callpoint.adapters.stores.sql.ledger import Ledger, forget_spooled, spooled
-from callpoint.adapters.stores.sql.stream_ends import find_end
 from callpoint.adapters.stores.sql.view import read_moment
 from callpoint.audit.checkpoint import Checkpoint
 from callpoint.audit.log import Head, draft, number
@@ -65,7 +64,8 @@ def _begin_origin(
     waiting = spooled(connection)
     renamed = Head(origin, head.installation, head.frontier)
     drafts = [draft(INSTALLATION_STREAM, event, now), *(item.draft for item in waiting)]
-    after, entries = number(renamed, drafts, lambda stream: find_end(connection, stream))
+    streams = connection.streams
+    after, entries = number(renamed, drafts, lambda stream: streams.end(connection, stream))
     ledger.seal(connection, renamed, after, entries, now)
     forget_spooled(connection, waiting)
     return after

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from callpoint.adapters.stores.sql.connection import Parameters, Statements
+from callpoint.adapters.stores.sql.connection import Parameters, Statements, Streams
 
 
 class Savepoint:
@@ -19,6 +19,11 @@ class Savepoint:
     def __init__(self, connection: Statements) -> None:
         self._connection = connection
         self._is_open = False
+
+    @property
+    def streams(self) -> Streams:
+        """How the database finds the entries of a stream."""
+        return self._connection.streams
 
     def rows(self, query: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Run a query and fetch all of its rows."""

@@ -9,15 +9,8 @@ from collections.abc import Iterable
 from callpoint.adapters.stores.sql.connection import Statements
 from callpoint.audit.log import Numbered, StreamEnd
 
-_END = "SELECT seq, leaf_hash, closes FROM entries WHERE stream = ? ORDER BY seq DESC LIMIT 1"
 _REMEMBERED = 4096
 """Streams at most; a few hundred bytes each."""
-
-
-def find_end(connection: Statements, stream: str) -> StreamEnd | None:
-    """The last entry of a stream, as the database has it."""
-    rows = connection.rows(_END, (stream,))
-    return StreamEnd(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
 
 
 class StreamEnds:
@@ -29,7 +22,7 @@ class StreamEnds:
     def find(self, connection: Statements, stream: str) -> StreamEnd | None:
         """The last entry of a stream, remembered or looked up."""
         known = self._ends.get(stream)
-        return known if known is not None else find_end(connection, stream)
+        return known if known is not None else connection.streams.end(connection, stream)
 
     def learn(self, entries: Iterable[Numbered]) -> None:
         """These entries are committed."""

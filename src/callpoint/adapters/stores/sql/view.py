@@ -180,8 +180,8 @@ class SqlView(PublicLog):
         return dict(self._connection.rows(_COUNT_STATES, (kind_name(kind),)))
 
     def entries(self, stream: str) -> tuple[Entry, ...]:
-        query = "SELECT idx, leaf_hash, leaf FROM entries WHERE stream = ? ORDER BY seq"
-        return tuple(_entry(*row) for row in self._connection.rows(query, (stream,)))
+        found = self._connection.streams.entries(self._connection, stream)
+        return tuple(_entry(*row) for row in found)
 
     def unnumbered(self, stream: str) -> int:
         query = "SELECT count(*) FROM spool WHERE stream = ?"

@@ -7,13 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from callpoint.adapters.stores.sql.connection import Parameters
+from callpoint.adapters.stores.sql.connection import Parameters, Streams
+from callpoint.adapters.stores.sqlite.streams import ChainedStreams
 from callpoint.domain.errors import StoreUnavailableError
 from callpoint.ports.clock import Clock
 
 _BUSY_SECONDS = 5.0
 _STATEMENTS_KEPT = 256
 _WAL_PAGES = 1000
+_STREAMS = ChainedStreams()
 
 
 class SqliteConnection:
@@ -56,6 +58,10 @@ class SqliteConnection:
         except StoreUnavailableError:
             self.close()
             raise
+
+    @property
+    def streams(self) -> Streams:
+        return _STREAMS
 
     @property
     def in_transaction(self) -> bool:

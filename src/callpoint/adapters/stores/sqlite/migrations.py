@@ -153,6 +153,43 @@ MIGRATIONS = (
             *(_refuse(verb, "timestamps") for verb in ("UPDATE", "DELETE")),
         ),
     ),
+    Migration(
+        5,
+        "entries name the one before them: an index by stream was most of what a commit wrote",
+        (
+            """
+            CREATE TABLE streams (
+                id INTEGER PRIMARY KEY,
+                name TEXT NOT NULL UNIQUE,
+                last INTEGER NOT NULL
+            ) STRICT
+            """,
+            """
+            INSERT INTO streams (name, last)
+            SELECT stream, max(idx) FROM entries GROUP BY stream ORDER BY min(idx)
+            """,
+            """
+            CREATE TABLE chained_entries (
+                idx INTEGER PRIMARY KEY,
+                stream TEXT NOT NULL,
+                seq INTEGER NOT NULL,
+                closes INTEGER NOT NULL,
+                leaf_hash BLOB NOT NULL,
+                leaf BLOB NOT NULL,
+                before INTEGER
+            ) STRICT
+            """,
+            """
+            INSERT INTO chained_entries (idx, stream, seq, closes, leaf_hash, leaf, before)
+            SELECT idx, stream, seq, closes, leaf_hash, leaf,
+                (SELECT idx FROM entries AS b WHERE b.stream = e.stream AND b.seq = e.seq - 1)
+            FROM entries AS e ORDER BY idx
+            """,
+            "DROP TABLE entries",
+            "ALTER TABLE chained_entries RENAME TO entries",
+            *(_refuse(verb, "entries") for verb in ("UPDATE", "DELETE")),
+        ),
+    ),
 )
 """All of them, oldest first."""
 
