@@ -6,7 +6,7 @@ is too; whoever stole something is on ``ELSEWHERE``, from where the server lets 
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +19,17 @@ from callpoint.adapters.clock.system import SystemClock, SystemRandom
 from callpoint.adapters.stores.postgresql import PostgresStore
 from callpoint.adapters.stores.sqlite import SqliteStore
 from callpoint.adapters.targets.postgresql import owner_script
+from callpoint.adapters.tokens.jose import JoseGrantReader
 from callpoint.audit.entry import parse_entry
 from callpoint.domain import event as ev
 from callpoint.domain.allowance import Allowance
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.connection import Offered
 from callpoint.domain.eligibility import Purpose
-from callpoint.domain.errors import CallpointError, DeniedError
+from callpoint.domain.errors import CallpointError, DeniedError, UnavailableError
 from callpoint.domain.kill import Scope
+from callpoint.domain.offline import OnLoss
+from callpoint.gateways.offline import OfflineKit
 from callpoint.gateways.postgres.gateway import PostgresGateway
 from callpoint.gateways.postgres.messages import error_fields
 from callpoint.gateways.postgres.settings import GatewaySettings
@@ -35,9 +38,19 @@ from callpoint.lifecycle.authority import GatewayAuthority
 from callpoint.lifecycle.kill import kill
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.session_recorder import Recorder
-from callpoint.ports.authority import Arrival, Opened
+from callpoint.ports.authority import (
+    Arrival,
+    Cut,
+    Deed,
+    Opened,
+    Outcome,
+    Standing,
+    Verdict,
+)
+from callpoint.ports.journals import OfflineJournal
 from callpoint.ports.stores import Store
 from tests.contract.store_benches import FragileSigner
+from tests.fakes.authority import GRANTS
 from tests.fakes.behind import GATEWAY, behind, connect
 from tests.fakes.keys import MemoryVault
 from tests.fakes.wire import Wire
@@ -68,15 +81,51 @@ class SpyingAuthority(GatewayAuthority):
 
     Attributes:
         opened: The sessions, with their credentials.
+        is_away: It answers nothing, and its orders are not heard.
     """
 
     def __init__(self, services: Services, gateway: str, recorder: Recorder) -> None:
-        super().__init__(services, gateway, recorder)
+        super().__init__(services, gateway, recorder, GRANTS)
         self.opened: list[Opened] = []
+        self.is_away = False
 
     async def open_session(self, arrival: Arrival) -> Opened:
         self.opened.append(await super().open_session(arrival))
         return self.opened[-1]
+
+    async def decide(self, session: str, deed: Deed) -> Verdict:
+        self._must_be_there()
+        return await super().decide(session, deed)
+
+    async def report(self, session: str, outcome: Outcome) -> Standing:
+        self._must_be_there()
+        return await super().report(session, outcome)
+
+    async def end_session(self, session: str, reason: str) -> None:
+        self._must_be_there()
+        await super().end_session(session, reason)
+
+    async def standing(self, sessions: Sequence[str]) -> dict[str, Standing]:
+        self._must_be_there()
+        return await super().standing(sessions)
+
+    async def cuts(self) -> AsyncIterator[Cut | None]:
+        async for order in super().cuts():
+            self._must_be_there()
+            yield order
+
+    def _must_be_there(self) -> None:
+        if self.is_away:
+            raise UnavailableError("nobody answers")
+
+
+class HurriedClock(SystemClock):
+    """Of a gateway: silence can be made long in a moment; what sleeps is not woken by it."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
 
 
 @dataclass
@@ -86,6 +135,7 @@ class Front:
     world: World
     authority: SpyingAuthority
     gateway: PostgresGateway
+    clock: HurriedClock
 
     async def connect(self, made: Offered) -> Any:
         """asyncpg through it."""
@@ -203,6 +253,7 @@ async def open_whole(
     processes: int = 1,
     on_postgresql: bool = False,
     adapt: Callable[[Configuration], Configuration] = behind,
+    journal: OfflineJournal | None = None,
 ) -> AsyncIterator[WholeSite]:
     """Everything up; at the end everything is killed and nothing is left at the server.
 
@@ -213,6 +264,7 @@ async def open_whole(
         processes: So many gateways, each with an authority (and on PostgreSQL a store) of its own.
         on_postgresql: Where the store is; else it is a file of SQLite.
         adapt: Makes the configuration, for instance that reads are recorded beside the answer.
+        journal: The first gateway's: its sessions may go on without their authority.
     """
     async with AsyncExitStack() as stack:
         place = await stack.enter_async_context(open_site(database))
@@ -236,14 +288,16 @@ async def open_whole(
         stores = [await opened() for _ in range(processes if on_postgresql else 1)]
         for store in stores:
             stack.push_async_callback(store.close)
-        vault = MemoryVault()
-        worlds = [_world(store, site, spends or Allowance(), vault, adapt) for store in stores]
+        vault, on_loss = MemoryVault(), OnLoss.OFFLINE if journal else OnLoss.CUT
+        worlds = [
+            _world(store, site, spends or Allowance(), vault, adapt, on_loss) for store in stores
+        ]
         await found_world(worlds[0])
         await worlds[0].incident()
         whole = WholeSite(site, worlds[0], signer)
         for n in range(processes):
             world = worlds[n % len(worlds)]
-            whole.fronts.append(await stack.enter_async_context(_front(world)))
+            whole.fronts.append(await stack.enter_async_context(_front(world, journal)))
         try:
             yield whole
         finally:
@@ -259,9 +313,10 @@ def _world(
     spends: Allowance,
     vault: MemoryVault,
     adapt: Callable[[Configuration], Configuration],
+    on_loss: OnLoss,
 ) -> World:
     return assemble(
-        eligibility(accept_residual=True, allowance=spends),
+        eligibility(accept_residual=True, allowance=spends, on_loss=on_loss),
         store=store,
         clock=SystemClock(),
         random=SystemRandom(),
@@ -272,12 +327,13 @@ def _world(
 
 
 @asynccontextmanager
-async def _front(world: World) -> AsyncIterator[Front]:
-    recorder = Recorder(world.services)
+async def _front(world: World, journal: OfflineJournal | None = None) -> AsyncIterator[Front]:
+    recorder, clock = Recorder(world.services), HurriedClock()
     authority = SpyingAuthority(world.services, GATEWAY, recorder)
+    kit = OfflineKit(journal, JoseGrantReader) if journal is not None else None
     gateway = PostgresGateway(
-        authority, GatewaySettings(GATEWAY, port=0), SystemClock(), SystemRandom(),
-        structlog.get_logger(),
+        authority, GatewaySettings(GATEWAY, port=0), clock, SystemRandom(),
+        structlog.get_logger(), kit,
     )  # fmt: skip
     stop, is_up = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -287,6 +343,6 @@ async def _front(world: World) -> AsyncIterator[Front]:
         while not gateway.is_heard:  # noqa: ASYNC110 -- it has no event for it
             await asyncio.sleep(0.005)
         try:
-            yield Front(world, authority, gateway)
+            yield Front(world, authority, gateway, clock)
         finally:
             stop.set()

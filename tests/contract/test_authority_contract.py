@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,26 @@ import pytest
 from callpoint.adapters.clock.system import SystemClock
 from callpoint.adapters.stores.postgresql import PostgresStore
 from callpoint.adapters.stores.sqlite import SqliteStore
+from callpoint.adapters.tokens.jose import JoseGrantReader
+from callpoint.audit.entry import parse_entry
 from callpoint.domain import scram
 from callpoint.domain.allowance import Allowance, Used
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Purpose
 from callpoint.domain.errors import ConflictError, DeniedError
+from callpoint.domain.ids import offline_stream
 from callpoint.domain.kill import Scope
+from callpoint.domain.offline import GrantError, OnLoss, gateway_audience, grant_digest
+from callpoint.domain.offline_journal import (
+    BEGINNING,
+    Chained,
+    DecidedOffline,
+    FinishedOffline,
+    GrantUsed,
+    JournalEntry,
+    Told,
+    chained,
+)
 from callpoint.domain.operation import Operation
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.authority import GatewayAuthority
@@ -26,12 +40,12 @@ from callpoint.lifecycle.session_recorder import Recorder
 from callpoint.ports.authority import Arrival, Authority, Deed, Outcome, Standing
 from callpoint.ports.stores import Store
 from callpoint.ports.targets import Credential
-from tests.fakes.authority import FakeAuthority
+from tests.fakes.authority import GRANTS, FakeAuthority
 from tests.fakes.authority_site import authority_site, guarded
 from tests.fakes.behind import GATEWAY, SOURCE, behind
 from tests.fakes.beside import beside, running
 from tests.fakes.clock import SeededRandom
-from tests.fakes.keys import MemoryLogSigner
+from tests.fakes.keys import MemoryLogSigner, Signer
 from tests.fakes.world import (
     INSTALLATION,
     ORIGIN,
@@ -74,7 +88,7 @@ async def over(
     store: Store | None, adapt: Callable[[Configuration], Configuration] = behind
 ) -> Side:
     """The real one; the purpose is to investigate, so nothing may be deleted."""
-    rule = eligibility(allowance=Allowance(actions=LIMIT))
+    rule = eligibility(allowance=Allowance(actions=LIMIT), on_loss=OnLoss.OFFLINE)
     if store is None:
         world = await make_world(rule, adapt=adapt)
     else:
@@ -89,10 +103,10 @@ async def over(
     made = await offer(services, caller, key, Wish(SOURCE, logins=8))
     recorders = Recorder(services), Recorder(services)
     return Side(
-        GatewayAuthority(services, GATEWAY, recorders[0]),
+        GatewayAuthority(services, GATEWAY, recorders[0], GRANTS),
         made.connection.id,
         lambda: kill.kill(services, world.caller("bob"), Scope.EVERYTHING),
-        GatewayAuthority(services, GATEWAY, recorders[1]),
+        GatewayAuthority(services, GATEWAY, recorders[1], GRANTS),
         world,
         recorders,
     )
@@ -100,7 +114,7 @@ async def over(
 
 def fake() -> Side:
     """The one of gateway tests."""
-    made = FakeAuthority(Credential("user", "secret"))
+    made = FakeAuthority(Credential("user", "secret"), on_loss=OnLoss.OFFLINE)
     made.deny("sql:delete")
 
     async def end() -> None:
@@ -203,6 +217,55 @@ async def test_what_is_over_stays_over(side):
     told = await side.authority.standing([first, second])
     assert set(told.values()) == {Standing.OVER}
     await lines.aclose()
+
+
+async def test_a_grant_lists_what_was_allowed_here_and_nothing_else(side):
+    """Signed for this gateway, journal and session; without what was refused or never asked."""
+    session = await side.open()
+    for deed in (READ, DELETE):
+        await side.authority.decide(session, deed)
+    granted = await side.authority.grants("journal1", [session, "none"])
+    assert list(granted.grants) == [session]
+    said = JoseGrantReader(granted.keys).read(granted.grants[session])
+    assert said.operations == READ.operations
+    assert (said.session, said.journal, said.allowance.destructive) == (session, "journal1", 0)
+    assert said.aud == gateway_audience(said.iss, GATEWAY)
+    assert timedelta(0) < said.expires_at - said.issued_at <= timedelta(minutes=5)
+    with pytest.raises(GrantError):
+        JoseGrantReader([Signer("mallory").public]).read(granted.grants[session])
+    await side.kill()
+    assert not (await side.authority.grants("journal1", [session])).grants
+
+
+async def test_a_journal_is_taken_once(side):
+    """Told again, whole or in parts, it is taken no second time, and says up to where it was."""
+    session = await side.open()
+    await side.authority.decide(session, READ)
+    granted = await side.authority.grants("journal1", [session])
+    at = JoseGrantReader(granted.keys).read(granted.grants[session]).issued_at
+    told = journal_of(session, granted.grants[session], at)
+    first = await side.authority.take(Told("journal1", told[:2]))
+    assert first.seq == 2
+    for part in (told, told, ()):
+        assert (await side.authority.take(Told("journal1", part, is_whole=True))).seq == 3
+    if side.world is not None:
+        entries = await side.world.services.store.read(
+            lambda view: view.entries(offline_stream(session))
+        )
+        kinds = [parse_entry(one.leaf).type for one in entries]
+        assert kinds == ["session:offline", "action:offline", "action:finished-offline"]
+        assert not [one for one in entries if parse_entry(one.leaf).data["trouble"]]
+
+
+def journal_of(session: str, token: str, now: datetime) -> tuple[Chained, ...]:
+    """One reading at that moment, in a journal."""
+    decided = DecidedOffline(session, 1, grant_digest(token), now, READ.operations, True)
+    ended = FinishedOffline(session, 1, Used(rows=3), now)
+    found: list[Chained] = []
+    entries: tuple[JournalEntry, ...] = (GrantUsed(session, token), decided, ended)
+    for entry in entries:
+        found.append(chained(len(found) + 1, found[-1].hash if found else BEGINNING, entry))
+    return tuple(found)
 
 
 @pytest.mark.parametrize("side", ["memory", "sqlite", "postgresql", *WITH], indirect=True)

@@ -6,28 +6,37 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from callpoint.adapters.tokens.jose import JoseGrants
 from callpoint.domain import scram
 from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.errors import (
     ConflictError,
     DeniedError,
     StoreUnavailableError,
+    UnavailableError,
 )
 from callpoint.domain.gateway import Evidence, Recording
+from callpoint.domain.offline import OfflineAllowance, OfflineGrant, OnLoss, gateway_audience
+from callpoint.domain.offline_journal import Chained, Told
+from callpoint.domain.operation import Operation
 from callpoint.ports.authority import (
     Arrival,
     Cut,
     Deed,
+    Granted,
     Greeting,
     Opened,
     Outcome,
     Reach,
     Standing,
+    Taken,
     Verdict,
 )
 from callpoint.ports.credential import Credential
+from tests.fakes.keys import Signer
 
 _SALT = b"salt-of-a-test-s"
+GRANTS = JoseGrants(Signer("token-key"))
 
 
 @dataclass
@@ -48,6 +57,8 @@ class FakeAuthority:
         draws: What was drawn.
         arrivals: Who came.
         ended: Which sessions were ended, and why.
+        on_loss: Whether sessions get offline grants, with ``offline`` and for ``offline_for``.
+        told: What was done without it.
     """
 
     credential: Credential
@@ -66,8 +77,14 @@ class FakeAuthority:
     arrivals: list[Arrival] = field(default_factory=list)
     ended: list[tuple[str, str]] = field(default_factory=list)
     open: dict[str, Opened] = field(default_factory=dict)
+    on_loss: OnLoss = OnLoss.CUT
+    offline: OfflineAllowance = field(default_factory=OfflineAllowance)
+    offline_for: timedelta = timedelta(minutes=5)
+    gateway: str = ""
+    told: list[Chained] = field(default_factory=list)
+    _known: dict[str, set[Operation]] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
-    _lines: list["asyncio.Queue[Cut | None]"] = field(default_factory=list)
+    _lines: list["asyncio.Queue[Cut | UnavailableError]"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._greetings: dict[str, Greeting] = {}
@@ -87,6 +104,7 @@ class FakeAuthority:
     async def open_session(self, arrival: Arrival) -> Opened:
         self._must_speak()
         self.arrivals.append(arrival)
+        self.gateway = arrival.gateway
         if arrival.connection not in self.secrets:
             raise DeniedError("no such connection", way_out="ask for a new one")
         opened = Opened(
@@ -101,6 +119,7 @@ class FakeAuthority:
             not_after=datetime.now(UTC) + self.lifetime,
             evidence=Evidence.BEFORE,
             recording=self.recording,
+            on_loss=self.on_loss,
         )
         self.open[opened.session] = opened
         return opened
@@ -122,6 +141,7 @@ class FakeAuthority:
             verdict = Verdict(False, number, reasons, "ask for another role")
         else:
             verdict = Verdict(True, number, portion=self.portion)
+            self._known.setdefault(session, set()).update(deed.operations)
         self.verdicts.append(verdict)
         return verdict
 
@@ -150,13 +170,55 @@ class FakeAuthority:
         self._must_speak()
         return {s: Standing.OPEN if s in self.open else Standing.OVER for s in sessions}
 
+    async def grants(self, journal: str, sessions: Sequence[str]) -> Granted:
+        self._must_speak()
+        found = {s: self.open[s] for s in sessions if s in self.open}
+        if self.on_loss is OnLoss.CUT or self.is_paused:
+            found = {}
+        return Granted(
+            GRANTS.keys,
+            {s: GRANTS.sign(self.grant(opened, journal)) for s, opened in found.items()},
+        )
+
+    def grant(self, opened: Opened, journal: str) -> OfflineGrant:
+        """What it would sign."""
+        now = datetime.now(UTC)
+        return OfflineGrant(
+            iss="inst01",
+            aud=gateway_audience("inst01", self.gateway),
+            jti="grant",
+            iat=int(now.timestamp()),
+            exp=int((now + self.offline_for).timestamp()),
+            journal=journal,
+            session=opened.session,
+            activation=opened.activation,
+            principal=opened.principal,
+            persons=opened.persons,
+            incident=opened.incident,
+            target=opened.target,
+            role=opened.role,
+            configuration_digest="c" * 64,
+            policy_digest="d" * 64,
+            allowance=self.offline,
+            operations=tuple(sorted(self._known.get(opened.session, ()))),
+        )
+
+    async def take(self, told: Told) -> Taken:
+        self._must_speak()
+        newest = self.told[-1].seq if self.told else 0
+        self.told += [one for one in told.entries if one.seq > newest]
+        return Taken(self.told[-1].seq if self.told else 0)
+
     async def cuts(self) -> AsyncIterator[Cut | None]:
-        line: asyncio.Queue[Cut | None] = asyncio.Queue()
+        line: asyncio.Queue[Cut | UnavailableError] = asyncio.Queue()
         self._lines.append(line)
         yield None
         try:
             while True:
-                yield await line.get()
+                order = await line.get()
+                if isinstance(order, UnavailableError):
+                    raise order
+                yield order
         finally:
             self._lines.remove(line)
 
@@ -171,6 +233,11 @@ class FakeAuthority:
             del self.open[session]
         for line in self._lines:
             line.put_nowait(order)
+
+    def drop_lines(self) -> None:
+        """The lines of orders break; new ones can be had."""
+        for line in self._lines:
+            line.put_nowait(UnavailableError("the line broke"))
 
     def deny(self, *denied: str) -> None:
         """Deny these: ``sql:select public.items``, or a verb on whatever it is."""

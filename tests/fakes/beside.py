@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ from callpoint.domain.gateway import Evidence
 from callpoint.lifecycle.authority import GatewayAuthority
 from callpoint.lifecycle.session_recorder import Recorder
 from callpoint.ports.authority import Arrival, Opened
+from callpoint.ports.grants import Grants
 from tests.fakes.behind import GATEWAY, SOURCE, behind, connect
 from tests.fakes.world import World, eligibility, make_world
 
@@ -60,10 +62,13 @@ class Lax:
             await asyncio.sleep(0)
 
 
-async def lax(allowance: Allowance | None = None) -> Lax:
-    """Its recorder is yet to be started (``running``)."""
-    world = await make_world(eligibility(allowance=allowance or Allowance()), adapt=beside)
+async def lax(
+    allowance: Allowance | None = None, grants: Grants | None = None, **changes: Any
+) -> Lax:
+    """Its recorder is yet to be started (``running``); ``changes`` are of the eligibility."""
+    rule = eligibility(allowance=allowance or Allowance(), **changes)
+    world = await make_world(rule, adapt=beside)
     await world.incident()
     recorder = Recorder(world.services)
-    authority = GatewayAuthority(world.services, GATEWAY, recorder)
+    authority = GatewayAuthority(world.services, GATEWAY, recorder, grants)
     return Lax(world, (await world.active()).id, recorder, authority)

@@ -5,15 +5,19 @@ from datetime import timedelta
 
 from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.gateway import Evidence, Recording
+from callpoint.domain.offline import OnLoss
+from callpoint.domain.offline_journal import Told
 from callpoint.lifecycle.live_sessions import LiveSessions
 from callpoint.ports.authority import (
     Arrival,
     Cut,
     Deed,
+    Granted,
     Greeting,
     Opened,
     Outcome,
     Standing,
+    Taken,
     Verdict,
 )
 from callpoint.ports.credential import Credential
@@ -30,6 +34,8 @@ VERDICT = Verdict(
     is_paused=True,
 )
 
+GRANTED = Granted(("a2V5",), {"s1": "a.signed.grant"})
+
 
 def opened(session: str = "s1") -> Opened:
     """A session, with all that one can say."""
@@ -45,7 +51,7 @@ def opened(session: str = "s1") -> Opened:
         not_after=START + timedelta(minutes=30),
         evidence=Evidence.WITH,
         recording=Recording.HASHED,
-        on_loss="offline",
+        on_loss=OnLoss.OFFLINE,
     )
 
 
@@ -96,6 +102,14 @@ class ScriptedAuthority:
     async def standing(self, sessions: Sequence[str]) -> dict[str, Standing]:
         self._note("standing", tuple(sessions))
         return {s: Standing.OPEN if s == "s1" else Standing.OVER for s in sessions}
+
+    async def grants(self, journal: str, sessions: Sequence[str]) -> Granted:
+        self._note("grants", (journal, tuple(sessions)))
+        return GRANTED
+
+    async def take(self, told: Told) -> Taken:
+        self._note("take", told)
+        return Taken(told.entries[-1].seq if told.entries else 0)
 
     def cuts(self) -> AsyncIterator[Cut | None]:
         self._note("cuts", None)

@@ -84,6 +84,7 @@ def settings(folder: Path, server: str, who: str = PRINCIPAL, listen: str = "127
     file.write_text(
         f'[authority]\nservers = ["{server}"]\nkey = "{key}"\n'
         f'[postgresql]\nname = "{GATEWAY}"\nlisten = "{listen}"\n'
+        f'journal = "{folder / "journal"}"\n'
     )
     return file
 

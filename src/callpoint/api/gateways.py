@@ -23,8 +23,18 @@ from callpoint.api.surface import GivenSurface, Surface
 from callpoint.domain.address import is_confidential
 from callpoint.domain.allowance import Portion
 from callpoint.domain.errors import CallpointError, DeniedError, RequestError, UnavailableError
+from callpoint.domain.offline_journal import Told
 from callpoint.ports import authority_calls as calls
-from callpoint.ports.authority import Arrival, Authority, Cut, Greeting, Reach, Verdict
+from callpoint.ports.authority import (
+    Arrival,
+    Authority,
+    Cut,
+    Granted,
+    Greeting,
+    Reach,
+    Taken,
+    Verdict,
+)
 
 MEDIA_TYPE = "application/x-ndjson"
 REMOVED = "gateway_removed"
@@ -168,6 +178,16 @@ class GatewayController(Controller):
         if len(data.sessions) > calls.MAX_SESSIONS:
             raise RequestError(f"more than {calls.MAX_SESSIONS} sessions in one question")
         return calls.Standings(await authority.standing(data.sessions))
+
+    @post("/{gateway:str}/grants", status_code=200, responses=PROBLEMS, summary="Offline grants")
+    async def grants(self, authority: GivenAuthority, data: JSONBody[calls.AskGrants]) -> Granted:
+        """What sessions may do while the gateway gets no answer, signed; of some, nothing."""
+        return await authority.grants(data.journal, data.sessions)
+
+    @post("/{gateway:str}/take", status_code=200, responses=PROBLEMS, summary="What was done alone")
+    async def take(self, authority: GivenAuthority, data: JSONBody[Told]) -> Taken:
+        """A part of the gateway's journal; each entry is taken once, however often it is told."""
+        return await authority.take(data)
 
     @get(
         "/{gateway:str}/cuts",

@@ -14,10 +14,14 @@ from typing import TextIO
 import structlog
 
 from callpoint.adapters.clock.system import SystemClock, SystemRandom
+from callpoint.adapters.journals.files import FileJournal
+from callpoint.adapters.tokens.jose import JoseGrantReader
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.stopping import stopped_by_signals
 from callpoint.config.listeners import AuthorityPlace, PostgresListener
+from callpoint.domain.errors import ConfigError
 from callpoint.gateways.authority import RemoteAuthority, Sign, carrier
+from callpoint.gateways.offline import OfflineKit
 from callpoint.gateways.postgres.gateway import PostgresGateway
 from callpoint.gateways.postgres.settings import GatewaySettings, Limits
 from callpoint.ports.authority import LOSS, Authority
@@ -55,8 +59,14 @@ async def run_postgres(
     Raises:
         ConfigError: The address cannot be listened on, or certificate or key cannot be used.
     """
+    journal = _journal(listener, around)
     gateway = PostgresGateway(
-        authority, _settings(listener, lost_after), around.clock, around.random, around.logger
+        authority,
+        _settings(listener, lost_after),
+        around.clock,
+        around.random,
+        around.logger,
+        OfflineKit(journal, JoseGrantReader) if journal is not None else None,
     )
 
     def listening(port: int) -> None:
@@ -64,7 +74,11 @@ async def run_postgres(
         around.logger.info("gateway_listens", gateway=listener.name, address=f"{host}:{port}")
         say(f"{host}:{port}")
 
-    await gateway.serve(stop, listening)
+    try:
+        await gateway.serve(stop, listening)
+    finally:
+        if journal is not None:
+            journal.close()
 
 
 async def run_alone(
@@ -97,6 +111,17 @@ async def run_alone(
                 lost_after=timedelta(seconds=place.lost_after),
             )  # fmt: skip
     around.logger.info("stopped")
+
+
+def _journal(listener: PostgresListener, around: Surroundings) -> FileJournal | None:
+    """Without one no session ever goes on without the authority, and the rest is served."""
+    if not listener.journal:
+        return None
+    try:
+        return FileJournal(Path(listener.journal), around.random)
+    except ConfigError as error:
+        around.logger.error("no_offline_journal", detail=str(error))  # noqa: TRY400 -- ours
+        return None
 
 
 def _settings(listener: PostgresListener, lost_after: timedelta) -> GatewaySettings:

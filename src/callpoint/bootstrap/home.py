@@ -6,6 +6,7 @@
     server.toml         settings of the process (``config.settings``)
     keys/               private keys (``adapters.keys.files``)
     known-leases.jsonl  what is live, for a kill without the store (``adapters.node.files``)
+    offline/            journals of gateways: what they did while the store did not answer
     tombstones/         kills without the store that are not merged yet
 
 Files appear whole or not at all, and only their owner reads them: they name persons.

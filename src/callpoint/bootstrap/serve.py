@@ -18,6 +18,7 @@ from callpoint.bootstrap.process import Outside, Process, open_process
 from callpoint.bootstrap.signals import signal_desk
 from callpoint.bootstrap.stopping import stopped_by_signals
 from callpoint.bootstrap.surface import surface_of
+from callpoint.bootstrap.tokens import offline_grants
 from callpoint.config.listeners import PostgresListener
 from callpoint.config.settings import Settings
 from callpoint.domain.address import is_loopback
@@ -130,7 +131,8 @@ class _Server(uvicorn.Server):
     ) -> None:
         self._process = process
         self.signals = signals
-        self._authorities = Authorities(process.services)
+        grants = offline_grants(process.settings.home, process.services)
+        self._authorities = Authorities(process.services, grants)
         surface = replace(
             surface_of(process, origins), signals=signals, authority=self._authorities.of
         )
@@ -202,6 +204,9 @@ class _Server(uvicorn.Server):
         # them, wait a whole interval for each of their steps: with the usual 5 ms, for seconds.
         sys.setswitchinterval(_SWITCH)
         try:
+            home = process.settings.home
+            if not listener.journal:
+                listener = replace(listener, journal=str(home / "offline" / listener.name))
             await run_postgres(authority, listener, around, say=lambda _: None, stop=stop)
         finally:
             stop.set()

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 
+import msgspec
+
 from callpoint.api.messages import ActivationView, IncidentView, LeaseView
 from callpoint.cli.words import listed, moment, plural, shown, span, until
 from callpoint.domain.activation import PENDING, ActivationState
@@ -47,6 +49,14 @@ def asked(view: ActivationView) -> Iterator[str]:
         yield _row("idle", f"ends when unused for {span(request.idle)}")
     if allowed := tuple(limits(request.spends)):
         yield _row("may do", f"at most {listed(allowed)}; then a person must let it go on")
+    if request.offline:
+        alone = listed(
+            tuple(limits(Allowance(**msgspec.structs.asdict(request.offline.allowance))))
+        )
+        yield _row(
+            "offline", f"goes on for up to {span(request.offline.span)} when its gateway gets"
+        )
+        yield _row("", f"no answer, with at most {alone}: no kill reaches it then")
     yield _row("purpose", f"{request.purpose} ({request.lane})")
     yield from _words(view)
     yield _row("connects from", listed(request.sources, "anywhere that the target allows"))

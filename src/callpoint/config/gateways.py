@@ -3,6 +3,7 @@
 import msgspec
 
 from callpoint.config.document import Problems
+from callpoint.config.offline import check_offline
 from callpoint.config.positions import Path
 from callpoint.domain.allowance import Allowance
 from callpoint.domain.configuration import Configuration
@@ -24,6 +25,7 @@ def check_gateways(found: Configuration, problems: Problems) -> None:
     for eligibility in found.eligibilities.values():
         if eligibility.allowance is not msgspec.UNSET:
             _check_allowance(found, eligibility, problems)
+        check_offline(found, eligibility, problems)
 
 
 def _check_allowance(found: Configuration, rule: Eligibility, problems: Problems) -> None:

@@ -25,6 +25,7 @@ from callpoint.config.kinds import (
     span,
 )
 from callpoint.config.log_names import LOG_KEY, LOG_NAME, URL, WITNESS_KEY
+from callpoint.config.offline import OFFLINE, OFFLINE_ALLOWANCE
 from callpoint.config.shape import Key, Shape, table
 from callpoint.config.signals import SIGNAL
 from callpoint.domain.eligibility import Lane, Mode, Purpose, Severity
@@ -280,6 +281,7 @@ ELIGIBILITY: Shape = (
         "until a person resumes them.",
         default=None,
     ),
+    *OFFLINE,
 )
 
 SOURCE: Shape = (
@@ -370,6 +372,7 @@ INNER: dict[str, Shape] = {
     "eligibilities.NAME.budget": BUDGET_RULE,
     "eligibilities.NAME.review": REVIEW_RULE,
     "eligibilities.NAME.allowance": ALLOWANCE,
+    "eligibilities.NAME.offline_allowance": OFFLINE_ALLOWANCE,
     "witnessing.witnesses.NAME": WITNESS,
     "witnessing.logs.NAME": WITNESSED_LOG,
 }

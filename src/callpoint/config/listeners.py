@@ -51,6 +51,13 @@ POSTGRESQL: Shape = (
         "Schemas that every session is pinned to.",
         default=("public",),
     ),
+    Key(
+        "journal",
+        PATH,
+        "File where what is done without the authority goes on record first. Left out, a gateway "
+        "inside the server has one in the home directory; one that runs alone has none, and cuts.",
+        default=None,
+    ),
     Key("connections", integer(1, 10_000), "How many there may be at a time.", default=500),
 )
 AUTHORITY: Shape = (
@@ -90,6 +97,7 @@ class PostgresListener:
         target_certificates: PEM file; empty: those of this machine.
         search_path: Schemas that sessions are pinned to.
         connections: At a time.
+        journal: File for what is done without the authority; empty: none.
     """
 
     name: str
@@ -100,6 +108,7 @@ class PostgresListener:
     target_certificates: str = ""
     search_path: tuple[str, ...] = ("public",)
     connections: int = 500
+    journal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

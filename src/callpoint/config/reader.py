@@ -15,6 +15,7 @@ from callpoint.config.document import Document, Problems, closest
 from callpoint.config.keys import GOVERNANCE, OPTIONAL_SECTIONS, ROLE, SECTIONS, TARGET, WITNESSING
 from callpoint.config.kinds import BAD, mapping, read_name, type_name
 from callpoint.config.kinds import NAME as NAME_KIND
+from callpoint.config.offline import read_offline
 from callpoint.config.references import check_references
 from callpoint.config.rules import check_rules
 from callpoint.config.shape import Key, Values, read_table, refuse_unknown, table
@@ -210,6 +211,7 @@ def _eligibility(name: str, raw: object, problems: Problems) -> Eligibility | No
     incident = values.pop("incident", None)
     if (allowance := values.pop("allowance", None)) is not None:
         values["allowance"] = Allowance(**allowance)
+    read_offline(values)
     return Eligibility(
         id=name,
         incident=None if incident is None else IncidentRule(**incident),

@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from callpoint.domain.allowance import Allowance
+from callpoint.domain.offline import USUAL, OfflineAllowance, OfflineRule, OnLoss
 
 
 class Lane(StrEnum):
@@ -113,6 +114,8 @@ class Eligibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             is dead and the target has no reaper (I3).
         purposes: Purposes that may be given.
         allowance: What an activation may spend through gateways; ``spends`` reads it.
+        on_loss: What becomes of a session whose gateway lost the authority; ``offline`` reads it
+            and the two bounds.
     """
 
     id: str
@@ -130,8 +133,18 @@ class Eligibility(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purposes: tuple[Purpose, ...] = (Purpose.RECOVER, Purpose.INVESTIGATE, Purpose.CONTAIN)
     # Not written while it is unset, so that bundles of before keep their digest.
     allowance: Allowance | msgspec.UnsetType = msgspec.UNSET
+    on_loss: OnLoss | msgspec.UnsetType = msgspec.UNSET
+    offline_for: timedelta | msgspec.UnsetType = msgspec.UNSET
+    offline_allowance: OfflineAllowance | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def spends(self) -> Allowance:
         """What an activation may spend through gateways; without limits when nothing is said."""
         return self.allowance or Allowance()
+
+    @property
+    def offline(self) -> OfflineRule | None:
+        """How a session goes on when its gateway lost the authority; None: it is cut."""
+        if self.on_loss is not OnLoss.OFFLINE:
+            return None
+        return OfflineRule(self.offline_for or USUAL, self.offline_allowance or OfflineAllowance())

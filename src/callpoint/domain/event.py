@@ -56,6 +56,7 @@ from callpoint.domain.event_lease import (
     StaticSecretChanged,
     UnknownAccountFound,
 )
+from callpoint.domain.event_offline import ActionFinishedOffline, ActionOffline, SessionOffline
 from callpoint.domain.event_refusal import (
     AccessRefused,
     KillOrdered,
@@ -80,6 +81,8 @@ __all__ = [
     "AccessRefused",
     "ActionDecided",
     "ActionFinished",
+    "ActionFinishedOffline",
+    "ActionOffline",
     "ActivationActivated",
     "ActivationApproved",
     "ActivationDenied",
@@ -123,6 +126,7 @@ __all__ = [
     "SecretPromoted",
     "SessionClosed",
     "SessionEnded",
+    "SessionOffline",
     "SessionOpened",
     "SessionPaused",
     "SessionResumed",
@@ -170,6 +174,9 @@ AnyEvent = (
     | SessionEnded
     | ActionDecided
     | ActionFinished
+    | SessionOffline
+    | ActionOffline
+    | ActionFinishedOffline
     | SessionClosed
     | TokenIssued
     | TokenRevoked

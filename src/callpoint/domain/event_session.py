@@ -14,6 +14,7 @@ from callpoint.domain.asked import Asked
 from callpoint.domain.decision import Decision
 from callpoint.domain.event_form import Event, Private
 from callpoint.domain.gateway import Evidence
+from callpoint.domain.offline import OfflineRule
 from callpoint.domain.operation import Operation
 
 
@@ -21,7 +22,8 @@ class SessionOpened(Event, frozen=True, kw_only=True, tag="session:opened"):
     """A connection secret was spent; written before the gateway gets the lease's credential.
 
     ``session_sha256`` is of all that never changes in the stored row. ``source``, the address, and
-    ``client``, what it calls itself, are personal.
+    ``client``, what it calls itself, are personal. ``offline``: it may go on without the
+    authority, within these bounds; null: it is cut.
     """
 
     session: str
@@ -34,6 +36,7 @@ class SessionOpened(Event, frozen=True, kw_only=True, tag="session:opened"):
     not_after: datetime
     decision: Decision
     asked: Asked
+    offline: OfflineRule | None = None
     private: dict[str, Private] = msgspec.field(default_factory=dict)
 
 

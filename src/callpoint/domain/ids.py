@@ -84,6 +84,11 @@ def session_stream(session: str) -> str:
     return f"session:{session}"
 
 
+def offline_stream(session: str) -> str:
+    """Where what was done in a session without the authority is kept."""
+    return f"offline:{session}"
+
+
 def target_stream(target: str) -> str:
     """Where findings about a target itself are kept (reconciliation)."""
     return f"target:{target}"

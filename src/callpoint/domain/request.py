@@ -8,6 +8,7 @@ from callpoint.domain import canonical
 from callpoint.domain.allowance import Allowance
 from callpoint.domain.approval import Quorum
 from callpoint.domain.eligibility import Lane, Mode, Purpose
+from callpoint.domain.offline import OfflineRule
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,6 +24,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lapses_at: Silence until then is a no (I10).
         findings: Why the quorum was raised or the time shortened.
         allowance: What it may spend through gateways, and approvers grant; ``spends`` reads it.
+        offline: How its sessions go on when their gateway lost the authority; unset: they are cut.
     """
 
     installation: str
@@ -52,6 +54,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     findings: tuple[str, ...] = ()
     # Not written while it is unset, so that requests of before keep their digest.
     allowance: Allowance | msgspec.UnsetType = msgspec.UNSET
+    offline: OfflineRule | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def spends(self) -> Allowance:

@@ -44,6 +44,7 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             here, and the first one, should it still live, finds that out.
         heard_at: When its gateway last asked about it, give or take ``HEARD_EVERY``.
         acted_at: When something was last decided in it, give or take the same.
+        offline_until: No offline grant of it holds longer: its gateway may be silent until then.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heard_at: datetime
     acted_at: datetime
     state: SessionState = SessionState.OPEN
+    offline_until: datetime | None = None
     version: int = 0
 
     def key(self) -> str:
@@ -79,7 +81,8 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """When time itself must do something about it (``lifecycle/session_end.py``)."""
         match self.state:
             case SessionState.OPEN | SessionState.PAUSED:
-                return min(self.not_after, self.heard_at + SILENT_FOR)
+                heard = max(self.heard_at, self.offline_until or self.heard_at)
+                return min(self.not_after, heard + SILENT_FOR)
             case SessionState.OVER:
                 return self.heard_at + SILENT_FOR
             case SessionState.CLOSED:

@@ -27,6 +27,7 @@ from callpoint.domain.span import format_span
 from callpoint.domain.widening_gateways import (
     compare_allowance,
     compare_gateway,
+    compare_offline,
     compare_passage,
 )
 from callpoint.domain.widening_policies import compare_policies, is_mentioned
@@ -293,6 +294,7 @@ def _eligibility(key: str, old: Eligibility, new: Eligibility) -> Iterator[Chang
     yield from _incident(f"{key}.incident", old.incident, new.incident, needed=needed)
     yield from _approval_budget_review(key, old, new)
     yield from compare_allowance(f"{key}.allowance", old.spends, new.spends)
+    yield from compare_offline(key, old.offline, new.offline)
 
 
 def _approval_budget_review(key: str, old: Eligibility, new: Eligibility) -> Iterator[Change]:

@@ -6,6 +6,8 @@ from callpoint.domain.allowance import Allowance, Rate
 from callpoint.domain.change import Change
 from callpoint.domain.configuration import Target
 from callpoint.domain.gateway import Evidence, Gateway, Recording
+from callpoint.domain.offline import OfflineRule, OnLoss
+from callpoint.domain.span import format_span
 
 _COUNTED = ("actions", "rows", "bytes", "objects", "destructive")
 
@@ -44,6 +46,19 @@ def compare_allowance(key: str, old: Allowance, new: Allowance) -> Iterator[Chan
         more = before is not None and (after is None or after > before)
         yield from _step(f"{key}.{name}", before, after, widens=more)
     yield from _step(f"{key}.rate", old.rate, new.rate, widens=not _is_slower(old.rate, new.rate))
+
+
+def compare_offline(key: str, old: OfflineRule | None, new: OfflineRule | None) -> Iterator[Change]:
+    """Going on without the authority widens; longer, and more of anything, likewise."""
+    if old is None or new is None:
+        before, after = (OnLoss.CUT if one is None else OnLoss.OFFLINE for one in (old, new))
+        yield from _step(f"{key}.on_loss", before, after, widens=new is not None)
+        return
+    spans = (format_span(old.span), format_span(new.span))
+    yield from _step(f"{key}.offline_for", *spans, widens=new.span > old.span)
+    for name in ("actions", "rows", "bytes", "destructive"):
+        less, more = getattr(old.allowance, name), getattr(new.allowance, name)
+        yield from _step(f"{key}.offline_allowance.{name}", less, more, widens=more > less)
 
 
 def _is_slower(old: Rate | None, new: Rate | None) -> bool:

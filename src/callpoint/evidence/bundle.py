@@ -16,6 +16,7 @@ from callpoint.domain.ids import (
     INSTALLATION_STREAM,
     activation_stream,
     incident_stream,
+    offline_stream,
     session_stream,
 )
 from callpoint.ports.stores import Entry, PersonalValue, View
@@ -108,10 +109,16 @@ def _stamp(view: View, note: str, last: int) -> dict[str, Plain] | None:
 
 
 def _session_entries(view: View, entries: Sequence[Entry]) -> list[Entry]:
-    """What was done in the sessions that these entries open, session by session."""
+    """What was done in the sessions that these entries open, session by session.
+
+    What a gateway did without its authority comes first: there is little of it, and it must not be
+    what a long bundle leaves out.
+    """
     opened = [msgspec.json.decode(e.leaf, type=_Opening) for e in entries if _type(e) == _OPENED]
-    found = [e for one in opened for e in view.entries(session_stream(one.data.session))]
-    return found[:SESSION_ENTRIES]
+    names = [one.data.session for one in opened]
+    alone = [e for name in names for e in view.entries(offline_stream(name))]
+    decided = [e for name in names for e in view.entries(session_stream(name))]
+    return [*alone, *decided][:SESSION_ENTRIES]
 
 
 class _Named(msgspec.Struct):

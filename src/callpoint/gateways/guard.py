@@ -7,6 +7,7 @@ Four things end a session, and none waits for another:
 * ``not_after`` by this process's own clock;
 * silence: the authority could not say for ``lost_after`` how they stand. A line that still sends
   heartbeats is no answer: an order may have been given where the heartbeats do not come from.
+  Sessions with an offline grant go on until that ends (``gateways.offline``).
 
 A session is opened in here, so that none slips through between the answer that it is open and the
 moment from which on orders find it.
@@ -21,6 +22,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from callpoint.domain.errors import CallpointError, ConflictError, UnavailableError
+from callpoint.gateways.offline import EnduringAuthority
 from callpoint.ports.authority import LOSS, POLL, Arrival, Authority, Cut, Opened, Standing
 from callpoint.ports.clock import Clock
 
@@ -30,6 +32,7 @@ STOPPED = "gateway_stopped"
 
 _TICK = timedelta(milliseconds=250)
 _ANSWER_WITHIN = POLL
+_TELL_WITHIN = 2 * POLL
 _LINE_AGAIN = timedelta(milliseconds=500)
 _REMEMBERED = 1_000
 _AT_ONCE = 500
@@ -88,9 +91,11 @@ class Guard:
         clock: Clock,
         logger: structlog.typing.FilteringBoundLogger,
         lost_after: timedelta = LOSS,
+        offline: EnduringAuthority | None = None,
     ) -> None:
         self.is_heard = False
         self._lost_after = min(lost_after, LOSS).total_seconds()
+        self._offline = offline
         self._authority = authority
         self._clock = clock
         self._logger = logger
@@ -142,6 +147,8 @@ class Guard:
             self._logger.warning(
                 "session_end_not_told", session=admission.opened.session, error=_words(error)
             )
+            if self._offline is not None:
+                await self._offline.left(admission.opened.session, reason)
 
     def cut(self, session: str, reason: str) -> bool:
         """End one session now, whoever says so; False if it is not here."""
@@ -180,6 +187,8 @@ class Guard:
                 self._logger.warning("authority_line_lost", error=_words(error))
             finally:
                 self.is_heard = False
+                if self._offline is not None:
+                    self._offline.line_broke()
             await self._clock.sleep(_LINE_AGAIN)
 
     async def _ask(self) -> None:
@@ -192,6 +201,9 @@ class Guard:
                         part = asked[start : start + _AT_ONCE]
                         self._settle(part, await self._authority.standing(part))
                 self._answered = self._clock.monotonic()
+                if self._offline is not None:
+                    async with asyncio.timeout(_TELL_WITHIN.total_seconds()):
+                        await self._offline.answered()
             except (CallpointError, TimeoutError) as error:
                 self._logger.warning("authority_silent", error=_words(error))
             await self._clock.sleep(POLL / 2)
@@ -210,8 +222,16 @@ class Guard:
                 if now >= admission.opened.not_after:
                     self._cut(admission, EXPIRED)
             if self._is_lost():
-                self._cut_all(LOST)
+                self._lose()
             await self._clock.sleep(_TICK)
+
+    def _lose(self) -> None:
+        """Cut what has no grant to go on."""
+        if self._offline is not None:
+            self._offline.lost()
+        for admission in tuple(self._open.values()):
+            if self._offline is None or not self._offline.stands(admission.opened.session):
+                self._cut(admission, LOST)
 
     def _is_lost(self) -> bool:
         return self._clock.monotonic() - self._answered >= self._lost_after

@@ -13,7 +13,7 @@ from callpoint.domain.allowance import Allowance, Portion, Used
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.operation import Operation
 from callpoint.domain.session import Session, SessionState
-from callpoint.domain.spending import Spending
+from callpoint.domain.spending import Spending, restricts
 from callpoint.lifecycle.announce import watchers
 from callpoint.lifecycle.live_sessions import moved
 from callpoint.lifecycle.services import Services
@@ -80,6 +80,25 @@ def settle(tx: Transaction, found: Activation, held: Portion, used: Used) -> Non
     """Give back what was reserved and not used."""
     if measures(found.request.spends):
         tx.put(spending(tx, found.id).settled(held, used))
+
+
+def charge(
+    tx: Transaction, found: Activation, operations: tuple[Operation, ...], held: Portion
+) -> None:
+    """Spend for what was done already, by a gateway alone: nothing is asked."""
+    if restricts(found.request.spends):
+        before = spending(tx, found.id)
+        tx.put(before.acted(found.request.spends, operations, tx.now()).reserved(held))
+
+
+def overspent(view: View, found: Activation) -> str:
+    """Which allowance an activation is beyond, in words; empty for none."""
+    limits, spent = found.request.spends, spending(view, found.id)
+    for name in ("actions", "rows", "bytes", "destructive"):
+        limit, most = getattr(limits, name), 1 + spent.grants
+        if limit is not None and getattr(spent, name) > limit * most:
+            return f"{limit * most} {name}"
+    return ""
 
 
 def pause(tx: Transaction, session: Session, beyond: str) -> Session:

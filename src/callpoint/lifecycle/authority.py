@@ -10,36 +10,39 @@ from datetime import datetime
 
 import msgspec
 
-from callpoint.audit.entry import parse_entry
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation
 from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.errors import ConflictError, RequestError, UnavailableError
-from callpoint.domain.gateway import Evidence
-from callpoint.domain.ids import session_stream
+from callpoint.domain.offline_journal import Told
 from callpoint.domain.session import HEARD_EVERY, LIVE, Session, SessionState
 from callpoint.domain.spending import Stock
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle import allowance, session_decide, session_open
 from callpoint.lifecycle.connection import greet
+from callpoint.lifecycle.offline_desk import OfflineDesk
+from callpoint.lifecycle.offline_follow import settle_debt
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.session_end import close_session, end_session
-from callpoint.lifecycle.session_memory import Answers, KeptElsewhereError, LiveSession, Pending
-from callpoint.lifecycle.session_recorder import MOST_AHEAD, Recorder
-from callpoint.lifecycle.session_write import UnsureError, append, settle
+from callpoint.lifecycle.session_keeping import SessionKeeping
+from callpoint.lifecycle.session_memory import KeptElsewhereError, LiveSession, Pending
+from callpoint.lifecycle.session_recorder import Recorder
+from callpoint.lifecycle.session_write import UnsureError, append, give_back
 from callpoint.ports.authority import (
     Arrival,
     Cut,
     Deed,
+    Granted,
     Greeting,
     Opened,
     Outcome,
     Standing,
+    Taken,
     Verdict,
 )
+from callpoint.ports.grants import Grants
 from callpoint.ports.stores import Transaction, View
 
-_KEEPER_LENGTH = 20
 _MOCK_KEY_SIZE = 32
 _CODE_LIMIT = 64
 _REASON_LIMIT = 64
@@ -53,16 +56,22 @@ class GatewayAuthority:
         gateway: On whose behalf it is asked.
         recorder: Puts on record what is answered beside it, while it runs; without one each answer
             waits for its record, and outcomes are recorded one by one.
+        grants: Signs offline grants; without it there are none, and every loss cuts.
     """
 
-    def __init__(self, services: Services, gateway: str, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        gateway: str,
+        recorder: Recorder | None = None,
+        grants: Grants | None = None,
+    ) -> None:
         self._services = services
         self._recorder = recorder
         self._gateway = gateway
-        self._keeper = services.random.ident(_KEEPER_LENGTH)
         self._mock_key = services.random.token(_MOCK_KEY_SIZE)
-        self._answers = Answers()
-        self._live: dict[str, LiveSession] = {}
+        self._keeping = SessionKeeping(services, gateway)
+        self._offline = OfflineDesk(services, self._keeping, recorder, grants)
 
     async def greet(self, connection: str, source: str) -> Greeting:  # noqa: ARG002 -- the port's
         """See the port. The source is checked when the secret is spent."""
@@ -71,27 +80,30 @@ class GatewayAuthority:
     async def open_session(self, arrival: Arrival) -> Opened:
         """See the port, and ``session_open``."""
         opened, session = await session_open.open_session(
-            self._services, self._gateway, arrival, self._keeper
+            self._services, self._gateway, arrival, self._keeping.keeper
         )
-        self._live[session.id] = self._fresh(session.id)
+        self._keeping.begin(session.id)
         return opened
 
     async def decide(self, session: str, deed: Deed) -> Verdict:
         """See the port, and ``session_decide``."""
         for _ in range(session_decide.TRIES):
-            live = await self._kept(session)
+            live = await self._keeping.get(session)
             try:
-                return await session_decide.decide(self._services, live, deed, self._recorder)
+                verdict = await session_decide.decide(self._services, live, deed, self._recorder)
             except KeptElsewhereError:
-                await self._take_over(live)
+                await self._keeping.take_over(live)
             except ConflictError:
                 live.forget()
                 raise
+            else:
+                self._offline.learn(live, verdict, deed)
+                return verdict
         raise UnavailableError(f"session {session} is kept by several processes at once")
 
     async def draw(self, session: str, number: int, used: Used) -> Portion:
         """See the port."""
-        live = await self._kept(session)
+        live = await self._keeping.get(session)
         held = _held(live, number)
 
         def work(tx: Transaction) -> tuple[Portion, Portion, str, Activation]:
@@ -114,7 +126,7 @@ class GatewayAuthority:
 
     async def report(self, session: str, outcome: Outcome) -> Standing:
         """See the port. It takes nothing, so it never waits for the log."""
-        live = await self._kept(session)
+        live = await self._keeping.get(session)
         held = _held(live, outcome.number)
         event = ev.ActionFinished(
             session=session,
@@ -150,7 +162,7 @@ class GatewayAuthority:
             waiting, stock = tuple(live.pending), live.set_aside()
 
             def work(tx: Transaction) -> Standing:
-                row = self._row(tx, live.id)
+                row = self._keeping.row(tx, live.id)
                 if row.state is SessionState.CLOSED:
                     return Standing.OVER
                 fresh = append(tx, live, (*waiting, outcome))
@@ -168,7 +180,8 @@ class GatewayAuthority:
 
     async def end_session(self, session: str, reason: str) -> None:
         """See the port. What was allowed and not reported by now stays spent."""
-        live = self._live.get(session) or self._fresh(session)
+        kept = self._keeping.find(session)
+        live = kept or self._keeping.fresh(session)
         async with live.writing:
             waiting, stock, number = tuple(live.pending), live.set_aside(), live.number
             live.forget()  # nothing more is answered from memory
@@ -182,14 +195,15 @@ class GatewayAuthority:
                 with suppress(UnsureError):
                     fresh = append(tx, live, waiting)
                 self._settle(tx, live, fresh, stock, row)
-                is_ours = session in self._live and row.keeper == self._keeper
+                is_ours = kept is not None and row.keeper == live.keeper
                 over = end_session(tx, row, printable(reason, _REASON_LIMIT))
                 close_session(tx, over, number if is_ours else None)
+                settle_debt(tx, session)
 
             await self._services.store.transact(work, urgent=True)
             if self._recorder is not None:
                 self._recorder.forget(live)
-        self._live.pop(session, None)
+        self._keeping.forget(session)
 
     def _settle(
         self,
@@ -200,12 +214,8 @@ class GatewayAuthority:
         row: Session,
     ) -> None:
         """Give back what is not used, and what was spent in advance."""
-        if live.is_spoilt:
-            return
-        found = live.found or tx.get(Activation, row.activation)
-        spent = settle(tx, found, fresh, stock)
-        if spent is not None:
-            tx.put(spent)
+        if not live.is_spoilt:
+            give_back(tx, live.found or tx.get(Activation, row.activation), fresh, stock)
 
     async def standing(self, sessions: Sequence[str]) -> dict[str, Standing]:
         """See the port. That its gateway asks is noted now and then."""
@@ -220,60 +230,26 @@ class GatewayAuthority:
             await self._services.store.transact(lambda tx: self._hear(tx, late), urgent=True)
         for row in rows:
             if row.state is SessionState.CLOSED:
-                self._live.pop(row.id, None)
+                self._keeping.forget(row.id)
         told = {row.id: _standing(row, now) for row in rows if not self._is_cut(row.id)}
         return {one: told.get(one, Standing.OVER) for one in sessions}
+
+    async def grants(self, journal: str, sessions: Sequence[str]) -> Granted:
+        """See the port, and ``offline_desk``."""
+        return await self._offline.grants(journal, sessions)
+
+    async def take(self, told: Told) -> Taken:
+        """See the port, and ``offline_desk``."""
+        return await self._offline.take(told)
 
     def cuts(self) -> AsyncIterator[Cut | None]:
         """See the port."""
         return self._services.live.cuts()
 
-    async def _kept(self, session: str) -> LiveSession:
-        """What this process remembers; a session of another process is taken over.
-
-        Raises:
-            ConflictError: It is over, or there is none.
-        """
-        live = self._live.get(session)
-        if live is None:
-            made = self._fresh(session)
-            await self._take_over(made)
-            live = self._live.setdefault(session, made)
-        return live
-
-    def _fresh(self, session: str) -> LiveSession:
-        return LiveSession(session, self._gateway, self._keeper, self._answers)
-
     def _is_cut(self, session: str) -> bool:
         """This process has ended it by itself; the store will know it soon."""
-        return session in self._live and bool(self._live[session].cut_for)
-
-    async def _take_over(self, live: LiveSession) -> None:
-        """Number its actions from here on; the process that did so before finds out (version)."""
-        stream = session_stream(live.id)
-        targets = (await self._services.rules.current()).configuration.targets
-
-        def is_lax(row: Session) -> bool:
-            target = targets.get(row.target)
-            return target is None or target.evidenced is Evidence.WITH
-
-        def work(tx: Transaction) -> int:
-            row = self._row(tx, live.id)
-            entries = [parse_entry(item.leaf) for item in tx.entries(stream)]
-            actions = [
-                event
-                for entry in entries
-                if isinstance(event := ev.parse(entry.type, entry.data), ev.ActionDecided)
-            ]
-            if row.state in LIVE:
-                tx.put(msgspec.structs.replace(row, keeper=self._keeper, heard_at=tx.now()))
-            # What waits for the log was numbered, too, and so was what the other process answered
-            # and did not put on record: better a gap than a number twice.
-            is_beside = is_lax(row) or any(one.evidence is Evidence.WITH for one in actions)
-            ahead = tx.unnumbered(stream) + (MOST_AHEAD if is_beside else 0)
-            return max((event.number for event in actions), default=0) + ahead
-
-        live.taken_over(await self._services.store.transact(work, urgent=True))
+        live = self._keeping.find(session)
+        return live is not None and bool(live.cut_for)
 
     def _hear(self, tx: Transaction, sessions: Sequence[str]) -> None:
         for one in sessions:
@@ -283,16 +259,10 @@ class GatewayAuthority:
 
     def _rows(self, tx: Transaction, session: str) -> tuple[Session, Activation]:
         """Raises ConflictError when the session is over."""
-        row = self._row(tx, session)
+        row = self._keeping.row(tx, session)
         if row.state not in LIVE or tx.now() >= row.not_after:
             raise ConflictError(f"session {session} is over")
         return row, tx.get(Activation, row.activation)
-
-    def _row(self, view: View, session: str) -> Session:
-        row = view.find(Session, session)
-        if row is None or row.gateway != self._gateway:
-            raise ConflictError(f"there is no session {printable(session, _REASON_LIMIT)}")
-        return row
 
 
 def _held(live: LiveSession, number: int) -> Portion:

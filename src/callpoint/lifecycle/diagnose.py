@@ -25,6 +25,7 @@ from callpoint.domain.governance import InForce
 from callpoint.domain.incident import Incident
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import Lease, LeaseState
+from callpoint.domain.offline_record import Debt, OfflineDebt
 from callpoint.domain.outbox import Outbox
 from callpoint.domain.principal import PrincipalKind
 from callpoint.domain.record import Record
@@ -175,6 +176,7 @@ async def observe(
             incidents=_select(view, Incident, Where(states=_OPEN_INCIDENT, limit=_ALL), spoilt),
             heard=_heard(view, configuration),
             sessions=_select(view, Session, Where(states=LIVE, limit=_ALL), spoilt),
+            debts=_select(view, OfflineDebt, Where(states=(Debt.OPEN,), limit=_ALL), spoilt),
             outboxes={box.stream: box for box in _select(view, Outbox, Where(), spoilt)},
             log=_log_of(view, services, configuration, works=works, waiting=waiting),
             spoilt=tuple(spoilt),

@@ -7,6 +7,8 @@ derives from the configuration again whatever the request says about its own ter
 
 from collections.abc import Iterator
 
+import msgspec
+
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.eligibility import Eligibility
 from callpoint.domain.errors import TamperError
@@ -56,6 +58,7 @@ def _wrong(request: Request, eligibility: Eligibility) -> Iterator[str]:
         "triage": request.triage == review.triage,
         "close": request.close == review.close,
         "allowance": request.allowance == eligibility.allowance,
+        "offline": request.offline == (eligibility.offline or msgspec.UNSET),
     }
     return (name for name, fits in holds.items() if not fits)
 

@@ -251,6 +251,7 @@ def _draft(
         lapses_at=now + eligibility.approval.within,
         findings=(*terms.findings, *fresh.findings),
         allowance=eligibility.allowance,
+        offline=eligibility.offline or msgspec.UNSET,
     )
     return _Draft(request=made, budget_left=terms.left, incident=view.find(Incident, ask.incident))
 

@@ -17,10 +17,13 @@ from callpoint.domain.decision import Action
 from callpoint.domain.errors import DeniedError, TamperError
 from callpoint.domain.ids import activation_stream
 from callpoint.domain.lease import Lease
+from callpoint.domain.offline import OnLoss
+from callpoint.domain.principal import Principal
 from callpoint.domain.session import Session
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.connection import must_be_givable, offered, spend
 from callpoint.lifecycle.gate import enforce_on
+from callpoint.lifecycle.offline_grant import offline_rule
 from callpoint.lifecycle.refusal import refused_on_record
 from callpoint.lifecycle.rules import Rules
 from callpoint.lifecycle.sealing import opened_for_gateway
@@ -70,7 +73,7 @@ async def open_session(
         now = must_be_givable(tx, services, rules, seen.held)
         spent = spend(tx, seen.connection, arrival.source, gateway)
         made = _fresh(spent, ident, seen.held.plan.not_after, now, keeper)
-        return _begun(tx, services, made, decided, arrival)
+        return _begun(tx, services, made, decided, arrival, caller.principal)
 
     async with refused_on_record(
         services, caller.principal.id, Action.CREDENTIAL_REVEAL, seen.found.id
@@ -89,6 +92,7 @@ async def open_session(
         not_after=session.not_after,
         evidence=target.evidenced,
         recording=target.recorded,
+        on_loss=OnLoss.OFFLINE if offline_rule(seen.found, caller.principal) else OnLoss.CUT,
     )
     return opened, session
 
@@ -164,7 +168,12 @@ async def _decided(services: Services, caller: Caller, rules: Rules, seen: _Seen
 
 
 def _begun(
-    tx: Transaction, services: Services, session: Session, decided: Decided, arrival: Arrival
+    tx: Transaction,
+    services: Services,
+    session: Session,
+    decided: Decided,
+    arrival: Arrival,
+    principal: Principal,
 ) -> Session:
     found = tx.get(Activation, session.activation)
     (decision,) = decided.decisions
@@ -183,6 +192,7 @@ def _begun(
         not_after=session.not_after,
         decision=decision,
         asked=decided.asked,
+        offline=offline_rule(found, principal),
         private=private,
     )
     tx.append(activation_stream(found.id), event)

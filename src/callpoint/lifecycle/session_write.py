@@ -79,8 +79,8 @@ def append(tx: Transaction, live: LiveSession, waiting: Sequence[Pending]) -> tu
         ConflictError: It is closed.
     """
     stream = session_stream(live.id)
-    known = set(_recorded(tx, stream)) if live.is_unsure and waiting else set()
-    fresh = tuple(one for one in waiting if _named(one.event) not in known)
+    known = {named(event) for event in actions(tx, stream)} if live.is_unsure and waiting else ()
+    fresh = tuple(one for one in waiting if named(one.event) not in known)
     for one in fresh:
         tx.append(stream, one.event)
     return fresh
@@ -103,6 +103,13 @@ def settle(
             if one.used is not None:
                 spent = spent.settled(one.held, one.used)
     return spent
+
+
+def give_back(tx: Transaction, found: Activation, fresh: Sequence[Pending], stock: Stock) -> None:
+    """``settle``, stored."""
+    spent = settle(tx, found, fresh, stock)
+    if spent is not None:
+        tx.put(spent)
 
 
 def write(tx: Transaction, part: Part, *, holds: bool) -> Written:
@@ -152,15 +159,21 @@ def _activation(view: View, live: LiveSession) -> Activation | None:
     return view.find(Activation, row.activation) if row is not None else None
 
 
-def _recorded(view: View, stream: str) -> Iterator[tuple[str, int]]:
+def actions(view: View, stream: str) -> Iterator[ev.ActionDecided | ev.ActionFinished]:
+    """What is on record of a session's actions.
+
+    Raises:
+        UnsureError: Some of it waits for its numbers.
+    """
     if view.unnumbered(stream):
         raise UnsureError(f"some of {stream} waits for its numbers", way_out="try again")
     for item in view.entries(stream):
         entry = parse_entry(item.leaf)
         event = ev.parse(entry.type, entry.data)
         if isinstance(event, ev.ActionDecided | ev.ActionFinished):
-            yield _named(event)
+            yield event
 
 
-def _named(event: ev.ActionDecided | ev.ActionFinished) -> tuple[str, int]:
+def named(event: ev.ActionDecided | ev.ActionFinished) -> tuple[str, int]:
+    """What there is once of in a session's stream."""
     return ev.name(event), event.number

@@ -12,7 +12,9 @@ reaches it over HTTPS (``gateways.authority``). Both pass the same contract suit
   incident, the allowance, and policy. Such an early yes rests on one that is at most 2 s old, with
   nothing ordered since; the check of its record ends the session when it comes out otherwise.
 * Ending never waits and never asks policy (I11). A cut reaches a gateway by push, and behind it
-  stands ``standing``, asked at most ``POLL`` apart. Who hears nothing for ``LOSS`` cuts all (I13).
+  stands ``standing``, asked at most ``POLL`` apart. Who hears nothing for ``LOSS`` cuts all (I13),
+  but sessions with a signed grant: those go on with what the grant lists, each action in a journal
+  first, and the journal is told when the authority answers again (docs/adr/0024).
 * Errors: DeniedError (no; the reasons are for the actor), ConflictError (it is over),
   RequestError (the gateway asks nonsense), UnavailableError and StoreUnavailableError (nobody can
   say now: let nothing through).
@@ -27,6 +29,8 @@ import msgspec
 
 from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.gateway import Evidence, Recording
+from callpoint.domain.offline import OnLoss
+from callpoint.domain.offline_journal import Told
 from callpoint.domain.operation import Operation
 from callpoint.ports.credential import Credential
 
@@ -74,7 +78,7 @@ class Opened(msgspec.Struct, frozen=True):
         not_after: Then it is over, whatever anybody says; the gateway's own clock cuts it, too.
         evidence: When decisions are durable.
         recording: How statement texts and parameters go on record.
-        on_loss: ``cut``, or ``offline`` (I13).
+        on_loss: Whether it may go on without the authority (I13); ``grants`` says with what.
     """
 
     session: str
@@ -88,7 +92,7 @@ class Opened(msgspec.Struct, frozen=True):
     not_after: datetime
     evidence: Evidence = Evidence.BEFORE
     recording: Recording = Recording.FULL
-    on_loss: str = "cut"
+    on_loss: OnLoss = OnLoss.CUT
 
     def __repr__(self) -> str:
         return f"Opened(session={self.session!r}, target={self.target!r}, credential=<hidden>)"
@@ -158,6 +162,24 @@ class Standing(StrEnum):
     OPEN = "open"
     PAUSED = "paused"
     OVER = "over"
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """Signed offline grants (``ports.grants``), and who signs them.
+
+    Attributes:
+        keys: Raw Ed25519 public keys, base64.
+        grants: By session; of those that are not here nothing may be done without the authority.
+    """
+
+    keys: tuple[str, ...] = ()
+    grants: dict[str, str] = {}
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A journal was taken up to here, durably: nothing up to it needs to be told again."""
+
+    seq: int
 
 
 class Reach(StrEnum):
@@ -248,6 +270,23 @@ class Authority(Protocol):
 
     async def standing(self, sessions: Sequence[str]) -> dict[str, Standing]:
         """How these sessions stand now, by the store. Unknown ones are over."""
+        ...
+
+    async def grants(self, journal: str, sessions: Sequence[str]) -> Granted:
+        """Fresh offline grants for those of these sessions that may go on without the authority.
+
+        Args:
+            journal: Where their use will be on record; all that was in it must have been told.
+            sessions: At most ``authority_calls.MAX_GRANTS``.
+        """
+        ...
+
+    async def take(self, told: Told) -> Taken:
+        """What was done without the authority, each entry once, whatever is wrong with it.
+
+        Raises:
+            RequestError: It is no part of a journal.
+        """
         ...
 
     def cuts(self) -> AsyncIterator[Cut | None]:

@@ -1,6 +1,7 @@
 """The authority's questions and answers as they cross a network: JSON, by both sides' own types.
 
-What is not here crosses as the port has it: ``Arrival``, ``Greeting``, ``Verdict``, ``Portion``.
+What is not here crosses as the port has it: ``Arrival``, ``Greeting``, ``Verdict``, ``Portion``,
+``Granted``, ``Told``, ``Taken``.
 """
 
 import msgspec
@@ -14,6 +15,12 @@ MAX_BODY = 1 << 18
 
 MAX_SESSIONS = 500
 """Sessions in one question how they stand."""
+
+MAX_GRANTS = 50
+"""Sessions in one question for offline grants."""
+
+MAX_TOLD = 50
+"""Entries of a journal in one call."""
 
 MAX_CUT = 1 << 12
 """Longest line of the stream of orders, bytes."""
@@ -117,3 +124,10 @@ class Standings(msgspec.Struct, frozen=True):
     """One for each session that was asked for."""
 
     standings: dict[str, Standing]
+
+
+class AskGrants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST …/{gateway}/grants``; at most ``MAX_GRANTS``."""
+
+    journal: str
+    sessions: tuple[str, ...]

@@ -224,11 +224,13 @@ class _BundleCheck:
         """What was done in the sessions that the activation opened: each stream without a hole."""
         opened = [k.entry.data.get("session") for k in own if k.entry.type == "session:opened"]
         streams = [f"session:{name}" for name in opened if isinstance(name, str)]
+        # What a gateway told that it did without the authority; such a stream is never closed.
+        alone = [f"offline:{name}" for name in opened if isinstance(name, str)]
         acted: list[Known] = []
         for known in self._read(self._bundle.sessions):
             if not self._is_of_installation(known):
                 continue
-            if known.entry.stream in streams:
+            if known.entry.stream in (*streams, *alone):
                 acted.append(known)
                 continue
             message = f"{known.entry.stream} is no session that {self._stream} opened"

@@ -1,9 +1,9 @@
 """The authority as a gateway asks it over HTTPS. Implements ``ports.authority.Authority``.
 
 What is asked again after an answer that never came: only what may be done twice (``greet``,
-``standing``, ``end_session``). A ``decide`` that may have been recorded is not repeated: the actor
-is told, and may send the statement anew. What was certainly not done, because nobody was reached or
-the call was refused unread, is asked again whatever it is.
+``standing``, ``end_session``, ``grants``, ``take``). A ``decide`` that may have been recorded is
+not repeated: the actor is told, and may send the statement anew. What was certainly not done,
+because nobody was reached or the call was refused unread, is asked again whatever it is.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +14,7 @@ import msgspec
 
 from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.errors import AuthenticationError, UnavailableError
+from callpoint.domain.offline_journal import Told
 from callpoint.gateways.authority.line import Line, Lines, Sign
 from callpoint.gateways.authority.way import CONNECT_WITHIN, decoded, silent
 from callpoint.ports import authority_calls as calls
@@ -22,10 +23,12 @@ from callpoint.ports.authority import (
     Arrival,
     Cut,
     Deed,
+    Granted,
     Greeting,
     Opened,
     Outcome,
     Standing,
+    Taken,
     Verdict,
 )
 from callpoint.ports.clock import Clock
@@ -100,6 +103,15 @@ class RemoteAuthority:
             _, told = await self._ask("standing", part, calls.Standings, again=True)
             found |= told.standings
         return found
+
+    async def grants(self, journal: str, sessions: Sequence[str]) -> Granted:
+        asked = calls.AskGrants(journal, tuple(sessions))
+        _, granted = await self._ask("grants", asked, Granted, again=True)
+        return granted
+
+    async def take(self, told: Told) -> Taken:
+        _, taken = await self._ask("take", told, Taken, again=True)
+        return taken
 
     async def cuts(self) -> AsyncIterator[Cut | None]:
         line = await self._lines.current()

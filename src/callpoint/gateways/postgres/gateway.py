@@ -9,6 +9,7 @@ import structlog
 
 from callpoint.domain.errors import ConfigError
 from callpoint.gateways.guard import Guard
+from callpoint.gateways.offline import EnduringAuthority, Keeping, OfflineKit
 from callpoint.gateways.postgres.keys import CancelKeys
 from callpoint.gateways.postgres.link import Link
 from callpoint.gateways.postgres.login import Front
@@ -32,6 +33,7 @@ class PostgresGateway:
         clock: This process's.
         random: Unpredictable.
         logger: For what happens; statements are on record with the authority.
+        offline: What sessions need to go on without the authority; None: they never do.
 
     Attributes:
         port: Where it listens, once it does.
@@ -47,11 +49,16 @@ class PostgresGateway:
         clock: Clock,
         random: Random,
         logger: structlog.typing.FilteringBoundLogger,
+        offline: OfflineKit | None = None,
     ) -> None:
         self.port = 0
         self._settings = settings
         self._logger = logger
-        self._guard = Guard(authority, clock, logger, settings.lost_after)
+        enduring: EnduringAuthority | None = None
+        if offline is not None:
+            keeping = Keeping(offline, settings.name, clock)
+            authority = enduring = EnduringAuthority(authority, keeping, clock, logger)
+        self._guard = Guard(authority, clock, logger, settings.lost_after, enduring)
         self._house = House(
             authority, self._guard, settings, Front.of(settings), CancelKeys(random), Catalogues(),
             clock, random, logger,

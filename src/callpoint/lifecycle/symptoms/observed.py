@@ -16,6 +16,7 @@ from callpoint.domain.errors import CallpointError
 from callpoint.domain.governance import Installation
 from callpoint.domain.incident import Incident
 from callpoint.domain.lease import Lease
+from callpoint.domain.offline_record import OfflineDebt
 from callpoint.domain.outbox import Outbox
 from callpoint.domain.session import Session
 from callpoint.domain.witnessing import Watch
@@ -108,6 +109,7 @@ class Observed:
         unusable: Configured targets without a connector here, and why.
         epoch: The one that goes on; None while it is the first.
         sessions: All through gateways that are not over.
+        debts: Sessions that could go on without the authority, and whose gateway has not told all.
         outboxes: Where each signal stream stands that was looked at.
         node_memory: What this node remembers for the time without the store.
     """
@@ -134,6 +136,7 @@ class Observed:
     epoch: Epoch | None = None
     outboxes: Mapping[str, Outbox] = field(default_factory=dict)
     sessions: tuple[Session, ...] = ()
+    debts: tuple[OfflineDebt, ...] = ()
 
     @cached_property
     def _activations(self) -> Mapping[str, Activation]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from callpoint.domain.session import HEARD_EVERY, Session, SessionState
-from callpoint.lifecycle.symptoms.observed import Observed, ago
+from callpoint.lifecycle.symptoms.observed import Observed, ago, clock
 from callpoint.lifecycle.symptoms.symptom import Code, Severity, Symptom, symptom
 from callpoint.ports.authority import LOSS
 
@@ -17,6 +17,7 @@ def check_sessions(seen: Observed) -> Iterator[Symptom]:
     """What waits for a person, and gateways that nobody hears of."""
     yield from _paused(seen)
     yield from _silent(seen)
+    yield from _untold(seen)
 
 
 def _paused(seen: Observed) -> Iterator[Symptom]:
@@ -53,3 +54,22 @@ def _silent(seen: Observed) -> Iterator[Symptom]:
                 f" {ago(heard_at, seen.now)}",
                 "see that it runs and reaches this server; it cuts its sessions by itself",
             )
+
+
+def _untold(seen: Observed) -> Iterator[Symptom]:
+    """Journals that nobody took: while a review is open, what is in them is missing from it."""
+    live = {session.id for session in seen.sessions}
+    for debt in seen.debts:
+        if debt.session in live or seen.now <= debt.until or not seen.activation(debt.activation):
+            continue
+        yield symptom(
+            Severity.WARNING,
+            Code.OFFLINE_UNTOLD,
+            debt.gateway,
+            f"the gateway {debt.gateway} could let things through without this authority in the"
+            f" session {debt.session} of {debt.activation} until {clock(debt.until)}, and has not"
+            " told what it did",
+            "start it again with its journal (`journal` in its settings), which it tells by itself;"
+            " if the file is lost, compare with the target's own log before the review is closed",
+            activation=debt.activation,
+        )

@@ -50,6 +50,7 @@ class Code(StrEnum):
     MACHINE_SKEW = "machine-skew"
     NODE_MEMORY = "node-memory"
     NODE_SKEW = "node-skew"
+    OFFLINE_UNTOLD = "offline-untold"
     QUORUM_SHORT = "quorum-short"
     REAPER_MISSING = "reaper-missing"
     REQUEST_OUTDATED = "request-outdated"

@@ -82,4 +82,6 @@ class Marks:
     allowed: int = 0
     refused: int = 0
     rows: int = 0
+    alone: int = 0
+    uncovered: int = 0
     last: str = ""

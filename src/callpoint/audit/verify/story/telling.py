@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 
 from callpoint.audit.entry import Entry
 from callpoint.audit.verify.bundle import BundleEntry
+from callpoint.audit.verify.story.actions import (
+    act_title,
+    acted,
+    allowance,
+    alone,
+    alone_title,
+    granted,
+)
+from callpoint.audit.verify.story.members import Data, Facts, inner, text_of
 from callpoint.audit.verify.story.tale import Fact, Step
 from callpoint.audit.verify.story.words import clean, duration, moment, plain
-
-Data = Mapping[str, object]
-Facts = Iterator[Fact]
 
 NOT_SHOWN = "[erased, or not shown: the log keeps a commitment only]"
 _MAX_STATEMENT = 100_000
@@ -49,17 +55,6 @@ def _has_findings(data: Data) -> bool:
     return bool(data.get("residue") or data.get("findings") or data.get("finding"))
 
 
-def text_of(data: Data, name: str) -> str:
-    """A member as one line, empty without it."""
-    return plain(data.get(name))
-
-
-def inner(data: Data, name: str) -> Data:
-    """A member that is an object; an empty one when it is something else."""
-    value = data.get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def _fact(label: str, text: str, *, is_quote: bool = False) -> Fact:
     return Fact(label, text, is_quote)
 
@@ -91,21 +86,16 @@ def _requested(data: Data) -> Facts:
     yield _fact("needs", f"{text_of(quorum, 'need')} of {text_of(quorum, 'approvers')}")
     if extra not in ("", "0"):
         yield _fact("and as well", f"{extra} of {text_of(quorum, 'security')}")
-    yield _fact("may do through gateways at most", _allowance(inner(asked, "allowance")))
+    yield _fact("may do through gateways at most", allowance(inner(asked, "allowance")))
+    alone = inner(asked, "offline")
+    yield _fact("without the authority, for at most", duration(text_of(alone, "span")))
+    yield _fact("and then at most", allowance(inner(alone, "allowance")))
     yield _fact("from the networks", text_of(asked, "sources"))
     yield _fact("lapses at", moment(text_of(asked, "lapses_at")))
     yield _fact("reviewers", text_of(asked, "reviewers"))
     for finding in _listed(asked, "findings"):
         yield _fact("told to approvers", finding)
     yield _fact("digest of the request", text_of(data, "digest"))
-
-
-def _allowance(limits: Data) -> str:
-    rate = inner(limits, "rate")
-    words = [f"{name} {plain(value)}" for name, value in limits.items() if name != "rate"]
-    if rate:
-        words.append(f"{text_of(rate, 'actions')} actions per {duration(text_of(rate, 'per'))}")
-    return ", ".join(words)
 
 
 def _listed(data: Data, name: str) -> Iterator[str]:
@@ -213,30 +203,6 @@ def _vote_title(data: Data) -> str:
     return f"{named} signed: {text_of(data, 'verdict')}"
 
 
-def _act_title(data: Data) -> str:
-    answer = "allowed" if data.get("allowed") is True else "refused"
-    return f"Action {text_of(data, 'number')} is {answer}: {_operations(data)}"
-
-
-def _operations(data: Data) -> str:
-    """``sql:select public.items, sql:delete public.items``."""
-    listed = data.get("operations")
-    found = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    return ", ".join(f"{text_of(one, 'verb')} {text_of(one, 'object')}".rstrip() for one in found)
-
-
-def _acted(data: Data) -> Facts:
-    if text_of(data, "reason"):
-        yield Fact("because", text_of(data, "reason"))
-    listed = data.get("decisions")
-    for one in listed if isinstance(listed, list) else []:
-        if isinstance(one, dict) and text_of(one, "effect") != "allow":
-            yield Fact("because", text_of(one, "reasons"))
-    yield Fact("SHA-256 of the text", text_of(data, "text_sha256"))
-    if text_of(data, "evidence") == "with":
-        yield Fact("answered before this was on record, at", moment(text_of(data, "answered_at")))
-
-
 def _end_title(data: Data) -> str:
     which = f"{text_of(data, 'lease')} on {text_of(data, 'target')}"
     return f"{which} is closed without proof" if is_attested(data) else f"{which} is dead"
@@ -292,10 +258,23 @@ _TOLD: Mapping[str, tuple[Title, Callable[[Data], Facts], bool]] = {
     ),
     "session:ended": (_by("The session {} is over: {}", "session", "reason"), _none, False),
     "session:closed": (_by("Nothing more comes of the session {}", "session"), _none, False),
-    "action:decided": (_act_title, _acted, False),
+    "action:decided": (act_title, acted, False),
     "action:finished": (
         _by("Action {} is done: {} rows, {} bytes", "number", "rows", "bytes"),
         _plain_facts("duration", "code"),
+        False,
+    ),
+    "session:offline": (
+        _by("The gateway {} lost the authority and went on under a grant", "gateway"),
+        granted,
+        True,
+    ),
+    "action:offline": (alone_title, alone, True),
+    "action:finished-offline": (
+        _by(
+            "Action {} without the authority is done: {} rows, {} bytes", "number", "rows", "bytes"
+        ),
+        _plain_facts("finished_at", "duration", "code", "trouble"),
         False,
     ),
     "secret:prepared": (

@@ -5,16 +5,10 @@ from datetime import datetime
 
 from callpoint.audit.entry import Entry, EntryError, parse_entry, parse_time
 from callpoint.audit.verify.bundle import Bundle, BundleEntry
+from callpoint.audit.verify.story.members import inner, text_of
 from callpoint.audit.verify.story.numbers import Numbers
 from callpoint.audit.verify.story.tale import Fact, Marks, Step, Tale
-from callpoint.audit.verify.story.telling import (
-    NOT_SHOWN,
-    inner,
-    is_attested,
-    step,
-    text_of,
-    unreadable,
-)
+from callpoint.audit.verify.story.telling import NOT_SHOWN, is_attested, step, unreadable
 from callpoint.audit.verify.story.words import between, clean, moment
 
 _Read = tuple[BundleEntry, Entry | None, str]
@@ -98,12 +92,6 @@ def _mark(marks: Marks, entry: Entry) -> None:
         case "credential:revealed" | "connection:offered":
             marks.revealed = marks.revealed or at
             marks.reveals += 1
-        case "action:decided":
-            marks.allowed += entry.data.get("allowed") is True
-            marks.refused += entry.data.get("allowed") is not True
-        case "action:finished":
-            rows = entry.data.get("rows")
-            marks.rows += rows if type(rows) is int else 0
         case "activation:ended":
             marks.ended = marks.ended or at
         case "lease:ended":
@@ -112,6 +100,25 @@ def _mark(marks: Marks, entry: Entry) -> None:
             marks.attested += is_attested(entry.data)
         case "activation:reviewed":
             marks.reviewed = at
+        case _:
+            _count(marks, entry)
+
+
+def _count(marks: Marks, entry: Entry) -> None:
+    """Of what was done through gateways."""
+    match entry.type:
+        case "action:decided":
+            marks.allowed += entry.data.get("allowed") is True
+            marks.refused += entry.data.get("allowed") is not True
+        case "action:finished":
+            rows = entry.data.get("rows")
+            marks.rows += rows if type(rows) is int else 0
+        case "action:offline":
+            marks.alone += entry.data.get("allowed") is True
+            marks.uncovered += bool(entry.data.get("trouble"))
+        case "action:finished-offline":
+            rows = entry.data.get("rows")
+            marks.rows += rows if type(rows) is int else 0
         case _:
             pass
 
@@ -147,6 +154,9 @@ def _figures(marks: Marks) -> Iterator[Fact]:
         yield Fact("actions through a gateway that were allowed", str(marks.allowed))
         yield Fact("actions that were refused", str(marks.refused))
         yield Fact("rows that were let through", str(marks.rows))
+    if marks.alone or marks.uncovered:
+        yield Fact("actions that a gateway allowed without the authority", str(marks.alone))
+        yield Fact("of them or the refused ones, covered by no grant", str(marks.uncovered))
 
 
 def _summary(own: Sequence[_Read]) -> Iterator[Fact]:

@@ -1,0 +1,198 @@
+"""The journal as one file: a first line that names it, then an entry a line, each chained.
+
+A line that was torn by a death never took effect, because ``append`` had not returned; what follows
+a torn line begins a line of its own. One process holds the file (``flock``): a second one would
+write the same places.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+import msgspec
+
+from callpoint.domain.errors import ConfigError, UnavailableError
+from callpoint.domain.offline_journal import BEGINNING, Chained, JournalEntry, chained
+from callpoint.ports.clock import Random
+
+MOST_BYTES = 16 << 20
+"""A journal does not grow beyond it: then nothing more is done without the authority."""
+
+_NAME_LENGTH = 20
+
+
+class _Beginning(msgspec.Struct, frozen=True):
+    """The first line: the journal's name, and what was told already."""
+
+    journal: str
+    seq: int
+    head: str
+
+
+class FileJournal:
+    """Implements ``ports.journals.OfflineJournal``.
+
+    Args:
+        path: The file; made, with its folder, when it is not there.
+        random: For the name of a new one.
+
+    Raises:
+        ConfigError: It cannot be used, or another process has it.
+    """
+
+    def __init__(self, path: Path, random: Random) -> None:
+        self._path = path
+        self._lock = Lock()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._holds = _held(path.with_name(f"{path.name}.lock"))
+            raw = path.read_bytes() if path.exists() else b""
+        except OSError as error:
+            raise ConfigError(
+                f"the gateway's journal cannot be used: {error.strerror}",
+                file=str(path),
+                way_out="let one gateway process own the file, in a folder that it can write to",
+            ) from error
+        first, self._waiting = _read(raw)
+        try:
+            if first is None:
+                if raw:  # damaged by hand: it is evidence all the same
+                    path.replace(path.with_name(f"{path.name}.{random.ident(8)}.damaged"))
+                first = _Beginning(random.ident(_NAME_LENGTH), 0, BEGINNING)
+                self._begin(first)
+            self._begun = first
+            self._file = _open(path)
+        except OSError as error:
+            os.close(self._holds)
+            raise ConfigError(
+                f"the gateway's journal cannot be written: {error.strerror}", file=str(path)
+            ) from error
+        self._is_torn = bool(raw) and not raw.endswith(b"\n")
+
+    @property
+    def name(self) -> str:
+        return self._begun.journal
+
+    def append(self, entries: Sequence[JournalEntry]) -> None:
+        with self._lock:
+            made: list[Chained] = []
+            seq, head = self._end()
+            for entry in entries:
+                made.append(chained(seq + 1, head, entry))
+                seq, head = made[-1].seq, made[-1].hash
+            body = b"".join(msgspec.json.encode(one) + b"\n" for one in made)
+            self._write(body)
+            self._waiting.extend(made)
+
+    def waiting(self) -> tuple[Chained, ...]:
+        with self._lock:
+            return tuple(self._waiting)
+
+    def forget(self, seq: int) -> None:
+        with self._lock:
+            told = [one for one in self._waiting if one.seq <= seq]
+            if not told:
+                return
+            first = _Beginning(self.name, told[-1].seq, told[-1].hash)
+            left = self._waiting[len(told) :]
+            try:
+                self._begin(first, left)
+                fresh = _open(self._path)
+            except OSError as error:
+                raise self._unavailable(error) from error
+            os.close(self._file)
+            self._file, self._begun, self._waiting, self._is_torn = fresh, first, left, False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            os.close(self._file)
+            os.close(self._holds)
+
+    def _end(self) -> tuple[int, str]:
+        if self._waiting:
+            return self._waiting[-1].seq, self._waiting[-1].hash
+        return self._begun.seq, self._begun.head
+
+    def _write(self, body: bytes) -> None:
+        """All of it on the disk, or nothing that is read back. Raises UnavailableError."""
+        try:
+            size = os.fstat(self._file).st_size
+            if size + len(body) > MOST_BYTES:
+                raise UnavailableError(
+                    f"the gateway's journal has {MOST_BYTES >> 20} MiB that nobody took yet",
+                    way_out="nothing more is let through until the authority answers",
+                )
+            self._append(b"\n" + body if self._is_torn else body, size)
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _append(self, body: bytes, size: int) -> None:
+        try:
+            left = memoryview(body)
+            while left:
+                left = left[os.write(self._file, left) :]
+            os.fsync(self._file)
+            self._is_torn = False
+        except OSError:
+            # Part of it may be there: it must not be read as something that was let through.
+            self._is_torn = True
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, size)
+                os.fsync(self._file)
+                self._is_torn = False
+            raise
+
+    def _begin(self, first: _Beginning, left: Sequence[Chained] = ()) -> None:
+        """Put a new file in the place of the old one. Raises OSError."""
+        body = b"".join(msgspec.json.encode(one) + b"\n" for one in (first, *left))
+        beside = self._path.with_name(f".{self._path.name}.new")
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _unavailable(self, error: OSError) -> UnavailableError:
+        return UnavailableError(
+            f"what is decided here cannot be put on record: {error.strerror}",
+            way_out=f"look at the disk of {self._path} on the gateway",
+        )
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND)
+
+
+def _held(path: Path) -> int:
+    """A lock that ends with the process. Raises OSError."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _read(raw: bytes) -> tuple[_Beginning | None, list[Chained]]:
+    """What parses; nothing of a file whose first line does not."""
+    lines = raw.splitlines()
+    try:
+        first = msgspec.json.decode(lines[0], type=_Beginning) if lines else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        first = None
+    found: list[Chained] = []
+    for line in lines[1:] if first is not None else ():
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            found.append(msgspec.json.decode(line, type=Chained))
+    return first, found
