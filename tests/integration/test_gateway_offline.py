@@ -95,7 +95,7 @@ _DIES = """
         journal = FileJournal(Path({path!r}), SystemRandom())
         keeping = Keeping(OfflineKit(journal, JoseGrantReader), "front", SystemClock())
         authority = FakeAuthority(Credential("u", "s"), on_loss=OnLoss.OFFLINE)
-        enduring = EnduringAuthority(authority, keeping, structlog.get_logger())
+        enduring = EnduringAuthority(authority, keeping, SystemClock(), structlog.get_logger())
         await enduring.answered()
         made = await enduring.open_session(Arrival("conn1", "192.0.2.7", "front"))
         await enduring.decide(made.session, READ)

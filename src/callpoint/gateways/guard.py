@@ -102,6 +102,7 @@ class Guard:
         self._open: dict[str, Admission] = {}
         self._orders: deque[tuple[int, Cut]] = deque(maxlen=_REMEMBERED)
         self._count = 0
+        self._tells = asyncio.Event()
         self._answered = clock.monotonic()
 
     @property
@@ -164,7 +165,7 @@ class Guard:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(work(), name=f"guard:{work.__name__}")
-                    for work in (self._hear, self._ask, self._keep_time)
+                    for work in (self._hear, self._ask, self._tell, self._keep_time)
                 ]
                 await stop.wait()
                 for task in tasks:
@@ -202,11 +203,22 @@ class Guard:
                         self._settle(part, await self._authority.standing(part))
                 self._answered = self._clock.monotonic()
                 if self._offline is not None:
-                    async with asyncio.timeout(_TELL_WITHIN.total_seconds()):
-                        await self._offline.answered()
+                    self._offline.back()
+                    self._tells.set()
             except (CallpointError, TimeoutError) as error:
                 self._logger.warning("authority_silent", error=_words(error))
             await self._clock.sleep(POLL / 2)
+
+    async def _tell(self) -> None:
+        """After each answer; apart from asking, which must not wait for it."""
+        while self._offline is not None:
+            await self._tells.wait()
+            self._tells.clear()
+            try:
+                async with asyncio.timeout(_TELL_WITHIN.total_seconds()):
+                    await self._offline.answered()
+            except (CallpointError, TimeoutError) as error:
+                self._logger.warning("journal_not_told", error=_words(error))
 
     def _settle(self, asked: tuple[str, ...], answer: dict[str, Standing]) -> None:
         for session in asked:

@@ -163,12 +163,15 @@ class EnduringAuthority:
         self._in_doubt = [*self._in_doubt, *doubted][-_RECENT:]
         self._recent.clear()
 
-    async def answered(self) -> None:
-        """It has said how the sessions stand, and those that are over are cut."""
-        keeping = self._keeping
-        if keeping.is_lost:
-            keeping.is_lost = False
+    def back(self) -> None:
+        """It has said how the sessions stand, and those that are over are cut: it decides again."""
+        if self._keeping.is_lost:
+            self._keeping.is_lost = False
             self._logger.info("authority_back")
+
+    async def answered(self) -> None:
+        """After that: tell it what was done without it, and have grants that are fresh."""
+        keeping = self._keeping
         if not await self._tell_all():
             return
         due = keeping.due()
