@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,9 @@ from callpoint.domain.gateway import POSTGRESQL, Gateway
 from callpoint.gateways.authority import RemoteAuthority, Sign, carrier
 from callpoint.ports.authority import Authority
 from tests.fakes.face import Face, private_key
+from tests.fakes.keys import Signer
 from tests.fakes.scripted_authority import ScriptedAuthority
+from tests.fakes.token_desk import KEY
 from tests.fakes.world import World, make_world
 
 GATEWAY, PRINCIPAL = "front", "deployer"
@@ -74,15 +76,17 @@ class Site:
 @asynccontextmanager
 async def authority_site(
     origin: str = "",
-    decides: Authority | None = None,
+    decides: Authority | Callable[[str], Authority] | None = None,
     world: World | None = None,
+    also: tuple[str, ...] = (),
 ) -> AsyncIterator[Site]:
     """The site.
 
     Args:
         origin: What the server says its address is, instead of the true one.
-        decides: Instead of the scripted authority.
+        decides: Instead of the scripted authority: for every gateway, or one for each by its name.
         world: Instead of a new one; its rules must be ``guarded``.
+        also: Further addresses of the server, of a proxy for instance.
     """
     world = world or await make_world(adapt=guarded)
     face = Face(world)
@@ -95,25 +99,41 @@ async def authority_site(
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         surface = replace(
             face.surface,
-            authority=(lambda _: decides) if decides else authority.of,
+            authority=_each(decides or authority.of),
             origins=(origin or address,),
+            line_signer=Signer(KEY),
             authenticator=SignatureAuthenticator(
                 lambda: services.rules.last_proven,
                 StoreNonceBook(services.store, services.clock),
                 SystemClock(),  # gateways in processes of their own sign, too
-                origins=(address,),
+                origins=(address, *also),
             ),
         )
         async with carrier() as http, answering(surface, listener):
             yield Site(world, authority, address, face.lines, http)
 
 
+def _each(decides: Authority | Callable[[str], Authority]) -> Callable[[str], Authority]:
+    return decides if callable(decides) else lambda _: decides
+
+
 @asynccontextmanager
 async def answering(surface: Any, listener: socket.socket) -> AsyncIterator[None]:
     """The application on a socket that is listened on, until the end."""
-    app: Any = make_app(surface)
+    async with served(make_app(surface), listener):
+        try:
+            yield
+        finally:
+            surface.services.live.close()
+
+
+@asynccontextmanager
+async def served(app: Any, listener: socket.socket, **settings: Any) -> AsyncIterator[None]:
+    """Any ASGI application, likewise; ``settings`` are uvicorn's."""
     server = _Server(
-        uvicorn.Config(app, lifespan="off", log_config=None, ws="none", access_log=False)
+        uvicorn.Config(
+            app, lifespan="off", log_config=None, ws="none", access_log=False, **settings
+        )
     )
     async with asyncio.TaskGroup() as group:
         ended = group.create_task(server.serve(sockets=[listener]))
@@ -121,7 +141,6 @@ async def answering(surface: Any, listener: socket.socket) -> AsyncIterator[None
         try:
             yield
         finally:
-            surface.services.live.close()
             server.should_exit = True
             await ended
 

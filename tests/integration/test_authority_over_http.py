@@ -1,10 +1,12 @@
 """The authority over HTTP: a real socket between the gateway's client and the server's API."""
 
 import asyncio
+import gzip
 import json
 import socket
 from collections import Counter
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -149,15 +151,18 @@ async def test_no_line_over_a_network_in_clear():
 async def test_bodies_are_bounded(site):
     """What is longer than a deed can be, or nested without end, is refused before it is read."""
     remote = site.remote()
+    long = msgspec.structs.replace(DEED, text="x" * (calls.MAX_BODY + 1))
     with pytest.raises(RequestError):
-        await remote.decide("s1", msgspec.structs.replace(DEED, text="x" * (calls.MAX_BODY + 1)))
+        await remote.decide("s1", long)
     sessions = calls.Ask(tuple(f"s{n}" for n in range(calls.MAX_SESSIONS + 1)))
     line = await remote._lines.current()
+    made = line.call("decide", msgspec.json.encode(calls.Decide("s1", long)))
+    answer = await site.http.post(made.url, content=made.body, headers=made.headers)
+    assert answer.status_code == 413
     deep = b'{"sessions":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     for body in (msgspec.json.encode(sessions), b"", b"[]", b'{"sessions":[],"more":1}', deep):
-        answer = await site.http.post(
-            line.url("standing"), content=body, headers=line.headers("standing", body)
-        )
+        made = line.call("standing", body)
+        answer = await site.http.post(made.url, content=body, headers=made.headers)
         assert answer.status_code == 400, (body[:40], answer.text)
     assert site.authority.asked == []
 
@@ -206,7 +211,7 @@ async def test_a_server_that_forgot_the_line_is_asked_on_another(site):
     remote = site.remote()
     assert await remote.decide("s1", DEED) == VERDICT
     line = await remote._lines.current()
-    remote._lines._line = type(line)(line.base, "a" * 20, line.until, line.key, line.identity)
+    remote._lines._line = replace(line, name="a" * 20)
     assert await remote.decide("s1", DEED) == VERDICT
     assert [question for _, question, _ in site.authority.asked] == ["decide", "decide"]
 
@@ -265,7 +270,17 @@ async def test_another_program_at_the_address(site):
         assert "a-secret" not in str(raised.value)
 
 
-def strange(site: Site, content: bytes, *, opens: bool = True) -> RemoteAuthority:
+async def test_a_packed_answer_is_not_unpacked(site):
+    """What was asked for in clear could grow without bounds, so it is not even looked at."""
+    packed = {"content-encoding": "gzip"}
+    remote = strange(site, gzip.compress(bytes(1 << 20)), headers=packed)
+    with pytest.raises(UnavailableError, match="an encoding that was not asked for"):
+        await remote.decide("s1", DEED)
+
+
+def strange(
+    site: Site, content: bytes, *, opens: bool = True, headers: dict[str, str] | None = None
+) -> RemoteAuthority:
     """A gateway whose way leads to something that answers ``content``, but perhaps for a line."""
     http = site.http
 
@@ -274,7 +289,7 @@ def strange(site: Site, content: bytes, *, opens: bool = True) -> RemoteAuthorit
             return await http.post(
                 request.url, content=request.content, headers=dict(request.headers)
             )
-        return httpx.Response(200, content=content)
+        return httpx.Response(200, content=content, headers=headers)
 
     site.http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     try:

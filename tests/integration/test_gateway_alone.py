@@ -74,15 +74,21 @@ class Alone:
         return await asyncio.wait_for(self.process.wait(), WITHIN)
 
 
-def settings(folder: Path, server: str, who: str = PRINCIPAL, listen: str = "127.0.0.1:0") -> Path:
-    """The gateway's two files."""
+def settings(
+    folder: Path,
+    server: str,
+    who: str = PRINCIPAL,
+    listen: str = "127.0.0.1:0",
+    more: str = "",
+) -> Path:
+    """The gateway's two files; ``more`` is about the authority."""
     seed = base64.b64encode(hashlib.sha256(who.encode()).digest()).decode()
     key = folder / f"{who}.json"
     key.write_text(json.dumps({"principal": who, "key": seed}))
     key.chmod(0o600)
     file = folder / "gateway.toml"
     file.write_text(
-        f'[authority]\nservers = ["{server}"]\nkey = "{key}"\n'
+        f'[authority]\nservers = ["{server}"]\nkey = "{key}"\n{more}'
         f'[postgresql]\nname = "{GATEWAY}"\nlisten = "{listen}"\n'
         f'journal = "{folder / "journal"}"\n'
     )
@@ -94,12 +100,14 @@ def command(file: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def alone(folder: Path, server: str, who: str = PRINCIPAL) -> AsyncIterator[Alone]:
+async def alone(
+    folder: Path, server: str, who: str = PRINCIPAL, more: str = ""
+) -> AsyncIterator[Alone]:
     """The process, listening; killed at the end."""
     log = folder / "gateway.log"
     with log.open("w") as written:
         process = await asyncio.create_subprocess_exec(
-            *command(settings(folder, server, who)),
+            *command(settings(folder, server, who, more=more)),
             stdout=asyncio.subprocess.PIPE,
             stderr=written,
             env={**os.environ, "PYTHONPATH": str(SOURCE)},

@@ -279,7 +279,7 @@ async def test_a_session_of_another_gateway_is_none():
     """A gateway neither decides nor ends nor sees what another one has."""
     world, authority, made = await opened()
     other = GatewayAuthority(world.services, "back")
-    with pytest.raises(ConflictError):
+    with pytest.raises(DeniedError, match="not one of the gateway back's"):
         await other.decide(made.session, READ)
     await other.end_session(made.session, "x")
     assert await other.standing([made.session]) == {made.session: Standing.OVER}

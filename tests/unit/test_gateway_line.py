@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callpoint.api.gateway_lines import GatewayLines
+from callpoint.api.gateway_lines import GatewayCall, GatewayLines
 from callpoint.domain.address import is_confidential
 from callpoint.domain.errors import AuthenticationError, DeniedError
 from callpoint.domain.gateway_line import LIFETIME, WINDOW, Seen, credentials
@@ -29,6 +29,12 @@ class Door:
 
     def open(self, who: str = PRINCIPAL, gateway: str = GATEWAY):
         return self.lines.open(RULES.principals[who], gateway, "age1")
+
+    def accepted(self, sent: str) -> GatewayCall:
+        """A call of the usual kind."""
+        call = self.lines.recognise(sent, GATEWAY, "standing", BODY)
+        self.lines.accept(call)
+        return call
 
 
 @given(st.lists(st.integers(1, 3 * WINDOW) | st.integers(1, 40), max_size=60))
@@ -64,11 +70,11 @@ def test_a_call_counts_once_and_as_it_was_sent():
             door.lines.recognise(sent, gateway, call, body)
     with pytest.raises(AuthenticationError, match="MAC"):
         door.lines.recognise(sent.replace(".1.", ".2."), GATEWAY, "standing", BODY)
-    assert door.lines.recognise(sent, GATEWAY, "standing", BODY) is line
+    assert door.accepted(sent) == GatewayCall(line, 1, "standing")
     with pytest.raises(AuthenticationError, match="accepted before"):
-        door.lines.recognise(sent, GATEWAY, "standing", BODY)
+        door.accepted(sent)
     again = credentials(line.key, line.name, 2, "standing", BODY)
-    assert door.lines.recognise(again, GATEWAY, "standing", BODY) is line
+    assert door.accepted(again) == GatewayCall(line, 2, "standing")
 
 
 @pytest.mark.parametrize(
@@ -108,9 +114,7 @@ def test_a_line_ends_with_its_gateway_and_its_key():
     ):
         door.rules = rules
         with pytest.raises(DeniedError):
-            door.lines.recognise(
-                credentials(line.key, line.name, 1, "cuts", b""), GATEWAY, "cuts", b""
-            )
+            door.accepted(credentials(line.key, line.name, 1, "standing", BODY))
 
 
 def test_lines_grow_old_and_are_few():

@@ -11,7 +11,9 @@ from callpoint.domain.gateway_line import (
     LIFETIME,
     LINE_LENGTH,
     Seen,
+    answer_mac,
     mac,
+    order_mac,
     parse_credentials,
 )
 from callpoint.domain.principal import Principal
@@ -38,6 +40,27 @@ class GatewayLine:
     opened: float
     key: bytes = field(repr=False)
     seen: Seen = field(default_factory=Seen, repr=False)
+
+
+@dataclass(frozen=True)
+class GatewayCall:
+    """One call on it, which only who holds the line's key can have made.
+
+    Attributes:
+        name: What is asked: the last segment of the path.
+    """
+
+    line: GatewayLine
+    number: int
+    name: str
+
+    def answer_mac(self, status: int, body: bytes) -> str:
+        """What proves the answer to the gateway."""
+        return answer_mac(self.line.key, self.line.name, self.number, self.name, status, body)
+
+    def order_mac(self, place: int, order: bytes) -> str:
+        """What proves an order in the stream that answers it."""
+        return order_mac(self.line.key, self.line.name, self.number, place, order)
 
 
 class GatewayLines:
@@ -78,8 +101,8 @@ class GatewayLines:
         self._lines[line.name] = line
         return line
 
-    def recognise(self, field_: str, gateway: str, call: str, body: bytes) -> GatewayLine:
-        """The line that a call came on. Its number is spent last: only the key's holder can.
+    def recognise(self, field_: str, gateway: str, call: str, body: bytes) -> GatewayCall:
+        """Whose call it is. ``accept`` says whether it counts.
 
         Args:
             field_: The ``Authorization`` field.
@@ -88,8 +111,7 @@ class GatewayLines:
             body: As it arrived.
 
         Raises:
-            AuthenticationError: It came on none, or was accepted before.
-            DeniedError: The gateway is no longer this principal's.
+            AuthenticationError: It came on no line of this process.
         """
         name, number, claimed = parse_credentials(field_)
         line = self._lines.get(name)
@@ -100,12 +122,20 @@ class GatewayLines:
             )
         if not hmac.compare_digest(mac(line.key, name, number, call, body), claimed):
             raise AuthenticationError("the call's MAC does not verify")
-        self.must_stand(line)
-        if not line.seen.spend(number):
+        return GatewayCall(line, number, call)
+
+    def accept(self, call: GatewayCall) -> None:
+        """Spend its number.
+
+        Raises:
+            AuthenticationError: It was accepted before.
+            DeniedError: The gateway is no longer this principal's.
+        """
+        self.must_stand(call.line)
+        if not call.line.seen.spend(call.number):
             raise AuthenticationError(
                 "this call was accepted before, or came too late to know", way_out="number it anew"
             )
-        return line
 
     def must_stand(self, line: GatewayLine) -> None:
         """The configuration still has this gateway, with this principal and this key.

@@ -1,8 +1,8 @@
 """The authority for gateways that run alone: each call is a question of ``ports.authority``.
 
 Nothing is decided here. A gateway's principal opens a line with a signed request; on the line go
-the questions, for that gateway only. A credential leaves sealed to the gateway's program, and a
-server that clients reach in clear over a network opens no line at all.
+the questions, for that gateway only, and each answer carries a MAC. A credential leaves sealed to
+the gateway's program, and a server that clients reach in clear over a network opens no line at all.
 """
 
 from collections.abc import AsyncIterator
@@ -15,14 +15,23 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, JSONBody, SkipValidation
 from litestar.response import Stream
+from litestar.types import (
+    ASGIApp,
+    HTTPResponseStartEvent,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 
 from callpoint.api.answers import PROBLEMS
 from callpoint.api.authentication import GivenCaller, must_be_shallow, signed
-from callpoint.api.gateway_lines import GatewayLine, GatewayLines
+from callpoint.api.gateway_lines import GatewayCall, GatewayLines
 from callpoint.api.surface import GivenSurface, Surface
 from callpoint.domain.address import is_confidential
 from callpoint.domain.allowance import Portion
 from callpoint.domain.errors import CallpointError, DeniedError, RequestError, UnavailableError
+from callpoint.domain.gateway_line import opening
 from callpoint.domain.offline_journal import Told
 from callpoint.ports import authority_calls as calls
 from callpoint.ports.authority import (
@@ -35,18 +44,19 @@ from callpoint.ports.authority import (
     Taken,
     Verdict,
 )
+from callpoint.ports.keys import TokenSigner
 
 MEDIA_TYPE = "application/x-ndjson"
 REMOVED = "gateway_removed"
 """Why sessions are cut on a gateway that the configuration no longer has."""
 
-GivenLine: TypeAlias = NamedDependency[SkipValidation[GatewayLine]]
+GivenCall: TypeAlias = NamedDependency[SkipValidation[GatewayCall]]
 GivenLines: TypeAlias = NamedDependency[SkipValidation[GatewayLines]]
 GivenAuthority: TypeAlias = NamedDependency[SkipValidation[Authority]]
 
 
 async def on_line(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard: the call came on a line of the gateway that the path names; keeps the line.
+    """Guard: the call came on a line of the gateway that the path names; keeps the call.
 
     Raises:
         AuthenticationError: It did not.
@@ -56,19 +66,20 @@ async def on_line(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHa
     lines: GatewayLines = connection.app.state.gateway_lines
     await surface.services.rules.refresh()
     body = await Request[Any, Any, Any](connection.scope, connection.receive).body()
-    connection.state.line = lines.recognise(
+    connection.state.call = lines.recognise(
         connection.headers.get("authorization", ""),
         connection.path_params["gateway"],
         connection.scope["path"].rpartition("/")[2],
         body,
     )
+    lines.accept(connection.state.call)
     must_be_shallow(body)
 
 
-def provide_line(request: Request[Any, Any, Any]) -> GatewayLine:
+def provide_call(request: Request[Any, Any, Any]) -> GatewayCall:
     """What the guard recognised."""
-    line: GatewayLine = request.state.line
-    return line
+    call: GatewayCall = request.state.call
+    return call
 
 
 def provide_lines(request: Request[Any, Any, Any]) -> GatewayLines:
@@ -79,7 +90,35 @@ def provide_lines(request: Request[Any, Any, Any]) -> GatewayLines:
 
 def provide_authority(request: Request[Any, Any, Any], surface: GivenSurface) -> Authority:
     """The one that decides for the gateway of the line, and for no other."""
-    return _authority(surface, provide_line(request).gateway)
+    return _authority(surface, provide_call(request).line.gateway)
+
+
+def proven_answers(app: ASGIApp) -> ASGIApp:
+    """Middleware: each answer to a call that was recognised carries its MAC, errors too.
+
+    The stream of orders has one on each of its lines instead.
+    """
+
+    async def proven(scope: Scope, receive: Receive, send: Send) -> None:
+        begun: list[HTTPResponseStartEvent] = []
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                begun.append(message)
+                return
+            if message["type"] == "http.response.body" and begun:
+                start = begun.pop()
+                call: GatewayCall | None = scope["state"].get("call")
+                if call is not None and not message["more_body"]:
+                    mac = call.answer_mac(start["status"], message["body"])
+                    proof = (calls.PROOF.encode(), b"mac=" + mac.encode())
+                    start["headers"] = [*start["headers"], proof]
+                await send(start)
+            await send(message)
+
+        await app(scope, receive, sent)
+
+    return proven
 
 
 class GatewayLineController(Controller):
@@ -102,13 +141,15 @@ class GatewayLineController(Controller):
     ) -> calls.Line:
         """For the gateway's configured principal; its key leaves sealed to what was signed."""
         _must_be_confidential(surface.origins)
-        sealer = surface.services.sealer
+        signer, sealer = _line_signer(surface), surface.services.sealer
         if not sealer.is_recipient(data.seal_to):
             raise RequestError("seal_to is not an age recipient", way_out="give a fresh `age1…`")
         opened = lines.open(caller.principal, gateway, data.seal_to)
         _authority(surface, gateway)
         surface.logger.info("gateway_line_opened", gateway=gateway, principal=caller.principal.id)
-        return calls.Line(opened.name, sealer.seal(opened.key, opened.seal_to))
+        box = sealer.seal(opened.key, opened.seal_to)
+        signature = signer.sign(opening(gateway, opened.name, opened.seal_to, box))
+        return calls.Line(opened.name, box, signer.public_key, signature)
 
 
 class GatewayController(Controller):
@@ -116,10 +157,11 @@ class GatewayController(Controller):
 
     path = calls.PREFIX
     guards = (on_line,)
+    middleware = (proven_answers,)
     tags = ("gateways",)
     request_max_body_size = calls.MAX_BODY
     dependencies = {  # noqa: RUF012 -- litestar's
-        "line": Provide(provide_line, sync_to_thread=False),
+        "call": Provide(provide_call, sync_to_thread=False),
         "lines": Provide(provide_lines, sync_to_thread=False),
         "authority": Provide(provide_authority, sync_to_thread=False),
     }
@@ -133,18 +175,18 @@ class GatewayController(Controller):
     async def open(
         self,
         surface: GivenSurface,
-        line: GivenLine,
+        call: GivenCall,
         authority: GivenAuthority,
         data: JSONBody[Arrival],
     ) -> calls.Admitted:
         """Spends the connection secret. The credential is sealed to the line's program."""
-        if data.gateway != line.gateway:
-            raise DeniedError(f"this line is the gateway {line.gateway}'s")
+        if data.gateway != call.line.gateway:
+            raise DeniedError(f"this line is the gateway {call.line.gateway}'s")
         opened = await authority.open_session(data)
         sealed = calls.SealedCredential(opened.session, opened.credential)
         return calls.Admitted(
             msgspec.structs.replace(opened, credential=calls.HIDDEN),
-            surface.services.sealer.seal(msgspec.json.encode(sealed), line.seal_to),
+            surface.services.sealer.seal(msgspec.json.encode(sealed), call.line.seal_to),
         )
 
     @post("/{gateway:str}/decide", status_code=200, responses=PROBLEMS, summary="May it do this?")
@@ -195,10 +237,10 @@ class GatewayController(Controller):
         media_type=MEDIA_TYPE,
         summary="Orders to end sessions, as they are given",
     )
-    async def cuts(self, line: GivenLine, lines: GivenLines, authority: GivenAuthority) -> Stream:
-        """One JSON value a line, without end: an order, or ``null`` as a sign of life."""
+    async def cuts(self, call: GivenCall, lines: GivenLines, authority: GivenAuthority) -> Stream:
+        """An order a line, without end, or ``null`` as a sign of life; each with its MAC."""
         return Stream(
-            _told(line, lines, authority),
+            _told(call, lines, authority),
             media_type=MEDIA_TYPE,
             # Some proxies collect an answer before they pass it on, and a kill must not wait.
             headers={"x-accel-buffering": "no"},
@@ -206,22 +248,27 @@ class GatewayController(Controller):
 
 
 async def _told(
-    line: GatewayLine, lines: GatewayLines, authority: Authority
+    call: GatewayCall, lines: GatewayLines, authority: Authority
 ) -> AsyncIterator[bytes]:
     """Until the authority's line ends, or the gateway is no longer its principal's."""
+    place = 0
     try:
         async for cut in authority.cuts():
-            yield _written(cut)
-            lines.must_stand(line)
+            place += 1
+            yield _written(call, place, cut)
+            lines.must_stand(call.line)
     except DeniedError:
-        yield _written(Cut(Reach.EVERYTHING, reason=REMOVED))
+        yield _written(call, place + 1, Cut(Reach.EVERYTHING, reason=REMOVED))
     except CallpointError:
         # The status is sent long since: the end of the stream says it, and the gateway asks again.
         return
 
 
-def _written(cut: Cut | None) -> bytes:
-    return msgspec.json.encode(cut) + b"\n"
+def _written(call: GatewayCall, place: int, cut: Cut | None) -> bytes:
+    order = msgspec.json.encode(cut)
+    return msgspec.json.encode(calls.Ordered(msgspec.Raw(order), call.order_mac(place, order))) + (
+        b"\n"
+    )
 
 
 def _authority(surface: Surface, gateway: str) -> Authority:
@@ -230,6 +277,15 @@ def _authority(surface: Surface, gateway: str) -> Authority:
             "this server decides for no gateways", way_out="ask one that has the installation's log"
         )
     return surface.authority(gateway)
+
+
+def _line_signer(surface: Surface) -> TokenSigner:
+    if surface.line_signer is None:
+        raise UnavailableError(
+            "this server has no token key to sign a gateway's line with",
+            way_out="see `callpoint doctor` there; another server may have it",
+        )
+    return surface.line_signer
 
 
 def _must_be_confidential(origins: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ from callpoint.ports.authority import Authority
 from callpoint.ports.denials import DenialTokens
 from callpoint.ports.identity import Authenticator, NonceBook, PendingNonce, Recognised
 from callpoint.ports.incidents import IncidentFeed
+from callpoint.ports.keys import TokenSigner
 
 AuthenticateSource: TypeAlias = Callable[[Configuration, str, str | None], IncidentSource]
 """Configuration, source's name and ``Authorization`` field to the source; AuthenticationError."""
@@ -58,6 +59,8 @@ class Surface:
         tokens: For activation tokens; None where no key signs them.
         denials: Binds denials to what was asked; without it no denial is requestable.
         signals: Tells receivers outside; None for a face that does not.
+        line_signer: The installation's token key, which opens gateways' lines; None where there is
+            none, and then no line.
         authority: Decides for the configured gateway of that name; None where nobody does.
         searches: Whoever searches the whole log takes turns.
     """
@@ -81,6 +84,7 @@ class Surface:
     tokens: TokenDesk | None = None
     denials: DenialTokens | None = None
     signals: SignalDesk | None = None
+    line_signer: TokenSigner | None = None
     authority: Callable[[str], Authority] | None = None
     searches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 

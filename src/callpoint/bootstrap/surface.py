@@ -15,7 +15,7 @@ from callpoint.api.surface import Surface
 from callpoint.bootstrap.denials import denial_tokens
 from callpoint.bootstrap.home_check import check_home
 from callpoint.bootstrap.process import Process, program_version
-from callpoint.bootstrap.tokens import token_desk
+from callpoint.bootstrap.tokens import line_signer, token_desk
 from callpoint.bootstrap.witnessing import witness_desk
 from callpoint.config.soundness import check_bundle
 from callpoint.lifecycle.ask_witnesses import ask_witnesses
@@ -56,4 +56,5 @@ def surface_of(process: Process, origins: tuple[str, ...]) -> Surface:
         tokens=token_desk(
             settings.home, services, process.nonces, origins, process.since, process.logger
         ),
+        line_signer=line_signer(settings.home, services),
     )

@@ -49,6 +49,17 @@ def offline_grants(home: Path, services: Services) -> JoseGrants | None:
         return None
 
 
+def line_signer(home: Path, services: Services) -> FileTokenSigner | None:
+    """Opens lines of gateways that run alone; without the key there are none.
+
+    ``token_desk`` of the same process has said so in the log.
+    """
+    try:
+        return _signer(home, services)
+    except ConfigError:
+        return None
+
+
 def _signer(home: Path, services: Services) -> FileTokenSigner:
     signer = FileTokenSigner(Home(home).keys)
     _must_be(signer.public_key, services.installation.token_key)

@@ -10,6 +10,8 @@ import msgspec
 
 from callpoint.domain.span import format_span
 
+_MOST = 10**15
+
 
 class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most so many actions within any span of that length."""
@@ -53,3 +55,10 @@ class Used(msgspec.Struct, frozen=True):
 
     rows: int = 0
     bytes: int = 0
+
+    def credible(self) -> "Used":
+        """As far as it can be: who reports less than nothing would be given back what others spent.
+
+        More than any allowance can have is spent as ever, and stays a number that can be logged.
+        """
+        return Used(min(max(self.rows, 0), _MOST), min(max(self.bytes, 0), _MOST))

@@ -1,4 +1,4 @@
-"""How a gateway's calls are proven its own: a signature opens a line, a MAC is on each call.
+"""How a gateway and a server prove what they say: signatures open a line, MACs are on the rest.
 
 A gateway asks before every statement. A signed request (``request_signature``) spends a nonce in
 the store, durably, so that it counts once in the whole installation: that is a second write before
@@ -6,6 +6,11 @@ each statement. A line costs it once. Its key was drawn by one server process an
 to the gateway alone, so that process can tell by itself which calls of the line it has seen: they
 are numbered, as the packets of IPsec (RFC 4303, section 3.4.3). Another process, or the same one
 after a restart, does not know the line: its calls are refused there, not accepted twice.
+
+Answers, and orders to end sessions, carry a MAC under the same key: whoever ends TLS on the way can
+hold them back, and neither change, repeat nor swap one. The key leaves sealed to the gateway, which
+anybody can do; so the server signs the opening with the installation's token key, and a session is
+believed about on lines alone that were signed with the key that its own was.
 
 ``docs/authentication.md`` is the specification.
 """
@@ -30,6 +35,9 @@ WINDOW = 4096
 """A call may come so many numbers late; beyond that nobody knows whether it was seen."""
 
 _CONTEXT = b"callpoint/gateway-line/v1"
+_ANSWER = _CONTEXT + b"/answer"
+_ORDER = _CONTEXT + b"/order"
+_OPENING = _CONTEXT + b"/opening"
 _CREDENTIALS = re.compile(
     rf"{SCHEME} (?P<line>[a-z0-9]{{{LINE_LENGTH}}})\.(?P<number>[1-9][0-9]{{0,15}})"
     r"\.(?P<mac>[A-Za-z0-9_-]{43})"
@@ -56,6 +64,53 @@ def mac(key: bytes, line: str, number: int, call: str, body: bytes) -> bytes:
         )
     )
     return hmac.digest(key, said, "sha256")
+
+
+def answer_mac(key: bytes, line: str, number: int, call: str, status: int, body: bytes) -> str:
+    """Of the answer to a call, base64url: the ``mac`` of its ``Authentication-Info`` (RFC 9110).
+
+    Args:
+        key: As in ``mac``.
+        line: As in ``mac``.
+        number: Of the call that is answered.
+        call: As in ``mac``.
+        status: The answer's.
+        body: Its exact bytes.
+    """
+    said = (line.encode(), str(number).encode(), call.encode(), str(status).encode())
+    return _text(key, _ANSWER, *said, hashlib.sha256(body).digest())
+
+
+def order_mac(key: bytes, line: str, number: int, place: int, order: bytes) -> str:
+    """Of one line of the stream of orders, base64url.
+
+    Args:
+        key: As in ``mac``.
+        line: As in ``mac``.
+        number: Of the call that is answered by the stream.
+        place: Counted from 1 within the stream, so that none can be left out or told again.
+        order: Its exact bytes.
+    """
+    said = (line.encode(), str(number).encode(), str(place).encode())
+    return _text(key, _ORDER, *said, hashlib.sha256(order).digest())
+
+
+def opening(gateway: str, line: str, seal_to: str, box: bytes) -> bytes:
+    """What a server signs when it opens a line. No JWS begins like it.
+
+    Args:
+        gateway: Whose line it is.
+        line: Its name.
+        seal_to: The gateway's recipient, drawn for this opening: an older one does not fit.
+        box: The line's key, sealed to it.
+    """
+    said = (_OPENING, gateway.encode(), line.encode(), seal_to.encode())
+    return b"\n".join((*said, hashlib.sha256(box).hexdigest().encode()))
+
+
+def _text(key: bytes, *said: bytes) -> str:
+    found = hmac.digest(key, b"\n".join(said), "sha256")
+    return base64.urlsafe_b64encode(found).rstrip(b"=").decode()
 
 
 def credentials(key: bytes, line: str, number: int, call: str, body: bytes) -> str:

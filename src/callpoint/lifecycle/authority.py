@@ -104,7 +104,7 @@ class GatewayAuthority:
     async def draw(self, session: str, number: int, used: Used) -> Portion:
         """See the port."""
         live = await self._keeping.get(session)
-        held = _held(live, number)
+        held, used = _held(live, number), used.credible()
 
         def work(tx: Transaction) -> tuple[Portion, Portion, str, Activation]:
             row, found = self._rows(tx, session)
@@ -127,21 +127,21 @@ class GatewayAuthority:
     async def report(self, session: str, outcome: Outcome) -> Standing:
         """See the port. It takes nothing, so it never waits for the log."""
         live = await self._keeping.get(session)
-        held = _held(live, outcome.number)
+        held, used = _held(live, outcome.number), outcome.used.credible()
         event = ev.ActionFinished(
             session=session,
             number=outcome.number,
-            rows=max(outcome.used.rows, 0),
-            bytes=max(outcome.used.bytes, 0),
+            rows=used.rows,
+            bytes=used.bytes,
             duration=outcome.duration,
             code=printable(outcome.code, _CODE_LIMIT),
         )
         recorder = self._recorder
         if recorder is not None and recorder.is_ready and self._is_undisturbed(live):
-            recorder.add_outcome(live, event, held, outcome.used)
+            recorder.add_outcome(live, event, held, used)
             standing = Standing.OPEN
         else:
-            standing = await self._reported(live, Pending(event, held, outcome.used))
+            standing = await self._reported(live, Pending(event, held, used))
         live.held.pop(outcome.number, None)
         live.told_early.add(outcome.number)
         return standing

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from callpoint.domain.allowance import Portion
 from callpoint.domain.errors import (
     ConflictError,
+    DeniedError,
     NotFoundError,
     RequestError,
     TamperError,
@@ -83,7 +84,7 @@ class OfflineDesk:
                     )
                 except KeptElsewhereError:
                     await self._keeping.take_over(live)
-        except (ConflictError, TamperError, NotFoundError):
+        except (ConflictError, DeniedError, TamperError, NotFoundError):
             pass  # it is over, or no longer what it was: ``standing`` and ``decide`` say so
         return ""
 

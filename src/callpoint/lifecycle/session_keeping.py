@@ -9,13 +9,14 @@ import msgspec
 
 from callpoint.audit.entry import parse_entry
 from callpoint.domain import event as ev
-from callpoint.domain.errors import ConflictError
+from callpoint.domain.errors import ConflictError, DeniedError
 from callpoint.domain.gateway import Evidence
 from callpoint.domain.ids import session_stream
 from callpoint.domain.operation import Operation
 from callpoint.domain.session import LIVE, Session
 from callpoint.domain.untrusted import printable
 from callpoint.lifecycle.offline_grant import Allowed
+from callpoint.lifecycle.refusal import refused_on_record
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.session_memory import Answers, LiveSession
 from callpoint.lifecycle.session_recorder import MOST_AHEAD
@@ -23,6 +24,7 @@ from callpoint.ports.stores import Transaction, View
 
 _KEEPER_LENGTH = 20
 _ID_LIMIT = 64
+_ASKED = "session:decide"
 
 
 class SessionKeeping:
@@ -79,11 +81,13 @@ class SessionKeeping:
 
         Raises:
             ConflictError: It is over, or there is none.
+            DeniedError: It is another gateway's; that is put on record.
         """
         live = self._live.get(session)
         if live is None:
             made = self.fresh(session)
-            await self.take_over(made)
+            async with refused_on_record(self._services, await self._principal(), _ASKED, session):
+                await self.take_over(made)
             live = self._live.setdefault(session, made)
         return live
 
@@ -118,8 +122,16 @@ class SessionKeeping:
         self.allowed.learn(row, allowed)
 
     def row(self, view: View, session: str) -> Session:
-        """Raises ConflictError when there is no such session of this gateway."""
+        """Raises ConflictError when there is no such session, DeniedError for another gateway's."""
         row = view.find(Session, session)
-        if row is None or row.gateway != self.gateway:
+        if row is None:
             raise ConflictError(f"there is no session {printable(session, _ID_LIMIT)}")
+        if row.gateway != self.gateway:
+            raise DeniedError(f"session {row.id} is not one of the gateway {self.gateway}'s")
         return row
+
+    async def _principal(self) -> str:
+        """Whose key the gateway has; empty for one inside the server."""
+        rules = (await self._services.rules.current()).configuration
+        known = rules.known_gateways.get(self.gateway)
+        return "" if known is None else known.principal

@@ -25,6 +25,12 @@ MAX_TOLD = 50
 MAX_CUT = 1 << 12
 """Longest line of the stream of orders, bytes."""
 
+MAX_ANSWER = 1 << 22
+"""Longest answer that a gateway reads, bytes."""
+
+PROOF = "authentication-info"
+"""The field of an answer that has its MAC, ``mac=…`` (RFC 9110, 11.6.3)."""
+
 PREFIX = "/v1/gateways"
 HIDDEN = Credential(username="", secret="")
 """In the place of a credential that is sealed beside it."""
@@ -37,10 +43,30 @@ class LineWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What was opened; ``box``: the line's key, sealed to the gateway."""
+    """What was opened.
+
+    Attributes:
+        box: The line's key, sealed to the gateway.
+        signed_by: The installation's token key: raw Ed25519 public key, base64.
+        signature: By it, of ``gateway_line.opening``; base64.
+    """
 
     line: str
     box: bytes
+    signed_by: str
+    signature: str
+
+
+class Ordered(msgspec.Struct, frozen=True):
+    """A line of the answer of ``GET …/{gateway}/cuts``.
+
+    Attributes:
+        order: A ``Cut``, or null as a sign of life; exact bytes.
+        mac: See ``gateway_line.order_mac``.
+    """
+
+    order: msgspec.Raw
+    mac: str
 
 
 class Greet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

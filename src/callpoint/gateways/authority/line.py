@@ -1,6 +1,8 @@
-"""The gateway's end of a line: opened with its key, then numbered calls with a MAC."""
+"""The gateway's end of a line: opened with its key, then numbered calls; all carries a MAC."""
 
 import asyncio
+import base64
+import hmac
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,18 +10,32 @@ from dataclasses import dataclass, field
 import httpx
 import msgspec
 import pyrage
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from callpoint.domain.errors import CallpointError, UnavailableError
-from callpoint.domain.gateway_line import KEY_SIZE, LIFETIME, credentials
-from callpoint.gateways.authority.way import decoded, silent
+from callpoint.domain.gateway_line import (
+    KEY_SIZE,
+    LIFETIME,
+    answer_mac,
+    credentials,
+    opening,
+    order_mac,
+)
+from callpoint.gateways.authority.way import Answer, decoded, fetched, silent
 from callpoint.ports import authority_calls as calls
+from callpoint.ports.authority import Cut
 from callpoint.ports.clock import Clock
 
 Sign = Callable[[str, str, bytes], dict[str, str]]
 """Method, URL and body to the headers that sign them with the gateway's key."""
 
 _RENEWED = LIFETIME / 2
-_JSON = {"content-type": "application/json", "accept": "application/json"}
+_JSON = {
+    "content-type": "application/json",
+    "accept": "application/json",
+    "accept-encoding": "identity",
+}
 
 
 @dataclass(frozen=True)
@@ -29,23 +45,20 @@ class Line:
     Attributes:
         base: Address of the gateway's routes there.
         until: By the gateway's monotonic clock: then another one is opened.
+        signed_by: The installation's key that its opening was signed with.
     """
 
     base: str
     name: str
     until: float
+    signed_by: str
     key: bytes = field(repr=False)
     identity: pyrage.x25519.Identity = field(repr=False)
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1), repr=False)
 
-    def url(self, call: str) -> str:
-        """Where it is asked."""
-        return f"{self.base}/{call}"
-
-    def headers(self, call: str, body: bytes = b"") -> dict[str, str]:
-        """What proves one call; made anew for each time that it is sent."""
-        number = next(self.numbers)
-        return {**_JSON, "authorization": credentials(self.key, self.name, number, call, body)}
+    def call(self, name: str, body: bytes = b"") -> "Call":
+        """The next one; made anew for each time that it is sent."""
+        return Call(self, name, next(self.numbers), body)
 
     def unsealed(self, box: bytes) -> bytes:
         """What was sealed to this program.
@@ -54,6 +67,62 @@ class Line:
             UnavailableError: It was not.
         """
         return _unsealed(self.identity, box)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call on a line.
+
+    Attributes:
+        name: What is asked: the last segment of the path.
+    """
+
+    line: Line
+    name: str
+    number: int
+    body: bytes = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        return f"{self.line.base}/{self.name}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What proves it."""
+        line = self.line
+        proof = credentials(line.key, line.name, self.number, self.name, self.body)
+        return {**_JSON, "authorization": proof}
+
+    def is_answered_by(self, answer: Answer) -> bool:
+        """Whether who has the line's key answers this very call so."""
+        line = self.line
+        mac = answer_mac(line.key, line.name, self.number, self.name, answer.status, answer.body)
+        return hmac.compare_digest(f"mac={mac}".encode(), answer.proof.encode())
+
+    def order(self, place: int, text: bytes) -> Cut | None:
+        """What a line of the stream that answers it orders.
+
+        Args:
+            place: Of the line in the stream, from 1 on.
+            text: The line.
+
+        Raises:
+            UnavailableError: It is no order, or not the one that was given in this place.
+        """
+        line = self.line
+        try:
+            said = msgspec.json.decode(text, type=calls.Ordered)
+            order = msgspec.json.decode(said.order, type=Cut | None)
+        except msgspec.DecodeError as error:
+            raise UnavailableError("the authority sent something else than orders") from error
+        mac = order_mac(line.key, line.name, self.number, place, bytes(said.order))
+        if not hmac.compare_digest(mac.encode(), said.mac.encode()):
+            raise UnavailableError(
+                f"an order of {line.base} is not as it was given: changed, left out or told again",
+                way_out="somebody on the way to the server does that: look at the proxies there",
+            )
+        return order
 
 
 class Lines:
@@ -76,6 +145,7 @@ class Lines:
         clock: Clock,
     ) -> None:
         self._http = http
+        self._gateway = gateway
         self._bases = [f"{server.rstrip('/')}{calls.PREFIX}/{gateway}" for server in servers]
         self._sign = sign
         self._clock = clock
@@ -122,19 +192,23 @@ class Lines:
 
     async def _open_at(self, base: str) -> Line:
         identity = pyrage.x25519.Identity.generate()
-        body = msgspec.json.encode(calls.LineWish(str(identity.to_public())))
+        seal_to = str(identity.to_public())
+        body = msgspec.json.encode(calls.LineWish(seal_to))
         url, until = f"{base}/line", self._clock.monotonic() + _RENEWED.total_seconds()
         try:
-            answer = await self._http.post(
-                url, content=body, headers={**_JSON, **self._sign("POST", url, body)}
+            answer = await fetched(
+                self._http, url, body, {**_JSON, **self._sign("POST", url, body)}
             )
         except httpx.HTTPError as error:
             raise silent(base, error) from error
         opened = decoded(answer, calls.Line)
+        said = opening(self._gateway, opened.line, seal_to, opened.box)
+        if not _is_signed(opened.signed_by, said, opened.signature):
+            raise UnavailableError(f"{base} opened a line that it did not sign")
         key = _unsealed(identity, opened.box)
         if len(key) != KEY_SIZE:
             raise UnavailableError(f"{base} opened a line with no usable key")
-        return Line(base, opened.line, until, key, identity)
+        return Line(base, opened.line, until, opened.signed_by, key, identity)
 
 
 def _unsealed(identity: pyrage.x25519.Identity, box: bytes) -> bytes:
@@ -142,3 +216,12 @@ def _unsealed(identity: pyrage.x25519.Identity, box: bytes) -> bytes:
         return bytes(pyrage.decrypt(box, [identity]))
     except pyrage.DecryptError:
         raise UnavailableError("what the authority sealed is not for this gateway") from None
+
+
+def _is_signed(key: str, message: bytes, signature: str) -> bool:
+    try:
+        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True))
+        public.verify(base64.b64decode(signature, validate=True), message)
+    except (ValueError, InvalidSignature):
+        return False
+    return True

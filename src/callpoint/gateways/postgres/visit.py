@@ -38,6 +38,7 @@ from callpoint.ports.authority import Arrival, Authority
 from callpoint.ports.clock import Clock, Random
 
 _NAME_SHOWN = 200
+_NOTICE = ("client_connection_check_interval", "1s")
 _GOODBYE = timedelta(seconds=2)
 _CUT, _CLOSED = "57P01", "closed"
 _FATAL: tuple[tuple[type[CallpointError], str], ...] = (
@@ -178,6 +179,7 @@ class Visit:
     async def _welcome(self, state: State, first: Startup, wanted: dict[str, str]) -> None:
         """Everything that a server says before the first query."""
         await state.want("")  # the facts are there before the client is
+        await self._let_notice(state)
         for name, value in wanted.items():
             await _set(state, name, value)
         pid, key = self._house.keys.give(first.key_size, state)
@@ -188,6 +190,18 @@ class Visit:
         ]
         told += [key_data(pid, key), message(b"Z", b"I")]
         self._link.write(b"".join(told))
+
+    async def _let_notice(self, state: State) -> None:
+        """A server works on a statement although whoever asked is gone, if it is not told to look.
+
+        Without it a statement would survive a gateway that was killed. Some systems cannot look.
+        """
+        try:
+            await state.ask(set_statement(*_NOTICE))
+        except TargetError as error:
+            self._house.logger.warning(
+                "target_notices_no_loss", session=state.opened.session, error=error.message
+            )
 
     # ---------------------------------------------------------------- the session
 
