@@ -9,6 +9,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from callpoint.adapters.signals.tokens import JwsEventTokens, key_id
+from callpoint.domain.configuration import Configuration
 from callpoint.domain.errors import UnavailableError
 from callpoint.domain.outbox import Outbox
 from callpoint.domain.signal_stream import Delivery, SignalStream
@@ -45,14 +46,17 @@ def polled(name: str = "idp", **more: Any) -> SignalStream:
 
 
 async def make_told(
-    *streams: SignalStream, store: Store | None = None, clock: Clock | None = None
+    *streams: SignalStream,
+    store: Store | None = None,
+    clock: Clock | None = None,
+    adapt: Callable[[Configuration], Configuration] = lambda rules: rules,
 ) -> World:
     """A founded world that tells these."""
     clock = clock or SimulatedClock(auto=True)
     store = store or MemoryStore(
         signer=MemoryLogSigner(ORIGIN), clock=clock, origin=ORIGIN, installation=INSTALLATION
     )
-    world = assemble(store=store, clock=clock, random=SeededRandom(1), targets={})
+    world = assemble(store=store, clock=clock, random=SeededRandom(1), targets={}, adapt=adapt)
     rules = msgspec.structs.replace(
         world.bundle.configuration, signals={stream.id: stream for stream in streams}
     )

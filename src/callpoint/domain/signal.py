@@ -5,9 +5,9 @@ is ids and closed words. No person, justification, account name or word of a str
 addresses that the configuration gives for this very stream.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET
@@ -16,6 +16,7 @@ from callpoint.domain import event as ev
 from callpoint.domain.activation import EndReason
 from callpoint.domain.errors import TamperError
 from callpoint.domain.event import AnyEvent
+from callpoint.domain.request import Request
 from callpoint.domain.security_event import (
     ComplexSubject,
     CredentialChange,
@@ -39,34 +40,53 @@ TOLD = frozenset(
         "lease:issued",
         "lease:ended",
         "secret:promoted",
+        "session:opened",
+        "session:ended",
     }
 )
 """Names of the entries that are signals."""
 
-CONTEXT = TOLD | {"activation:requested"}
+CONTEXT = TOLD - {"session:ended"} | {"activation:requested"}
 """Names of the entries that are needed to tell them."""
 
-_Told: TypeAlias = (
+_ToldOfAll: TypeAlias = (
     ev.ActivationActivated | ev.ActivationEnded | ev.LeaseIssued | ev.LeaseEnded | ev.SecretPromoted
 )
+_Told: TypeAlias = _ToldOfAll | ev.SessionOpened | ev.SessionEnded
 
 _CREDENTIALS = {"postgresql": "password", "ssh": "ssh-certificate", "script": "password"}
 """Connector to CAEP's credential type; ``ssh-certificate`` is ours, as CAEP allows."""
+
+ENDS: Final[Mapping[str, tuple[str, str]]] = {
+    "closed": ("user", "its client closed it"),
+    "not_connected": ("system", "its client was not connected"),
+    "ended_by_a_person": ("admin", "a person ended it"),
+    "gateway_removed": ("policy", "its gateway left the configuration"),
+    "gateway_stopped": ("system", "its gateway was stopped"),
+    "gateway_silent": ("system", "its gateway is not heard"),
+    "authority_lost": ("system", "its gateway did not hear the authority"),
+    "record_failed": ("system", "it could not be recorded"),
+    "record_disagrees": ("system", "what it was let do rested on what had changed"),
+}
+"""Why a session through a gateway ends by itself: who did it in CAEP's word, and words for people.
+
+What is not here, nor among ``EndReason``, is a word of a gateway's, and is not repeated.
+"""
 
 
 class Signal(msgspec.Struct, frozen=True):
     """One thing to tell, whoever is told.
 
     Attributes:
-        activation: Its id: the session.
+        session: Its id: the activation's, or that of a session through a gateway.
         principal: Who has the access.
         at: When it happened.
-        txn: One step of the activation: its beginning or its end.
-        target: Where, if it is about one credential.
+        txn: One step of that session: its beginning or its end.
+        target: Where, if it is about one credential or one session through a gateway.
     """
 
     kind: SignalKind
-    activation: str
+    session: str
     principal: str
     at: datetime
     txn: str
@@ -88,11 +108,13 @@ def signal_of(history: Sequence[tuple[AnyEvent, datetime]]) -> Signal:
     if request is None or not isinstance(event, _Told):
         raise TamperError("an activation's log does not begin with its request")
     events = tuple(e for e, _ in history)
+    if isinstance(event, ev.SessionOpened | ev.SessionEnded):
+        return _of_a_session(event, at, events, request)
     ended = next((e for e in events if isinstance(e, ev.ActivationEnded)), None)
     kind, told, target = _told(event, at, events, ended)
     return Signal(
         kind=kind,
-        activation=request.activation,
+        session=request.activation,
         principal=request.principal,
         at=at,
         txn=f"{request.activation}-{'end' if ended else 'begin'}",
@@ -101,10 +123,62 @@ def signal_of(history: Sequence[tuple[AnyEvent, datetime]]) -> Signal:
     )
 
 
+def _of_a_session(
+    event: ev.SessionOpened | ev.SessionEnded,
+    at: datetime,
+    events: tuple[AnyEvent, ...],
+    request: Request,
+) -> Signal:
+    """A session at a target, through a gateway: within the activation's, and over before it is."""
+    opened = next(
+        (e for e in events if isinstance(e, ev.SessionOpened) and e.session == event.session), None
+    )
+    if opened is None:
+        raise TamperError(f"session {event.session} ends in a log that does not open it")
+    if isinstance(event, ev.SessionOpened):
+        began = SessionEstablished(
+            event_timestamp=seconds(at),
+            initiating_entity="user",
+            reason_admin=_words("a session was opened through a gateway"),
+            ext_id=request.activation,
+        )
+        kind, step, told = (
+            SignalKind.SESSION_ESTABLISHED,
+            "begin",
+            Events(session_established=began),
+        )
+    else:
+        who, why = _end_of_a_session(event.reason)
+        over = SessionRevoked(
+            event_timestamp=seconds(at),
+            initiating_entity=who,
+            reason_admin=_words(f"a session through a gateway ended: {why}"),
+        )
+        kind, step, told = SignalKind.SESSION_REVOKED, "end", Events(session_revoked=over)
+    return Signal(
+        kind=kind,
+        session=event.session,
+        principal=request.principal,
+        at=at,
+        txn=f"{event.session}-{step}",
+        events=told,
+        target=opened.target,
+    )
+
+
+def _end_of_a_session(reason: str) -> tuple[str, str]:
+    """Who ended it, in CAEP's word, and why, in ours."""
+    try:
+        known = EndReason(reason)
+    except ValueError:
+        return ENDS.get(reason, ("system", "for another reason"))
+    return _initiator(known), known
+
+
 def _told(
-    event: _Told, at: datetime, events: tuple[AnyEvent, ...], ended: ev.ActivationEnded | None
+    event: _ToldOfAll, at: datetime, events: tuple[AnyEvent, ...], ended: ev.ActivationEnded | None
 ) -> tuple[SignalKind, Events, str]:
-    when, who = seconds(at), _initiator(ended)
+    when, who = seconds(at), _initiator(EndReason(ended.reason) if ended else None)
     match event:
         case ev.ActivationActivated():
             began = SessionEstablished(
@@ -153,9 +227,9 @@ def _plan(events: tuple[AnyEvent, ...], lease: str) -> UndoPlan | None:
     return next((plan for event in begun for plan in event.plans if plan.handle == lease), None)
 
 
-def _initiator(ended: ev.ActivationEnded | None) -> str:
+def _initiator(ended: EndReason | None) -> str:
     """CAEP's word for who or what began or ended it."""
-    match EndReason(ended.reason) if ended else None:
+    match ended:
         case None | EndReason.USED | EndReason.RETURNED:
             return "user"
         case (
@@ -186,7 +260,7 @@ def claims_of(
         aud=stream.audience,
         txn=signal.txn,
         sub_id=ComplexSubject(
-            session=Opaque(signal.activation),
+            session=Opaque(signal.session),
             user=_user(signal.principal, stream, issuer),
             tenant=Opaque(installation),
             application=Opaque(signal.target) if signal.target else UNSET,
