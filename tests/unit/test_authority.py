@@ -1,8 +1,10 @@
 """Through a gateway: a session opens once, each action is decided and on record, and it ends."""
 
+import asyncio
 from collections import Counter
+from collections.abc import Coroutine
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -11,7 +13,7 @@ from callpoint.domain import canonical
 from callpoint.domain import event as ev
 from callpoint.domain.allowance import Allowance, Portion, Rate, Used
 from callpoint.domain.eligibility import Purpose
-from callpoint.domain.errors import ConflictError, DeniedError, RequestError
+from callpoint.domain.errors import ConflictError, DeniedError, RequestError, StoreUnavailableError
 from callpoint.domain.kill import Scope
 from callpoint.domain.operation import Operation
 from callpoint.domain.session import Session, SessionState
@@ -237,6 +239,45 @@ async def test_one_action_leaves_something_for_others():
     _, authority, made = await opened(allowance=Allowance(rows=1000))
     verdicts = [await authority.decide(made.session, READ) for _ in range(5)]
     assert [verdict.portion.rows for verdict in verdicts] == [250, 187, 140, 105, 79]
+
+
+@pytest.mark.parametrize("call", ["draw", "report"])
+async def test_what_an_action_holds_is_given_back_once(monkeypatch, call):
+    """Told twice at once, the second is refused; a lost answer gives nothing back twice either."""
+    world, authority, made = await opened(allowance=Allowance(rows=4000))
+    session, transact = made.session, world.store.transact
+    first, second = [await authority.decide(session, READ) for _ in "ab"]
+
+    async def late(work, *, urgent=False):
+        await asyncio.sleep(0)
+        return await transact(work, urgent=urgent)
+
+    async def unanswered(work, *, urgent=False):
+        await transact(work, urgent=urgent)
+        raise StoreUnavailableError("no answer", way_out="try again")
+
+    def again(number: int) -> Coroutine[Any, Any, object]:
+        used = Used(rows=1)
+        if call == "draw":
+            return authority.draw(session, number, used)
+        return authority.report(session, Outcome(number, used))
+
+    async def spent_rows() -> int:
+        found = await world.services.store.read(lambda v: v.get(Spending, made.activation))
+        return found.rows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "transact", late)
+        answers = await asyncio.gather(
+            again(first.number), again(first.number), return_exceptions=True
+        )
+        assert [isinstance(one, RequestError) for one in answers] == [False, True]
+        patch.setattr(world.store, "transact", unanswered)
+        with pytest.raises(StoreUnavailableError):
+            await again(second.number)
+    before = await spent_rows()
+    await again(second.number)
+    assert await spent_rows() >= before + (call == "draw")
 
 
 async def test_a_draw_beyond_the_allowance_is_empty_and_stops_the_session():

@@ -25,7 +25,7 @@ from callpoint.lifecycle.offline_follow import settle_debt
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.session_end import close_session, end_session
 from callpoint.lifecycle.session_keeping import SessionKeeping
-from callpoint.lifecycle.session_memory import KeptElsewhereError, LiveSession, Pending
+from callpoint.lifecycle.session_memory import NO_PORTION, KeptElsewhereError, LiveSession, Pending
 from callpoint.lifecycle.session_recorder import Recorder
 from callpoint.lifecycle.session_write import UnsureError, append, give_back
 from callpoint.ports.authority import (
@@ -104,7 +104,7 @@ class GatewayAuthority:
     async def draw(self, session: str, number: int, used: Used) -> Portion:
         """See the port."""
         live = await self._keeping.get(session)
-        held, used = _held(live, number), used.credible()
+        held, used = _claim(live, number), used.credible()
 
         def work(tx: Transaction) -> tuple[Portion, Portion, str, Activation]:
             row, found = self._rows(tx, session)
@@ -117,8 +117,14 @@ class GatewayAuthority:
                 allowance.pause(tx, row, f"the allowed {beyond}")
             return kept, more, beyond, found
 
-        kept, more, beyond, found = await self._services.store.transact(work)
-        live.held[number] = kept
+        kept = NO_PORTION  # where nobody knows what was committed, what it held stays spent
+        try:
+            kept, more, beyond, found = await self._services.store.transact(work)
+        except ConflictError:
+            kept = held  # nothing was written
+            raise
+        finally:
+            live.held[number] = kept
         if beyond:
             live.forget()
             await allowance.announce_pause(self._services, found, beyond)
@@ -127,7 +133,7 @@ class GatewayAuthority:
     async def report(self, session: str, outcome: Outcome) -> Standing:
         """See the port. It takes nothing, so it never waits for the log."""
         live = await self._keeping.get(session)
-        held, used = _held(live, outcome.number), outcome.used.credible()
+        held, used = _claim(live, outcome.number), outcome.used.credible()
         event = ev.ActionFinished(
             session=session,
             number=outcome.number,
@@ -141,8 +147,11 @@ class GatewayAuthority:
             recorder.add_outcome(live, event, held, used)
             standing = Standing.OPEN
         else:
-            standing = await self._reported(live, Pending(event, held, used))
-        live.held.pop(outcome.number, None)
+            try:
+                standing = await self._reported(live, Pending(event, held, used))
+            except BaseException:
+                live.held[outcome.number] = held  # told again, it counts once
+                raise
         live.told_early.add(outcome.number)
         return standing
 
@@ -265,13 +274,13 @@ class GatewayAuthority:
         return row, tx.get(Activation, row.activation)
 
 
-def _held(live: LiveSession, number: int) -> Portion:
-    """What an action holds of the allowance.
+def _claim(live: LiveSession, number: int) -> Portion:
+    """What an action holds of the allowance, for one to settle: it is given back once.
 
     Raises:
-        RequestError: No such action is under way.
+        RequestError: No such action is under way, or it is told of just now.
     """
-    held = live.held.get(number)
+    held = live.held.pop(number, None)
     if held is not None:
         return held
     if 0 < number <= live.early and number not in live.told_early:
