@@ -66,6 +66,30 @@ async def test_versions_tell_what_moved(store):
     assert await store.read(lambda view: view.versions(())) == ()
 
 
+async def test_versions_that_are_looked_up_for_many_are_what_each_of_them_finds(store):
+    """Whatever callers of the same moment wrote, removed, or took back before."""
+    first = await store.transact(lambda tx: tx.put(Thing("a")))
+    asked = ((Thing, "a"), (Thing, "b"), (Other, "a"))
+
+    def fail(tx):
+        tx.put(Thing("b"))
+        raise ConflictError("taken back")
+
+    works = (
+        lambda tx: tx.put(msgspec.structs.replace(first, count=1)).version,
+        lambda tx: tx.versions(asked),
+        fail,
+        lambda tx: tx.versions(asked),
+        lambda tx: tx.remove(Thing, "a"),
+        lambda tx: (tx.versions(asked), tx.put(Thing("b")).version, tx.versions(asked)),
+    )
+    found = await asyncio.gather(
+        *(store.transact(work, compares=asked) for work in works), return_exceptions=True
+    )
+    assert isinstance(found.pop(2), ConflictError)
+    assert found == [2, (2, 0, 0), (2, 0, 0), None, ((0, 0, 0), 1, (0, 1, 0))]
+
+
 async def test_a_removed_record_is_gone(store):
     """A removed record is not found, may be removed again, and may be stored anew."""
     await store.transact(lambda tx: tx.put(Thing("a")))

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from callpoint.domain.undo_plan import UndoPlan
 from callpoint.ports.inventory import Account
 from callpoint.ports.keys import LogSigner
 from callpoint.ports.rotation import Rotator
-from callpoint.ports.stores import Store, Transaction, View
+from callpoint.ports.stores import RecordName, Store, Transaction, View
 from callpoint.ports.targets import (
     Absence,
     Connector,
@@ -66,9 +66,15 @@ class FusedStore:
         self._inner = inner
         self._fuse = fuse
 
-    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+    async def transact(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        urgent: bool = False,
+        compares: Sequence[RecordName] = (),
+    ) -> T:
         self._fuse.burn()
-        result = await self._inner.transact(work, urgent=urgent)
+        result = await self._inner.transact(work, urgent=urgent, compares=compares)
         self._fuse.burn()
         return result
 

@@ -34,6 +34,7 @@ from callpoint.ports.stores import (
     Cosignature,
     Entry,
     PersonalValue,
+    RecordName,
     TimeStamp,
     Transaction,
     View,
@@ -266,7 +267,13 @@ class MemoryStore:
         self._origin = origin
         self._installation = installation
 
-    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+    async def transact(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        urgent: bool = False,
+        compares: Sequence[RecordName] = (),
+    ) -> T:
         self._must_live()
         if not urgent and not await self.log_works():
             raise LogUnavailableError("the log cannot be signed now")

@@ -1,13 +1,13 @@
 """A store and targets that die with their process, anywhere, and take turns with other tasks."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.keys import LogSigner
-from callpoint.ports.stores import Transaction
+from callpoint.ports.stores import RecordName, Transaction
 from tests.fakes.faults import Faults
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.simulated_target import SimulatedTarget
@@ -58,9 +58,15 @@ class MortalStore(MemoryStore):
         super().__init__(signer=signer, clock=clock, origin=origin, installation=installation)
         self.before = self.after = fuse.burn
 
-    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+    async def transact(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        urgent: bool = False,
+        compares: Sequence[RecordName] = (),
+    ) -> T:
         await asyncio.sleep(0)
-        result = await super().transact(work, urgent=urgent)
+        result = await super().transact(work, urgent=urgent, compares=compares)
         await asyncio.sleep(0)
         return result
 

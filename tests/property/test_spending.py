@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -27,7 +27,7 @@ from callpoint.lifecycle.authority import GatewayAuthority
 from callpoint.lifecycle.resume import resume
 from callpoint.lifecycle.session_recorder import Recorder
 from callpoint.ports.authority import Arrival, Deed, Outcome, Standing
-from callpoint.ports.stores import Transaction
+from callpoint.ports.stores import RecordName, Transaction
 from tests.fakes.behind import GATEWAY, SOURCE, behind, connect
 from tests.fakes.beside import beside
 from tests.fakes.invariants import check_always, history
@@ -83,8 +83,13 @@ class Life:
         """The store commits some turns of the loop before it says so, or never says so."""
         inner = self.world.store.transact
 
-        async def transact(work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
-            made = await inner(work, urgent=urgent)
+        async def transact(
+            work: Callable[[Transaction], T],
+            *,
+            urgent: bool = False,
+            compares: Sequence[RecordName] = (),
+        ) -> T:
+            made = await inner(work, urgent=urgent, compares=compares)
             for _ in range(_LATE):
                 await asyncio.sleep(0)
             if self.unanswered:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from callpoint.audit.entry import (
+    MAX_DEPTH,
     MAX_ENTRY_SIZE,
     MAX_INTEGER,
     Entry,
@@ -17,6 +18,7 @@ from callpoint.audit.entry import (
     encode_entry,
     entry_hash,
     format_time,
+    frame,
     parse_entry,
     parse_time,
 )
@@ -94,6 +96,20 @@ def test_what_the_format_does_not_allow_is_not_written(fields):
     """An event outside the format is refused before it can reach the log."""
     with pytest.raises(EntryError):
         encode_entry(changed(**fields))
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_a_frame_becomes_the_same_leaf_and_is_nested_no_deeper(is_plain):
+    """With many containers beside each other, too; one level more than is allowed is refused."""
+    wide = changed(seq=0, prev=None, data={"each": [{"a": [n]} for n in range(MAX_DEPTH)]})
+    framed = frame(wide, is_plain=is_plain)
+    assert framed.placed(wide.installation, 0, None) == encode_entry(wide)
+    deep: list[Any] = []
+    for _ in range(MAX_DEPTH - 2):
+        deep = [deep]
+    with pytest.raises(EntryError, match="deep"):
+        frame(changed(data={"each": deep}), is_plain=is_plain)
+    frame(changed(data={"each": deep[0]}), is_plain=is_plain)
 
 
 def test_the_closing_event_counts_its_stream():

@@ -1,6 +1,6 @@
 """Answers to enforcement points: a yes is what the step would do now, and on record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar, cast
@@ -29,7 +29,7 @@ from callpoint.domain.evaluation import (
 from callpoint.domain.incident import Incident
 from callpoint.lifecycle import give_back, incidents
 from callpoint.lifecycle.evaluations import TRIES, Evaluations
-from callpoint.ports.stores import Store, Transaction
+from callpoint.ports.stores import RecordName, Store, Transaction
 from tests.fakes.asking import ALICE, DAVE, ERIN, NOBODY, ROLE, about, ask, made
 from tests.fakes.invariants import told
 from tests.fakes.world import INSTALLATION, make_world
@@ -261,11 +261,17 @@ class Meddling:
         self._store, self._left = store, moves
         self.read, self.listen = store.read, store.listen
 
-    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+    async def transact(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        urgent: bool = False,
+        compares: Sequence[RecordName] = (),
+    ) -> T:
         if self._left:
             self._left -= 1
             await self._store.transact(lambda tx: tx.put(tx.get(Incident, "inc-7")))
-        return await self._store.transact(work, urgent=urgent)
+        return await self._store.transact(work, urgent=urgent, compares=compares)
 
 
 @pytest.mark.parametrize("moves", range(TRIES + 1))

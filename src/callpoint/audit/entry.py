@@ -127,10 +127,15 @@ class Frame(msgspec.Struct, frozen=True):
         return b"".join((self.front, named.encode(), self.middle, place.encode(), self.back))
 
 
-def frame(entry: Entry) -> Frame:
+def frame(entry: Entry, *, is_plain: bool = False) -> Frame:
     """What of an entry does not depend on its place, checked. For events that close nothing.
 
     Whether its leaf is short enough anywhere, `longest` says.
+
+    Args:
+        entry: At any place.
+        is_plain: Its ``data`` was made by ``domain.canonical.plain``, which lets nothing pass that
+            `canonical_json` refuses but what is nested too deep.
 
     Raises:
         EntryError: A field is outside the format, or it closes its stream.
@@ -138,10 +143,16 @@ def frame(entry: Entry) -> Frame:
     if entry.is_closing:
         raise EntryError("an event that closes a stream depends on its place")
     _check_fields(entry)
-    _check_value(entry.data, MAX_DEPTH - 1)
+    if not is_plain:
+        _check_value(entry.data, MAX_DEPTH - 1)
+    data = _sorted(entry.data)
+    # So few beginnings of containers, if that is what they are, cannot be nested too deep.
+    if is_plain and data.count(b"{") + data.count(b"[") >= MAX_DEPTH:
+        _check_value(entry.data, MAX_DEPTH - 1)
+    personal = _sorted(entry.personal) if entry.personal else b"{}"
     return Frame(
-        b"".join((b'{"at":"', entry.at.encode(), b'","data":', _sorted(entry.data))),
-        b"".join((b',"personal":', _sorted(entry.personal), b',"prev":')),
+        b"".join((b'{"at":"', entry.at.encode(), b'","data":', data)),
+        b"".join((b',"personal":', personal, b',"prev":')),
         f',"stream":"{entry.stream}","type":"{entry.type}","version":{entry.version}}}'.encode(),
     )
 

@@ -166,7 +166,7 @@ def ready(stream: str, event: ev.AnyEvent, at: datetime) -> Ready:
     )
     try:
         entry = _entry(made, "installation", None)
-        framed = None if made.closes else frame(entry)
+        framed = None if made.closes else frame(entry, is_plain=True)
         size = len(encode_entry(entry)) + NUMBER_ROOM if framed is None else framed.longest
     except EntryError as error:
         raise RequestError(f"{made.type} cannot be logged: {error}") from error

@@ -1,10 +1,10 @@
 """A server on a copy of its installation: it runs, says so, and does nothing (I8)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
 from callpoint.domain.errors import HeldError
-from callpoint.ports.stores import Transaction, View
+from callpoint.ports.stores import RecordName, Transaction, View
 
 T = TypeVar("T")
 
@@ -27,6 +27,7 @@ class HeldStore:
         work: Callable[[Transaction], T],  # noqa: ARG002 -- the port's
         *,
         urgent: bool = False,  # noqa: ARG002 -- the port's
+        compares: Sequence[RecordName] = (),  # noqa: ARG002 -- the port's
     ) -> T:
         self._refuse()
 

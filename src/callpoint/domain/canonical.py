@@ -33,37 +33,40 @@ def plain(value: object) -> Plain:
     Raises:
         ValueError: A float, an integer beyond ±(2^53 - 1), or a key that is not ASCII text.
     """
-    return _plain(msgspec.to_builtins(value, builtin_types=(datetime,)))
+    made = [msgspec.to_builtins(value, builtin_types=(datetime,))]
+    todo: list[list[Any] | dict[Any, Any]] = [made]
+    # In place: `to_builtins` has made every container anew, so it is nobody else's. No call for
+    # each value: the log does this for each event.
+    for container in todo:
+        if type(container) is dict:
+            if not _are_ascii(container):
+                raise ValueError(f"a key of {[*container]!a} is not ASCII text")
+            items: Iterable[tuple[Any, Any]] = container.items()
+        else:
+            items = enumerate(container)
+        for place, item in items:
+            kind = type(item)
+            if kind is str or item is None or kind is bool:  # most of it is
+                continue
+            if kind is int:
+                if not -_LIMIT <= item <= _LIMIT:
+                    raise ValueError(f"integer {item} is beyond ±(2^53 - 1)")
+            elif kind is dict or kind is list:
+                todo.append(item)
+            else:
+                container[place] = _unusual(item, todo)
+    plain_value: Plain = made[0]
+    return plain_value
 
 
-def _plain(value: object) -> Plain:
-    if type(value) is str or value is None:  # most of it is
-        return value
-    if type(value) is dict:
-        return _plain_object(value)
-    match value:
-        case None | bool() | str():
-            return value
-        case datetime():
-            return wire_time(value)
-        case int():
-            if abs(value) > _LIMIT:
-                raise ValueError(f"integer {value} is beyond ±(2^53 - 1)")
-            return value
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _:
-            raise ValueError(f"{type(value).__name__} has no canonical form")
-
-
-def _plain_object(value: dict[str, Any]) -> Plain:
-    """In place: `to_builtins` has made every container anew, so it is nobody else's."""
-    if not _are_ascii(value):
-        raise ValueError(f"a key of {[*value]!a} is not ASCII text")
-    for key, item in value.items():
-        if type(item) is not str and item is not None:
-            value[key] = _plain(item)
-    return value
+def _unusual(item: object, todo: list[list[Any] | dict[Any, Any]]) -> object:
+    """What stands for it; a container is looked at later."""
+    if isinstance(item, datetime):
+        return wire_time(item)
+    if isinstance(item, tuple):
+        todo.append(made := list(item))
+        return made
+    raise ValueError(f"{type(item).__name__} has no canonical form")
 
 
 def _are_ascii(keys: Iterable[object]) -> bool:

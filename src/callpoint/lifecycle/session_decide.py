@@ -127,7 +127,7 @@ async def _once(
         return _record(tx, basis, event, deed, settled, stocks=goes_on)
 
     try:
-        made = await services.store.transact(work)
+        made = await services.store.transact(work, compares=basis.rows())
     except ConflictError:
         live.stock = stock  # nothing was written
         raise

@@ -20,7 +20,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -32,6 +32,9 @@ SIGNAL_LIMIT = 2000
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
+
+RecordName: TypeAlias = tuple[type[Record], str]
+"""A record's class and key."""
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -127,7 +130,7 @@ class View(Protocol):
         """The record, or NotFoundError."""
         ...
 
-    def versions(self, rows: Sequence[tuple[type[Record], str]]) -> tuple[int, ...]:
+    def versions(self, rows: Sequence[RecordName]) -> tuple[int, ...]:
         """The version of each record, by its class and key; 0 where there is none.
 
         For who holds them already and asks whether one of them moved: it costs a fraction of
@@ -262,8 +265,21 @@ class Transaction(View, Protocol):
 class Store(Protocol):
     """State and event log of one installation."""
 
-    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
-        """Run ``work`` and commit; see the module for what holds on return."""
+    async def transact(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        urgent: bool = False,
+        compares: Sequence[RecordName] = (),
+    ) -> T:
+        """Run ``work`` and commit; see the module for what holds on return.
+
+        Args:
+            work: What to do.
+            urgent: See the module.
+            compares: Records whose versions the work will ask for. It changes no answer: a store
+                that serves many callers at once looks at the records of all of them in one go.
+        """
         ...
 
     async def read(self, work: Callable[[View], T]) -> T:

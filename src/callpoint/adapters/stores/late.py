@@ -1,10 +1,10 @@
 """A store that does not answer yet: the process starts without it, to take away (I13)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from callpoint.domain.errors import StoreUnavailableError
-from callpoint.ports.stores import Store, Transaction, View
+from callpoint.ports.stores import RecordName, Store, Transaction, View
 
 T = TypeVar("T")
 
@@ -32,8 +32,14 @@ class LateStore:
         for hear in self._listeners:
             store.listen(hear)
 
-    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
-        return await self._store().transact(work, urgent=urgent)
+    async def transact(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        urgent: bool = False,
+        compares: Sequence[RecordName] = (),
+    ) -> T:
+        return await self._store().transact(work, urgent=urgent, compares=compares)
 
     async def read(self, work: Callable[[View], T]) -> T:
         return await self._store().read(work)

@@ -20,10 +20,11 @@ from callpoint.adapters.stores.sql.ledger import (
 )
 from callpoint.adapters.stores.sql.savepoint import Savepoint
 from callpoint.adapters.stores.sql.transaction import ReadTooSoonError, SqlTransaction
-from callpoint.adapters.stores.sql.view import Moment, read_moment
+from callpoint.adapters.stores.sql.view import Moment, SqlView, read_moment
 from callpoint.audit.entry import EntryError, format_time
 from callpoint.audit.log import Head, Numbered, Ready, StreamEnd, assign
 from callpoint.domain.errors import CallpointError, ConflictError, LogUnavailableError, TamperError
+from callpoint.ports.stores import RecordName
 
 Work = Callable[[SqlTransaction], Any]
 
@@ -34,6 +35,7 @@ class Job:
 
     work: Work
     urgent: bool
+    compares: Sequence[RecordName] = ()
     future: "Future[Any]" = field(default_factory=Future)
     value: Any = None
     error: BaseException | None = None
@@ -85,6 +87,7 @@ class Batch:
         self._entries: list[Numbered] = []
         self._ends: dict[str, StreamEnd] = {}
         self._stored_ends: dict[str, StreamEnd | None] = {}
+        self._versions: dict[RecordName, int] = {}
         self._must_commit = False
         self._gives = False
 
@@ -104,6 +107,7 @@ class Batch:
         self._connection.begin_write()
         try:
             moment = self._prepare()
+            self._versions = self._looked_up(jobs, moment)
             later = [job for job in jobs if not self._serve(job, moment)]
             self._finish(moment)
         except BaseException:
@@ -126,6 +130,12 @@ class Batch:
                 self.down = _as_log_error(error)
         return moment
 
+    def _looked_up(self, jobs: Sequence[Job], moment: Moment) -> dict[RecordName, int]:
+        """Versions that callers will ask for, in one query; who writes a record takes it out."""
+        places = list(dict.fromkeys(place for job in jobs for place in job.compares))
+        found = SqlView(self._connection, moment).versions(places)
+        return dict(zip(places, found, strict=True))
+
     def _number_spool(self) -> None:
         waiting = spooled(self._connection)
         if waiting:
@@ -140,7 +150,9 @@ class Batch:
             job.error = LogUnavailableError(self.down.message, way_out=self.down.way_out)
             return True
         savepoint = Savepoint(self._connection)
-        transaction = SqlTransaction(savepoint, moment, self._is_pending, self._is_closed)
+        transaction = SqlTransaction(
+            savepoint, moment, self._is_pending, self._is_closed, self._versions
+        )
         try:
             value = job.work(transaction)
             spooled = self._settle(transaction, savepoint)

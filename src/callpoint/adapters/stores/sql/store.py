@@ -1,7 +1,7 @@
 """The store as its callers see it: implements ``ports.stores.Store`` over a writer and readers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 from callpoint.adapters.stores.sql.batch import Job
@@ -15,7 +15,7 @@ from callpoint.audit.entry import format_time
 from callpoint.domain.errors import ConflictError, LogUnavailableError
 from callpoint.domain.event import ClockAccepted, LogRecovered
 from callpoint.domain.ids import INSTALLATION_STREAM
-from callpoint.ports.stores import Transaction, View
+from callpoint.ports.stores import RecordName, Transaction, View
 
 T = TypeVar("T")
 
@@ -44,8 +44,14 @@ class SqlStore:
             raise
         return self
 
-    async def transact(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
-        value: T = await self._done(Job(work, urgent))
+    async def transact(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        urgent: bool = False,
+        compares: Sequence[RecordName] = (),
+    ) -> T:
+        value: T = await self._done(Job(work, urgent, compares))
         return value
 
     async def read(self, work: Callable[[View], T]) -> T:

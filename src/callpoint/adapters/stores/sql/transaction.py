@@ -1,6 +1,6 @@
 """A view that can also write: implements ``ports.stores.Transaction`` for one caller of a batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from callpoint.adapters.stores.sql.connection import Statements
@@ -13,7 +13,7 @@ from callpoint.audit.log import Ready, ready
 from callpoint.domain.errors import ConflictError, RequestError
 from callpoint.domain.event import AnyEvent
 from callpoint.domain.record import Record
-from callpoint.ports.stores import SIGNAL_LIMIT, Cosignature, Entry, TimeStamp
+from callpoint.ports.stores import SIGNAL_LIMIT, Cosignature, Entry, RecordName, TimeStamp
 
 R = TypeVar("R", bound=Record)
 
@@ -46,6 +46,7 @@ class SqlTransaction(SqlView):
         moment: The batch's moment.
         is_pending: Whether an earlier caller of the batch added to that stream.
         is_closed: Whether an event that waits, or has its number, closes that stream.
+        versions: Of records, as they are stored; those that are written are taken out.
 
     Attributes:
         drafts: What the caller appended so far.
@@ -59,10 +60,12 @@ class SqlTransaction(SqlView):
         moment: Moment,
         is_pending: Callable[[str], bool],
         is_closed: Callable[[str], bool],
+        versions: dict[RecordName, int],
     ) -> None:
         super().__init__(connection, moment)
         self._is_pending = is_pending
         self._is_closed = is_closed
+        self._versions = versions
         self._closed: set[str] = set()
         self.drafts: list[Ready] = []
         self.signals: list[str] = []
@@ -76,10 +79,17 @@ class SqlTransaction(SqlView):
         self._refuse_pending(stream)
         return super().unnumbered(stream)
 
+    def versions(self, rows: Sequence[RecordName]) -> tuple[int, ...]:
+        try:
+            return tuple([self._versions[row] for row in rows])
+        except KeyError:
+            return super().versions(rows)
+
     def put(self, record: R) -> R:
         stored: R = record.stored(record.version + 1)
         key, *columns = row_of(stored)
         kind = kind_name(type(record))
+        self._versions.pop((type(record), record.key()), None)
         if record.version:
             changed = self._connection.run(_UPDATE, (*columns, kind, key, record.version))
         else:
@@ -93,6 +103,7 @@ class SqlTransaction(SqlView):
         return stored
 
     def remove(self, kind: type[R], key: str) -> None:
+        self._versions.pop((kind, key), None)
         self._connection.run(
             "DELETE FROM records WHERE kind = ? AND key = ?", (kind_name(kind), key)
         )

@@ -15,11 +15,12 @@ from callpoint.audit.log import peaks
 from callpoint.audit.merkle import ProofError, leaf_hash
 from callpoint.domain.errors import NotFoundError, TamperError
 from callpoint.domain.record import Record
-from callpoint.ports.stores import Entry, PersonalValue, Where
+from callpoint.ports.stores import Entry, PersonalValue, RecordName, Where
 
 R = TypeVar("R", bound=Record)
 
 _PARAMETERS_AT_ONCE = 500
+_VERSIONS_AT_ONCE, _VERSIONS_STEP = 128, 8
 _LISTS = {
     "activation": "`callpoint status --all` lists them",
     "incident": "`callpoint incident list --all` lists them",
@@ -111,13 +112,16 @@ class SqlView(PublicLog):
             )
         return found
 
-    def versions(self, rows: Sequence[tuple[type[Record], str]]) -> tuple[int, ...]:
-        if not rows:
-            return ()
+    def versions(self, rows: Sequence[RecordName]) -> tuple[int, ...]:
         named = [(kind_name(kind), key) for kind, key in rows]
-        query = _VERSIONS + " OR ".join(["(kind = ? AND key = ?)"] * len(named))
-        found = self._connection.rows(query, [word for pair in named for word in pair])
-        known = {(kind, key): version for kind, key, version in found}
+        known: dict[tuple[str, str], int] = {}
+        for start in range(0, len(named), _VERSIONS_AT_ONCE):
+            some = named[start : start + _VERSIONS_AT_ONCE]
+            # The last one again and again: there are few queries, so they are prepared once.
+            some += some[-1:] * (-len(some) % _VERSIONS_STEP)
+            query = _VERSIONS + " OR ".join(["(kind = ? AND key = ?)"] * len(some))
+            found = self._connection.rows(query, [word for pair in some for word in pair])
+            known.update({(kind, key): version for kind, key, version in found})
         return tuple(known.get(pair, 0) for pair in named)
 
     def select(self, kind: type[R], where: Where) -> tuple[R, ...]:
