@@ -4,7 +4,7 @@ The gateway is a process with one key of its own. The proxy ends TLS: a test say
 what passes. The server's API is behind it on a socket, its authority and its log are real.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +79,15 @@ class Remote:
 
 @asynccontextmanager
 async def open_remote(
-    database: FreshDatabase, folder: Path, spends: Allowance | None = None
+    database: FreshDatabase,
+    folder: Path,
+    spends: Allowance | None = None,
+    adapt: Callable[[Configuration], Configuration] = remote,
 ) -> AsyncIterator[Remote]:
-    """Everything up but the gateway."""
+    """Everything up but the gateway, and what records beside the answer."""
     authorities: dict[str, SpyingAuthority] = {}
     async with (
-        open_whole(database, folder, spends=spends, processes=0, adapt=remote) as whole,
+        open_whole(database, folder, spends=spends, processes=0, adapt=adapt) as whole,
         in_the_middle(folder) as middle,
     ):
         services = whole.world.services
