@@ -12,7 +12,7 @@ from callpoint.domain import event as ev
 from callpoint.domain.allowance import Allowance, Portion, Used
 from callpoint.domain.decision import Decision, DecisionRequest, Effect
 from callpoint.domain.eligibility import Purpose
-from callpoint.domain.errors import ConflictError, RequestError
+from callpoint.domain.errors import ConflictError, RequestError, UnavailableError
 from callpoint.domain.governance import Bundle
 from callpoint.domain.kill import Scope
 from callpoint.domain.offline import (
@@ -30,10 +30,11 @@ from callpoint.domain.offline_journal import (
     FinishedOffline,
     GrantUsed,
     JournalEntry,
+    ReportedLate,
     Told,
     chained,
 )
-from callpoint.domain.offline_record import OfflineSpending
+from callpoint.domain.offline_record import Debt, OfflineDebt, OfflineSpending
 from callpoint.domain.operation import Operation
 from callpoint.domain.spending import Spending
 from callpoint.evidence.bundle import evidence_bundle
@@ -230,6 +231,8 @@ async def test_beyond_the_activations_own_allowance_its_sessions_stop():
     session = made.opened.session
     assert await made.authority.standing([session]) == {session: Standing.PAUSED}
     assert told(made.world, ev.SessionPaused)[0].because == "2 actions are spent"
+    more = "more than the 1 actions that its grant allows"
+    assert made.troubles() == ["", more, more]
     assert not (await made.authority.grants(JOURNAL, [session])).grants
 
 
@@ -271,6 +274,8 @@ async def test_another_gateway_tells_of_a_session_that_is_not_its_own():
     await made.tell(made.using(), made.decided(), journal="elsewhere")
     assert made.troubles() == ["this gateway has no such session"]
     assert not made.findings("offline_trouble")
+    made.told = []
+    await made.tell(made.using())  # under the true journal's name: that takes nothing of it
     made.authority, made.told = true, []
     await made.tell(made.using(), made.decided())
     assert made.troubles()[1] == ""
@@ -293,10 +298,55 @@ async def test_a_journal_that_was_changed():
     assert "told before" in made.troubles()[-1]
 
 
+async def test_a_journal_that_was_set_back_or_is_a_copy():
+    """Other entries in places that were taken are recorded, and the first shows; the same are not.
+
+    A machine's snapshot that was restored, or the file on a second machine of the gateway.
+    """
+    made = await scene()
+    await made.tell(made.using(), made.decided(1), made.decided(2))
+    before = made.told[:2]
+    await made.authority.take(Told(JOURNAL, tuple(made.told)))
+    assert made.troubles() == ["", ""]
+    made.told = list(before)
+    assert await made.tell(made.decided(3), made.decided(4)) == 4
+    _, _, first, second = made.troubles()
+    assert "set back, or is a copy" in first
+    assert second == ""
+    assert "set back" in made.findings("offline_trouble")[0]
+    await made.authority.take(Told(JOURNAL, tuple(made.told)))
+    assert len(made.troubles()) == 4
+
+
+async def test_a_session_whose_use_was_promised_to_another_journal_gets_no_grant():
+    """Else whoever names a new journal has nothing more to tell of the old one."""
+    made = await scene()
+    session = made.opened.session
+    assert not (await made.authority.grants("journal2", [session])).grants
+    assert (await made.authority.grants(JOURNAL, [session])).grants
+    await made.authority.take(Told("journal2", is_whole=True))
+    debt = await made.world.services.store.read(lambda view: view.get(OfflineDebt, session))
+    assert (debt.journal, debt.state) == (JOURNAL, Debt.OPEN)
+
+
+async def test_a_server_without_the_token_key_takes_no_use_of_a_grant():
+    """It could not tell a true one; what became of its own actions it takes all the same."""
+    made = await scene()
+    made.authority = GatewayAuthority(made.world.services, GATEWAY)
+    with pytest.raises(UnavailableError, match="token key"):
+        await made.tell(made.using(), made.decided())
+    made.told = []
+    session, at = made.opened.session, made.grant.issued_at
+    assert (await made.authority.decide(session, READ)).number == 2
+    assert await made.tell(ReportedLate(session, 2, Used(rows=3), at)) == 1
+    assert told(made.world, ev.ActionFinished)[-1].rows == 3
+
+
 @pytest.mark.parametrize(
     "told_",
     [
         Told("", ()),
+        Told("../j", ()),
         Told("j" * 65, ()),
         Told(JOURNAL, tuple(Chained(n, "", GrantUsed("s", "")) for n in range(1, 60))),
     ],

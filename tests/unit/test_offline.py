@@ -75,7 +75,10 @@ class Gateway:
     guard: Guard
 
     async def admit(self) -> Admission:
-        return await self.guard.admit(Arrival("conn1", "192.0.2.7", "front"))
+        """A session, with its grant."""
+        admission = await self.guard.admit(Arrival("conn1", "192.0.2.7", "front"))
+        await settled()
+        return admission
 
     async def loses(self) -> None:
         """The authority says nothing any more, and that is known."""
@@ -203,6 +206,46 @@ async def test_the_span_counts_from_the_last_answer():
         assert one.cut_for == ""
         await passes(made.clock, LOSS + RENEWED)
         assert one.cut_for == LOST
+
+
+async def test_what_the_authority_refused_last_is_not_done_without_it():
+    """Its no, or a pause, is newer than the grant: that ends with it, until there is a new one."""
+    async with running() as made:
+        one = await made.admit()
+        session = one.opened.session
+        for deed in (READ, OTHER):
+            await made.enduring.decide(session, deed)
+        await passes(made.clock, POLL)
+        made.authority.deny("sql:delete")
+        await made.enduring.decide(session, DELETE)
+        assert made.keeping.stands(session)
+        made.authority.deny("sql:select public.items")
+        await made.enduring.decide(session, READ)
+        assert not made.keeping.stands(session)
+        await passes(made.clock, POLL)
+        assert made.keeping.stands(session)
+        made.authority.is_paused = True
+        made.authority.allows = lambda _verb, _object: True
+        await made.enduring.decide(session, OTHER)
+        assert not made.keeping.stands(session)
+        await made.loses()
+        assert one.cut_for == LOST
+
+
+async def test_the_record_names_each_operation_once_and_all_of_them():
+    """However often a statement names one: what else it does is not pushed out of the record."""
+    async with running(offline=OfflineAllowance(destructive=1)) as made:
+        session = (await made.admit()).opened.session
+        for deed in (READ, DELETE):
+            await made.enduring.decide(session, deed)
+        await passes(made.clock, POLL)
+        await made.loses()
+        both = Deed((*READ.operations * 70, *DELETE.operations))
+        answers = [await made.enduring.decide(session, both) for _ in range(2)]
+        assert [answer.allowed for answer in answers] == [True, False]
+        entry = made.journal.entries[-2].entry
+        assert isinstance(entry, DecidedOffline)
+        assert set(entry.operations) == {*READ.operations, *DELETE.operations}
 
 
 async def test_two_sessions_share_one_allowance():

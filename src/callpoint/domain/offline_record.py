@@ -2,12 +2,17 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from callpoint.domain.offline import NOTHING, OfflineAllowance
 from callpoint.domain.offline_journal import BEGINNING
 from callpoint.domain.record import Index
+
+_RECENT: Final = 64
+"""More than one call tells (``authority_calls.MAX_TOLD``): a gateway that got no answer to a call
+tells the same again."""
 
 
 class OfflineSpending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,27 +33,48 @@ class OfflineSpending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TakenJournal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far a gateway's journal was taken.
+    """How far a journal was taken from a gateway; what another one tells under its name is apart.
 
     Attributes:
+        journal: Its name.
         seq: Of the newest entry that was.
         head: Its hash.
+        recent: Hashes of the newest ones, without a gap, the newest last: what is told again is
+            told from them, and something else in their places shows.
     """
 
-    id: str
     gateway: str
+    journal: str
     seq: int = 0
     head: str = BEGINNING
+    recent: tuple[str, ...] = ()
     version: int = 0
 
     def key(self) -> str:
-        return self.id
+        return taken_key(self.gateway, self.journal)
 
     def index(self) -> Index:
         return Index(subject=self.gateway)
 
     def stored(self, version: int) -> "TakenJournal":
         return msgspec.structs.replace(self, version=version)
+
+    def has(self, seq: int, digest: str) -> bool:
+        """Whether that entry was taken."""
+        back = self.seq - seq
+        return 0 <= back < len(self.recent) and self.recent[-1 - back] == digest
+
+    def with_one(self, seq: int, digest: str) -> "TakenJournal":
+        """With that entry as the newest, in the place of whatever was taken from there on."""
+        kept = len(self.recent) - (self.seq + 1 - seq)
+        before = self.recent[: max(kept, 0)] if seq <= self.seq + 1 else ()
+        recent = (*before, digest)[-_RECENT:]
+        return msgspec.structs.replace(self, seq=seq, head=digest, recent=recent)
+
+
+def taken_key(gateway: str, journal: str) -> str:
+    """Where the store has it; no name has a slash."""
+    return f"{gateway}/{journal}"
 
 
 class Debt(StrEnum):

@@ -127,6 +127,7 @@ class Guard:
         opened = await self._authority.open_session(arrival)
         admission = Admission(opened, began)
         self._open[opened.session] = admission
+        self._tells.set()  # it may get a grant
         meanwhile = [cut for number, cut in self._orders if number > before]
         overrun = self._count - before > _REMEMBERED
         for cut in (c for c in meanwhile if c.covers(opened, began)):

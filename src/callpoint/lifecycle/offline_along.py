@@ -1,6 +1,6 @@
 """What goes on record before anything that a journal tells: what was answered here, and waits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from callpoint.domain import event as ev
@@ -10,8 +10,11 @@ from callpoint.domain.ids import session_stream
 from callpoint.domain.session import Session, SessionState
 from callpoint.domain.spending import Stock
 from callpoint.lifecycle.session_memory import LiveSession, Pending
-from callpoint.lifecycle.session_write import actions, append, give_back, named
-from callpoint.ports.stores import Transaction
+from callpoint.lifecycle.session_write import append, give_back, latest_actions, named
+from callpoint.ports.stores import Transaction, View
+
+Acted = Mapping[str, set[tuple[str, int]]]
+"""Actions that are on record, by session: that they were allowed, and that they ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,12 @@ class Remembered:
     Attributes:
         along: Those that it keeps, by name.
         held: What actions hold that the authority itself allowed, by session and number.
+        acted: What is on record of actions whose outcome is told late.
     """
 
     along: Mapping[str, Kept] = field(default_factory=dict)
     held: Mapping[tuple[str, int], Portion] = field(default_factory=dict)
+    acted: Acted = field(default_factory=dict)
 
 
 def take_along(tx: Transaction, known: Remembered) -> None:
@@ -64,20 +69,32 @@ def take_along(tx: Transaction, known: Remembered) -> None:
 
 
 def acted_in(
-    tx: Transaction, gateway: str, session: str, known: Remembered
-) -> set[tuple[str, int]]:
-    """What the session's own stream has of its actions, or gets before anything that is told.
+    view: View, gateway: str, late: Mapping[str, Collection[int]], along: Mapping[str, Kept]
+) -> Acted:
+    """What the sessions' own streams have of those actions, or get before anything that is told.
 
     Raises:
         UnsureError: It cannot be told yet.
     """
-    row = tx.find(Session, session)
-    if row is None or row.gateway != gateway:
-        return set()
-    kept = known.along.get(session)
-    waiting = kept.waiting if kept is not None else ()
     return {
-        named(event)
-        for event in (*actions(tx, session_stream(session)), *(one.event for one in waiting))
-        if isinstance(event, ev.ActionFinished) or event.allowed
+        session: set(_acted(view, gateway, session, numbers, along.get(session)))
+        for session, numbers in late.items()
     }
+
+
+def _acted(
+    view: View, gateway: str, session: str, numbers: Collection[int], kept: Kept | None
+) -> Iterator[tuple[str, int]]:
+    row = view.find(Session, session)
+    if row is None or row.gateway != gateway:
+        return
+    waiting = [one.event for one in kept.waiting] if kept is not None else []
+    for event in (*reversed(waiting), *latest_actions(view, session_stream(session))):
+        match event:
+            case ev.ActionDecided():
+                if event.allowed:
+                    yield named(event)
+                if event.number < min(numbers):
+                    return  # numbers grow, and an outcome comes after its decision
+            case ev.ActionFinished():
+                yield named(event)

@@ -16,10 +16,11 @@ from callpoint.domain.errors import (
     TamperError,
     UnavailableError,
 )
-from callpoint.domain.offline_journal import LeftOffline, ReportedLate, Told
+from callpoint.domain.offline_journal import GrantUsed, LeftOffline, ReportedLate, Told
 from callpoint.lifecycle.offline_along import Kept, Remembered
 from callpoint.lifecycle.offline_follow import announce
 from callpoint.lifecycle.offline_grant import grant
+from callpoint.lifecycle.offline_judge import must_be_journal
 from callpoint.lifecycle.offline_take import Result, Unread, take
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.session_decide import TRIES
@@ -64,6 +65,7 @@ class OfflineDesk:
         """See ``ports.authority``. A session that gets none keeps no other from one."""
         if len(sessions) > MAX_GRANTS:
             raise RequestError(f"more than {MAX_GRANTS} sessions in one question")
+        must_be_journal(journal)
         if self._grants is None:
             return Granted()
         made: dict[str, str] = {}
@@ -90,7 +92,7 @@ class OfflineDesk:
 
     async def take(self, told: Told) -> Taken:
         """See ``ports.authority``, and ``offline_take``."""
-        if self._grants is None and told.entries:
+        if self._grants is None and any(isinstance(one.entry, GrantUsed) for one in told.entries):
             raise UnavailableError(
                 "this server cannot read offline grants, so it takes no journal",
                 way_out="it has no token key: see `callpoint doctor`",

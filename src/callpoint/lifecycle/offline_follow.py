@@ -63,11 +63,11 @@ def pause_overspent(tx: Transaction, pages: Mapping[str, Page]) -> None:
             page.beyond = beyond
 
 
-def settle_debts(tx: Transaction, journal: str, still_open: Collection[str]) -> None:
+def settle_debts(tx: Transaction, gateway: str, journal: str, still_open: Collection[str]) -> None:
     """All was told: nothing is owed for sessions that are no longer open at the gateway."""
     where = Where(states=(Debt.OPEN,), subject=journal, limit=_ALL, skip_spoilt=True)
     for debt in tx.select(OfflineDebt, where):
-        if debt.session not in still_open:
+        if debt.gateway == gateway and debt.session not in still_open:
             settle_debt(tx, debt.session)
 
 

@@ -139,6 +139,8 @@ async def _once(
     def work(tx: Transaction) -> tuple[OfflineGrant | None, Session]:
         now = basis.must_hold(tx, services, at)
         must_be_open(basis.incident, now)
+        if _is_owed_elsewhere(tx, basis.session, journal):
+            return None, basis.session
         left = _left(tx, basis.found, rule)
         made = OfflineGrant(
             iss=services.installation.id,
@@ -211,10 +213,16 @@ def _least(left: int, limit: int | None, spent: int, so_far: Spending) -> int:
     return min(left, max(limit * (1 + so_far.grants) - spent, 0))
 
 
+def _is_owed_elsewhere(tx: Transaction, session: Session, journal: str) -> bool:
+    """Its use was promised to another journal: who names a new one hides what is in that."""
+    debt = tx.find(OfflineDebt, session.id)
+    return debt is not None and debt.state is Debt.OPEN and debt.journal != journal
+
+
 def _noted(tx: Transaction, session: Session, journal: str, until: datetime) -> Session:
     """That its gateway may be silent so long, and what it will have to tell, before it can be."""
     debt = tx.find(OfflineDebt, session.id)
-    is_known = debt is not None and debt.journal == journal and debt.state is Debt.OPEN
+    is_known = debt is not None and debt.state is Debt.OPEN
     if debt is None or not is_known or debt.until < until:
         fresh = OfflineDebt(
             session=session.id,

@@ -13,10 +13,11 @@ from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation
 from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.errors import RequestError
-from callpoint.domain.offline import OfflineAllowance, OfflineGrant, gateway_audience
+from callpoint.domain.offline import NOTHING, OfflineAllowance, OfflineGrant, gateway_audience
 from callpoint.domain.offline_journal import Chained, DecidedOffline, link_hash
 from callpoint.domain.session import LIVE, Session
 
+_NAME = 64
 _SKEW = timedelta(seconds=5)
 """So far the gateway's clock may be from the store's."""
 
@@ -30,6 +31,7 @@ class Page:
         grants: What its grants say, by digest; None where the signature does not verify.
         decided: Numbers that are told of.
         held: What actions hold whose outcome was not told.
+        used: What was used under each grant.
         troubles: Of this part of the journal.
         was_used: Something was let through.
         beyond: Which allowance of the activation is overspent by it.
@@ -40,6 +42,8 @@ class Page:
     grants: dict[str, OfflineGrant | None] = field(default_factory=dict)
     decided: set[int] = field(default_factory=set)
     held: dict[int, Portion] = field(default_factory=dict)
+    used: dict[str, OfflineAllowance] = field(default_factory=dict)
+    _under: dict[int, str] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     was_used: bool = False
     beyond: str = ""
@@ -52,9 +56,16 @@ class Page:
             case ev.ActionOffline():
                 if event.allowed and event.number not in self.decided:
                     self.held[event.number] = event.portion
+                    self._under[event.number] = event.grant
+                if event.allowed:
+                    used = self.used.get(event.grant, NOTHING)
+                    self.used[event.grant] = used.acted(event.operations, event.portion)
                 self.decided.add(event.number)
             case ev.ActionFinishedOffline(is_late=False):
-                self.held.pop(event.number, None)
+                held, grant = self.held.pop(event.number, None), self._under.get(event.number, "")
+                if held is not None:
+                    really_used = Used(event.rows, event.bytes)
+                    self.used[grant] = self.used[grant].settled(held, really_used)
             case _:
                 pass
 
@@ -114,6 +125,12 @@ def really(used: Used) -> Used:
     return Used(max(used.rows, 0), max(used.bytes, 0))
 
 
+def must_be_journal(name: str) -> None:
+    """Raises RequestError when no journal has such a name."""
+    if not 0 < len(name) <= _NAME or not name.isascii() or not name.isalnum():
+        raise RequestError(f"a journal's name has up to {_NAME} letters and digits")
+
+
 def unlinked(one: Chained, seq: int, head: str) -> str:
     """Why it is not the entry behind the last one; empty when it is.
 
@@ -124,6 +141,8 @@ def unlinked(one: Chained, seq: int, head: str) -> str:
         fits = link_hash(one.seq, head, one.entry) == one.hash
     except ValueError as error:
         raise RequestError(f"an entry of the journal cannot be recorded: {error}") from error
+    if one.seq <= seq:
+        return "the journal was set back, or is a copy: another entry stood in this place"
     if one.seq != seq + 1:
         return f"entries {seq + 1} to {one.seq - 1} of the journal are missing"
     return "" if fits else "the journal was changed: its chain breaks here"
@@ -145,6 +164,9 @@ def _too_much(
 ) -> str:
     if granted.refuses(entry.operations):
         return "it is not what its grant lists"
+    own = granted.allowance.exceeded(page.used.get(entry.grant, NOTHING), entry.operations)
+    if own:
+        return f"more than the {own} that its grant allows"
     rule = page.found.request.offline if page.found is not None else msgspec.UNSET
     if isinstance(rule, msgspec.UnsetType):
         return "the activation allows nothing without the authority"

@@ -5,6 +5,8 @@ The gateway's word is evidence of what it did, not of what it was allowed, so ea
 who watches; but it is recorded, because what was done was done (docs/adr/0024).
 """
 
+from dataclasses import replace
+
 import msgspec
 
 from callpoint.audit.entry import parse_entry
@@ -32,14 +34,21 @@ from callpoint.domain.offline_journal import (
     ReportedLate,
     Told,
 )
-from callpoint.domain.offline_record import OfflineSpending, TakenJournal
+from callpoint.domain.offline_record import OfflineSpending, TakenJournal, taken_key
 from callpoint.domain.operation import Operation
 from callpoint.domain.session import Session, SessionState
 from callpoint.domain.untrusted import bounded, printable
 from callpoint.lifecycle import allowance
 from callpoint.lifecycle.offline_along import Remembered, acted_in, take_along
 from callpoint.lifecycle.offline_follow import pause_overspent, raise_findings, settle_debts
-from callpoint.lifecycle.offline_judge import Page, Place, at_least_nothing, really, unlinked
+from callpoint.lifecycle.offline_judge import (
+    Page,
+    Place,
+    at_least_nothing,
+    must_be_journal,
+    really,
+    unlinked,
+)
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.session_answer import OBJECT_LIMIT, OPERATIONS_LIMIT
 from callpoint.lifecycle.session_end import close_session, end_session
@@ -88,13 +97,21 @@ async def take(
         RequestError: It is no part of a journal.
         UnsureError, LogUnavailableError, StoreUnavailableError: Not now; nothing was taken.
     """
-    if len(told.entries) > MAX_TOLD or not 0 < len(told.journal) <= _ID:
-        raise RequestError(f"a journal is told at most {MAX_TOLD} entries at a time, by its name")
+    if len(told.entries) > MAX_TOLD:
+        raise RequestError(f"a journal is told at most {MAX_TOLD} entries at a time")
+    must_be_journal(told.journal)
+
+    late: dict[str, set[int]] = {}
+    for one in told.entries:
+        if isinstance(one.entry, ReportedLate):
+            late.setdefault(one.entry.session, set()).add(one.entry.number)
+    # Read apart, for it can be long: in the sessions that are kept here nobody else writes now.
+    acted = await services.store.read(lambda view: acted_in(view, gateway, late, known.along))
+    known = replace(known, acted=acted)
 
     def work(tx: Transaction) -> Result:
-        taking = _Taking(tx, services, reader, gateway, told, known)
         take_along(tx, known)
-        return taking.run()
+        return _Taking(tx, services, reader, gateway, told, known).run()
 
     return await services.store.transact(work)
 
@@ -116,42 +133,32 @@ class _Taking:
         self._reader = reader
         self._gateway = gateway
         self._told = told
-        self._held = known.held
-        self._along = known.along
-        self._acted = {
-            session: acted_in(tx, gateway, session, known)
-            for session in {
-                one.entry.session for one in told.entries if isinstance(one.entry, ReportedLate)
-            }
-        }
+        self._known = known
         self._ended: list[tuple[str, int]] = []
         self._closed: set[str] = set()
         self._pages: dict[str, Page] = {}
-        self._journal = printable(told.journal, _ID)
+        self._journal = told.journal
         self._place = Place(services.installation.id, gateway, self._journal)
 
     def run(self) -> Result:
         """All of it."""
         tx = self._tx
-        known = tx.find(TakenJournal, self._journal)
-        before = known or TakenJournal(self._journal, self._gateway)
-        seq, head = before.seq, before.head
-        foreign = "" if before.gateway == self._gateway else "the journal is another gateway's"
+        key = taken_key(self._gateway, self._journal)
+        before = tx.find(TakenJournal, key) or TakenJournal(self._gateway, self._journal)
+        taken = before
         for one in self._told.entries:
-            if one.seq <= seq:
-                continue  # told before, and taken
-            broken = unlinked(one, seq, head)
-            trouble = foreign or broken
-            self._take(one, trouble)
-            seq, head = one.seq, printable(one.hash, _HASH)
-        if seq != before.seq and not foreign:
-            tx.put(msgspec.structs.replace(before, seq=seq, head=head))
+            if taken.has(one.seq, one.hash):
+                continue  # told before
+            self._take(one, unlinked(one, taken.seq, taken.head))
+            taken = taken.with_one(one.seq, printable(one.hash, _HASH))
+        if taken is not before:
+            tx.put(taken)
         raise_findings(tx, self._pages)
-        if self._told.is_whole and not foreign:
-            settle_debts(tx, self._journal, self._told.open)
+        if self._told.is_whole:
+            settle_debts(tx, self._gateway, self._journal, self._told.open)
         pause_overspent(tx, self._pages)
         pages = tuple(self._pages.values())
-        return Result(seq, pages, tuple(self._ended), frozenset(self._closed))
+        return Result(taken.seq, pages, tuple(self._ended), frozenset(self._closed))
 
     # ---------------------------------------------------------------- one entry
 
@@ -287,7 +294,7 @@ class _Taking:
         It goes into the session's own stream, and where that does not have the action, beside it.
         """
         row, found = page.row, page.found
-        acted = self._acted[entry.session]
+        acted = self._known.acted[entry.session]
         if (_ENDED, entry.number) in acted:
             return
         if row is not None and row.state is SessionState.CLOSED:
@@ -309,7 +316,7 @@ class _Taking:
         self._tx.append(session_stream(row.id), event)
         acted.add(named(event))
         # What it held is not known where another process had allowed it: then that stays spent.
-        held = self._held.get((row.id, entry.number), NO_PORTION)
+        held = self._known.held.get((row.id, entry.number), NO_PORTION)
         allowance.settle(self._tx, found, held, used)
         self._ended.append((row.id, entry.number))
 
@@ -318,7 +325,7 @@ class _Taking:
         row = page.row
         if row is None:
             return
-        kept = self._along.get(row.id)
+        kept = self._known.along.get(row.id)
         is_ours = kept is not None and row.keeper == kept.live.keeper
         over = end_session(self._tx, row, printable(entry.reason, _CODE))
         page.row = close_session(self._tx, over, kept.number if kept and is_ours else None)

@@ -79,7 +79,8 @@ def append(tx: Transaction, live: LiveSession, waiting: Sequence[Pending]) -> tu
         ConflictError: It is closed.
     """
     stream = session_stream(live.id)
-    known = {named(event) for event in actions(tx, stream)} if live.is_unsure and waiting else ()
+    is_unsure = live.is_unsure and bool(waiting)
+    known = {named(event) for event in latest_actions(tx, stream)} if is_unsure else ()
     fresh = tuple(one for one in waiting if named(one.event) not in known)
     for one in fresh:
         tx.append(stream, one.event)
@@ -159,15 +160,15 @@ def _activation(view: View, live: LiveSession) -> Activation | None:
     return view.find(Activation, row.activation) if row is not None else None
 
 
-def actions(view: View, stream: str) -> Iterator[ev.ActionDecided | ev.ActionFinished]:
-    """What is on record of a session's actions.
+def latest_actions(view: View, stream: str) -> Iterator[ev.ActionDecided | ev.ActionFinished]:
+    """What is on record of a session's actions, the newest first.
 
     Raises:
         UnsureError: Some of it waits for its numbers.
     """
     if view.unnumbered(stream):
         raise UnsureError(f"some of {stream} waits for its numbers", way_out="try again")
-    for item in view.entries(stream):
+    for item in reversed(view.entries(stream)):
         entry = parse_entry(item.leaf)
         event = ev.parse(entry.type, entry.data)
         if isinstance(event, ev.ActionDecided | ev.ActionFinished):

@@ -12,7 +12,7 @@ once the line breaks, which the process may not have outlived, they are told aga
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -94,8 +94,6 @@ class EnduringAuthority:
         opened = await self._authority.open_session(arrival)
         if opened.on_loss is OnLoss.OFFLINE:
             self._keeping.watch(opened)
-            if self._is_told:
-                await self._renew((opened.session,))
         return opened
 
     async def decide(self, session: str, deed: Deed) -> Verdict:
@@ -105,6 +103,8 @@ class EnduringAuthority:
         verdict = await self._authority.decide(session, deed)
         if verdict.allowed:
             keeping.learn(session, deed.operations)
+        elif not deed.refused:
+            keeping.refused(session, deed.operations)
         return verdict
 
     async def draw(self, session: str, number: int, used: Used) -> Portion:
@@ -125,6 +125,7 @@ class EnduringAuthority:
             await keeping.report_late(((session, outcome),))
             return Standing.OPEN
         self._recent.append(_Reported(self._clock.monotonic(), session, outcome))
+        self._obey({session: standing})
         return standing
 
     async def end_session(self, session: str, reason: str) -> None:
@@ -132,7 +133,15 @@ class EnduringAuthority:
         self._keeping.forget(session)
 
     async def standing(self, sessions: Sequence[str]) -> dict[str, Standing]:
-        return await self._authority.standing(sessions)
+        answer = await self._authority.standing(sessions)
+        self._obey(answer)
+        return answer
+
+    def _obey(self, answer: Mapping[str, Standing]) -> None:
+        """What waits for a person does not go on without anybody."""
+        for session, standing in answer.items():
+            if standing is not Standing.OPEN:
+                self._keeping.withdraw(session)
 
     async def grants(self, journal: str, sessions: Sequence[str]) -> Granted:
         return await self._authority.grants(journal, sessions)

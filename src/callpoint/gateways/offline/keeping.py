@@ -41,7 +41,7 @@ from callpoint.ports.journals import OfflineJournal
 NOT_LET_THROUGH = "not_let_through"
 """Code of an action that was recorded as allowed, and then came too late."""
 
-_REASON = 500
+_REASON, _VERB, _OBJECT = 500, 64, 1024
 _WAY_OUT = "wait until the gateway hears its authority again"
 
 
@@ -144,6 +144,12 @@ class Keeping:
             kept.seen.update(operations)
             kept.has_news = True
 
+    def refused(self, session: str, operations: Sequence[Operation]) -> None:
+        """The authority said no: a grant that lists them is outdated."""
+        kept = self._kept.get(session)
+        if kept is not None and kept.grant is not None and not kept.grant.refuses(operations):
+            kept.grant, kept.has_news = None, True
+
     def accept(self, session: str, token: str, keys: Sequence[str]) -> None:
         """Take a grant in the place of the last one.
 
@@ -214,8 +220,7 @@ class Keeping:
                 number=kept.number + 1,
                 grant=grant_digest(kept.token),
                 at=self._clock.now(),
-                # More than a grant can list are refused; what is written must fit into one call.
-                operations=deed.operations[:MOST_OPERATIONS],
+                operations=_written(deed.operations),
                 allowed=not reason,
                 text=deed.text,
                 text_sha256=deed.text_sha256,
@@ -343,6 +348,14 @@ class Keeping:
 
     async def _write(self, *entries: JournalEntry) -> None:
         await asyncio.to_thread(self.journal.append, entries)
+
+
+def _written(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+    """Each once. More than a grant can list are refused; what is written must fit into one call."""
+    return tuple(
+        Operation(bounded(one.verb, _VERB), bounded(one.object, _OBJECT))
+        for one in sorted(set(operations))[:MOST_OPERATIONS]
+    )
 
 
 def _empty(deed: Deed) -> str:

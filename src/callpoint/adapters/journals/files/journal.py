@@ -150,7 +150,7 @@ class FileJournal:
         """Put a new file in the place of the old one. Raises OSError."""
         body = b"".join(msgspec.json.encode(one) + b"\n" for one in (first, *left))
         beside = self._path.with_name(f".{self._path.name}.new")
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(body)
             file.flush()
@@ -170,12 +170,12 @@ class FileJournal:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
 
 
 def _held(path: Path) -> int:
     """A lock that ends with the process. Raises OSError."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
