@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from callpoint.adapters.tokens.jose import JoseGrantReader, JoseGrants, JoseTokens
+from callpoint.domain import canonical
 from callpoint.domain import event as ev
 from callpoint.domain.allowance import Allowance, Portion, Used
 from callpoint.domain.decision import Decision, DecisionRequest, Effect
@@ -316,6 +317,20 @@ async def test_a_journal_that_was_set_back_or_is_a_copy():
     assert "set back" in made.findings("offline_trouble")[0]
     await made.authority.take(Told(JOURNAL, tuple(made.told)))
     assert len(made.troubles()) == 4
+
+
+async def test_absurd_numbers_are_told_as_what_they_are():
+    """No sum of them overflows, so they keep nobody from going on, and nothing from being told."""
+    made = await scene(spends=Allowance(actions=1000))
+    huge = Portion(1 << 52, 1 << 52)
+    at = made.grant.issued_at
+    ends = [FinishedOffline(made.opened.session, n, Used(1 << 52), at) for n in range(1, 14)]
+    await made.tell(made.using(), *(made.decided(n, portion=huge) for n in range(1, 14)), *ends)
+    assert len(told(made.world, ev.ActionFinishedOffline)) == 13
+    row = await made.world.services.store.read(lambda v: v.get(Spending, made.opened.activation))
+    assert canonical.encode(row)
+    with pytest.raises(RequestError, match="of that number"):
+        await made.authority.take(Told(JOURNAL, (chained(1 << 50, "", made.using()),)))
 
 
 async def test_a_session_whose_use_was_promised_to_another_journal_gets_no_grant():

@@ -254,6 +254,8 @@ async def test_a_gateway_gives_nothing_back_that_it_did_not_spend():
         session = (await made.open()).session
         await made.authority.decide(session, READ)
         await made.authority.report(session, Outcome(1, Used(rows=40)))
+        await made.authority.decide(session, READ)
+        await made.authority.report(session, Outcome(2, Used(rows=-30)))
         await made.authority.end_session(session, "left")
         session = (await made.open()).session
         token = await granted(made, session)
@@ -271,7 +273,7 @@ async def test_a_gateway_gives_nothing_back_that_it_did_not_spend():
         await made.authority.take(journal(*first))
         await made.authority.take(journal(*first, *lies))
     row = await spent(made)
-    assert (row.rows, row.actions) == (45, 3)
+    assert (row.rows, row.actions) == (45, 4)
     told_of = told(made.world, ev.ActionFinishedOffline)
     assert [one.rows for one in told_of] == [0, 0, 5]
     assert "nothing is known" in told_of[1].trouble

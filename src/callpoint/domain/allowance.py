@@ -49,6 +49,13 @@ class Portion(msgspec.Struct, frozen=True):
     rows: int | None = None
     bytes: int | None = None
 
+    def credible(self) -> "Portion":
+        """As far as it can be (``Used.credible``), where a gateway says it."""
+        return Portion(
+            rows=None if self.rows is None else countable(self.rows),
+            bytes=None if self.bytes is None else countable(self.bytes),
+        )
+
 
 class Used(msgspec.Struct, frozen=True):
     """What one action really let through."""
@@ -61,4 +68,9 @@ class Used(msgspec.Struct, frozen=True):
 
         More than any allowance can have is spent as ever, and stays a number that can be logged.
         """
-        return Used(min(max(self.rows, 0), _MOST), min(max(self.bytes, 0), _MOST))
+        return Used(countable(self.rows), countable(self.bytes))
+
+
+def countable(count: int) -> int:
+    """A count, or a sum of some, as it can be stored: no number of anybody makes it overflow."""
+    return min(max(count, 0), _MOST)

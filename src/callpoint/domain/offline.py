@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from callpoint.domain.allowance import Portion, Used
+from callpoint.domain.allowance import Portion, Used, countable
 from callpoint.domain.errors import DeniedError
 from callpoint.domain.operation import DESTRUCTIVE, Operation
 
@@ -79,8 +79,8 @@ class OfflineAllowance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Read as what is spent: with one more action, which holds that portion."""
         return OfflineAllowance(
             actions=self.actions + 1,
-            rows=self.rows + (portion.rows or 0),
-            bytes=self.bytes + (portion.bytes or 0),
+            rows=countable(self.rows + (portion.rows or 0)),
+            bytes=countable(self.bytes + (portion.bytes or 0)),
             destructive=self.destructive + is_destructive(operations),
         )
 
@@ -88,8 +88,8 @@ class OfflineAllowance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Read as what is spent: with what was used in the place of what was held."""
         return msgspec.structs.replace(
             self,
-            rows=max(self.rows + used.rows - (held.rows or 0), 0),
-            bytes=max(self.bytes + used.bytes - (held.bytes or 0), 0),
+            rows=countable(self.rows + used.rows - (held.rows or 0)),
+            bytes=countable(self.bytes + used.bytes - (held.bytes or 0)),
         )
 
 

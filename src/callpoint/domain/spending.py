@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from callpoint.domain.allowance import Allowance, Portion, Used
+from callpoint.domain.allowance import Allowance, Portion, Used, countable
 from callpoint.domain.operation import DESTRUCTIVE, Operation
 from callpoint.domain.record import Index
 
@@ -166,7 +166,9 @@ class Spending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def reserved(self, portion: Portion) -> "Spending":
         """With that reserved."""
         return msgspec.structs.replace(
-            self, rows=self.rows + (portion.rows or 0), bytes=self.bytes + (portion.bytes or 0)
+            self,
+            rows=countable(self.rows + (portion.rows or 0)),
+            bytes=countable(self.bytes + (portion.bytes or 0)),
         )
 
     def settled(self, held: Portion, used: Used) -> "Spending":
@@ -176,8 +178,8 @@ class Spending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return msgspec.structs.replace(
             self,
-            rows=max(self.rows + used.rows - (held.rows or 0), 0),
-            bytes=max(self.bytes + used.bytes - (held.bytes or 0), 0),
+            rows=countable(self.rows + used.rows - (held.rows or 0)),
+            bytes=countable(self.bytes + used.bytes - (held.bytes or 0)),
         )
 
     def stock(self, allowance: Allowance) -> Stock:

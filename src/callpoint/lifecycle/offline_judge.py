@@ -18,6 +18,7 @@ from callpoint.domain.offline_journal import Chained, DecidedOffline, link_hash
 from callpoint.domain.session import LIVE, Session
 
 _NAME = 64
+_MOST_SEQ = 1 << 40
 _SKEW = timedelta(seconds=5)
 """So far the gateway's clock may be from the store's."""
 
@@ -112,19 +113,6 @@ class Place:
         )
 
 
-def at_least_nothing(portion: Portion) -> Portion:
-    """As it can be spent: less than nothing would give back what others have spent."""
-    rows, size = portion.rows, portion.bytes
-    return Portion(
-        rows=None if rows is None else max(rows, 0), bytes=None if size is None else max(size, 0)
-    )
-
-
-def really(used: Used) -> Used:
-    """Likewise, of what was used."""
-    return Used(max(used.rows, 0), max(used.bytes, 0))
-
-
 def must_be_journal(name: str) -> None:
     """Raises RequestError when no journal has such a name."""
     if not 0 < len(name) <= _NAME or not name.isascii() or not name.isalnum():
@@ -137,6 +125,8 @@ def unlinked(one: Chained, seq: int, head: str) -> str:
     Raises:
         RequestError: It holds what no entry can hold.
     """
+    if not 0 < one.seq <= _MOST_SEQ:
+        raise RequestError("no journal has an entry of that number")
     try:
         fits = link_hash(one.seq, head, one.entry) == one.hash
     except ValueError as error:

@@ -44,9 +44,7 @@ from callpoint.lifecycle.offline_follow import pause_overspent, raise_findings, 
 from callpoint.lifecycle.offline_judge import (
     Page,
     Place,
-    at_least_nothing,
     must_be_journal,
-    really,
     unlinked,
 )
 from callpoint.lifecycle.services import Services
@@ -226,7 +224,7 @@ class _Taking:
             number=entry.number,
             operations=_shown(entry.operations),
             allowed=entry.allowed,
-            portion=at_least_nothing(entry.portion),
+            portion=entry.portion.credible(),
             decided_at=entry.at,
             grant=printable(entry.grant, _HASH),
             text_sha256=printable(entry.text_sha256, _HASH),
@@ -244,7 +242,7 @@ class _Taking:
         held = page.held.get(entry.number)
         if held is None:
             trouble = trouble or "nothing is known of an action that it could end"
-        used = really(entry.used)
+        used = entry.used.credible()
         if page.found is not None:
             trouble = trouble or self._beyond(page.found, held or NO_PORTION, used)
             self._settle(page.found, held or NO_PORTION, used)
@@ -272,7 +270,7 @@ class _Taking:
     def _ending(
         self, one: Chained, entry: FinishedOffline | ReportedLate, trouble: str
     ) -> ev.ActionFinishedOffline:
-        used = really(entry.used)
+        used = entry.used.credible()
         return ev.ActionFinishedOffline(
             session=printable(entry.session, _ID),
             gateway=self._gateway,
@@ -304,7 +302,7 @@ class _Taking:
         if trouble or row is None or found is None:
             self._append(page, self._ending(one, entry, trouble), trouble)
             return
-        used = really(entry.used)
+        used = entry.used.credible()
         event = ev.ActionFinished(
             session=row.id,
             number=entry.number,
