@@ -1,7 +1,6 @@
 """A gateway that lost its authority goes on within its grants, on record first, and tells all."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from callpoint.domain.offline_journal import (
 from callpoint.domain.operation import Operation
 from callpoint.gateways.guard import EXPIRED, LOST, Admission, Guard
 from callpoint.gateways.offline import EnduringAuthority, Keeping, OfflineKit
-from callpoint.gateways.offline.keeping import NOT_LET_THROUGH
 from callpoint.ports.authority import LOSS, POLL, Arrival, Deed, Outcome, Reach
 from callpoint.ports.credential import Credential
 from tests.fakes.authority import GRANTS, FakeAuthority
@@ -232,22 +230,6 @@ async def test_what_the_authority_refused_last_is_not_done_without_it():
         assert one.cut_for == LOST
 
 
-async def test_the_record_names_each_operation_once_and_all_of_them():
-    """However often a statement names one: what else it does is not pushed out of the record."""
-    async with running(offline=OfflineAllowance(destructive=1)) as made:
-        session = (await made.admit()).opened.session
-        for deed in (READ, DELETE):
-            await made.enduring.decide(session, deed)
-        await passes(made.clock, POLL)
-        await made.loses()
-        both = Deed((*READ.operations * 70, *DELETE.operations))
-        answers = [await made.enduring.decide(session, both) for _ in range(2)]
-        assert [answer.allowed for answer in answers] == [True, False]
-        entry = made.journal.entries[-2].entry
-        assert isinstance(entry, DecidedOffline)
-        assert set(entry.operations) == {*READ.operations, *DELETE.operations}
-
-
 async def test_two_sessions_share_one_allowance():
     """Of an activation's actions exactly as many pass as are left, whoever asks at once."""
     async with running(offline=OfflineAllowance(actions=5)) as made:
@@ -277,20 +259,6 @@ async def test_rows_are_given_in_portions_and_come_back():
         assert (more.rows, none.rows) == (4, 0)
         await made.enduring.report(session, Outcome(second.number, Used(rows=1)))
         assert (await made.enduring.draw(session, first.number, Used(24))).rows == 15
-
-
-async def test_what_cannot_be_put_on_record_is_not_done():
-    """With a full disk nothing passes and nothing is spent; with room again it does."""
-    async with running(offline=OfflineAllowance(actions=1)) as made:
-        session = (await made.admit()).opened.session
-        await made.enduring.decide(session, READ)
-        await passes(made.clock, POLL)
-        await made.loses()
-        made.journal.is_broken = True
-        with pytest.raises(UnavailableError, match="disk is full"):
-            await made.enduring.decide(session, READ)
-        made.journal.is_broken = False
-        assert (await made.enduring.decide(session, READ)).allowed
 
 
 async def test_the_last_outcomes_are_told_again_after_a_line_that_broke():
@@ -373,48 +341,3 @@ async def test_the_end_of_the_session_is_the_end_whatever_is_granted():
         made.clock.jump(timedelta(hours=1))
         await passes(made.clock, POLL)
         assert one.cut_for == EXPIRED
-
-
-async def test_a_decision_that_comes_too_late_is_taken_back(monkeypatch):
-    """The disk was slower than the grant: the record says that nothing was let through."""
-    async with running() as made:
-        session = (await made.admit()).opened.session
-        await made.enduring.decide(session, READ)
-        await passes(made.clock, POLL)
-        await made.loses()
-        true = made.journal.append
-
-        def slow(entries):
-            true(entries)
-            made.keeping.withdraw(session)
-
-        monkeypatch.setattr(made.journal, "append", slow)
-        with pytest.raises(UnavailableError, match="meanwhile"):
-            await made.enduring.decide(session, READ)
-        last = made.journal.entries[-1].entry
-        assert isinstance(last, FinishedOffline)
-        assert (last.code, last.used) == (NOT_LET_THROUGH, Used())
-
-
-async def test_what_was_cancelled_while_it_was_written_stays_spent(monkeypatch):
-    """The client left, but the record may be on the disk: it counts, and so does its number."""
-    async with running(offline=OfflineAllowance(actions=1)) as made:
-        session = (await made.admit()).opened.session
-        await made.enduring.decide(session, READ)
-        await passes(made.clock, POLL)
-        await made.loses()
-        is_open, true = threading.Event(), made.journal.append
-
-        def slow(entries):
-            is_open.wait(5)
-            true(entries)
-
-        monkeypatch.setattr(made.journal, "append", slow)
-        async with asyncio.TaskGroup() as group:
-            asked = group.create_task(made.enduring.decide(session, READ))
-            await asyncio.sleep(0.02)
-            asked.cancel()
-            is_open.set()
-        assert asked.cancelled()
-        again = await made.enduring.decide(session, READ)
-        assert (again.allowed, again.number) == (False, -2)
