@@ -73,8 +73,8 @@ def test_help_loads_nothing_heavy():
     )
     done = run_python(code)
     assert "LOADED []" in done.stdout, done.stdout + done.stderr
-    verbs = "VERBS ['callpoint.cli.exit_codes', 'callpoint.cli.program', 'callpoint.cli.unread']"
-    assert verbs in done.stdout
+    light = ("exit_codes", "haste", "program", "unread")
+    assert f"VERBS {[f'callpoint.cli.{name}' for name in light]}" in done.stdout
 
 
 def test_offline_verify_needs_no_http():
@@ -262,3 +262,20 @@ def test_no_verb_at_all_is_answered_with_the_help_and_no_error():
     assert told.stderr.startswith("Usage: callpoint")
     assert told.stderr.count("Usage:") == 1
     assert "error" not in told.stderr
+
+
+def test_what_stays_collects_garbage_as_usual():
+    """A start collects seldom; a server that answers collects as Python does, and not the start."""
+    code = (
+        "import gc, sys\n"
+        "from callpoint.cli import haste, main\n"
+        "usual = gc.get_threshold()[0]\n"
+        "sys.argv = ['callpoint', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "seldom, kept = gc.get_threshold()[0], gc.get_freeze_count()\n"
+        "haste.settle()\n"
+        "kept_now = gc.get_freeze_count()\n"
+        "print(seldom > 99 * usual, kept, gc.get_threshold()[0] <= usual, kept_now > 999)"
+    )
+    assert run_python(code).stdout.splitlines()[-1] == "True 0 True True"

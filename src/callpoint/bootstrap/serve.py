@@ -12,7 +12,6 @@ import uvicorn
 from callpoint.api.app import make_app
 from callpoint.bootstrap.authorities import Authorities
 from callpoint.bootstrap.crew import make_crew
-from callpoint.bootstrap.gateway import Surroundings, run_postgres
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.process import Outside, Process, open_process
 from callpoint.bootstrap.signals import signal_desk
@@ -197,6 +196,9 @@ class _Server(uvicorn.Server):
 
     async def guard(self, listener: PostgresListener, stop: asyncio.Event) -> None:
         """Run the gateway that ``server.toml`` names; whatever ends it ends the process."""
+        # The parser of SQL is not loaded where there is no gateway.
+        from callpoint.bootstrap.gateway import Surroundings, run_postgres
+
         process = self._process
         around = Surroundings(process.services.clock, process.services.random, process.logger)
         authority = self._authorities.of(listener.name)

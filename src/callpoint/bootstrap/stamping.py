@@ -5,7 +5,6 @@ from pathlib import Path
 
 import httpx
 
-from callpoint.adapters.timestamps.rfc3161 import Rfc3161Authority
 from callpoint.config.settings import Settings
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.stamp import stamp
@@ -17,6 +16,8 @@ def stamper(
     """One pass of stamping; None where nobody is asked."""
     if not settings.stamp_url:
         return None
+    from callpoint.adapters.timestamps.rfc3161 import Rfc3161Authority
+
     certificates = Path(settings.stamp_certificates)
     authority = Rfc3161Authority(settings.stamp_url, certificates, client, services.clock)
 

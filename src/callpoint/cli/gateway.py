@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from callpoint.cli import haste
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
 
@@ -57,6 +58,7 @@ def postgres(ctx: click.Context, file: Path) -> None:
         )
 
     def say(address: str) -> None:
+        haste.settle()
         click.echo(f"gateway {listener.name} listens on {address}")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

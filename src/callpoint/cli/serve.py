@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from callpoint.cli import haste
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
 
@@ -44,6 +45,7 @@ def serve(ctx: click.Context, home: Path | None, listen: str | None) -> None:
         settings = with_listen(settings, *_parse_listen(listen))
 
     def say(ready: "Ready") -> None:
+        haste.settle()
         for line in _lines(ready):
             click.echo(line)
 
