@@ -9,10 +9,15 @@ import pytest
 
 from tests.fakes.homestead import GOVERNORS, ROOT, Homestead
 
+POLICY = '@id("all-for-all") permit (principal, action, resource);\n'
+
 
 @pytest.fixture
 def homestead(tmp_path: Path) -> Homestead:
     made = Homestead(tmp_path)
+    # A rotation asks no policy, and each of some hundred processes would load the whole pack.
+    (made.config / "policies").mkdir()
+    (made.config / "policies" / "one.cedar").write_text(POLICY)
     made.found()
     return made
 

@@ -7,9 +7,9 @@ that never fires because of a typing mistake would otherwise be an open door.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import cedarpy
 import msgspec
@@ -54,6 +54,10 @@ class Policy(msgspec.Struct, frozen=True):
     obligations: tuple[Obligation, ...] = ()
 
 
+_Parsed: TypeAlias = tuple[Policy, dict[str, Any]]
+"""A policy, and its tree in Cedar's JSON form."""
+
+
 @dataclass(frozen=True)
 class PolicySet:
     """Validated policies as reusable Cedar handles, under their own ids.
@@ -81,10 +85,11 @@ class PolicySet:
         Raises:
             ConfigErrors: All problems, each with file, line, policy id and the way out.
         """
-        found = problems(policies, configuration)
+        rules = schema.parsed()
+        found, parsed = _checked(policies, configuration, rules)
         if found:
             raise ConfigErrors(tuple(found))
-        return cls.assembled(policies)
+        return cls._of(policies, parsed, rules)
 
     @classmethod
     def assembled(cls, policies: Mapping[str, str]) -> "PolicySet":
@@ -93,28 +98,39 @@ class PolicySet:
         Raises:
             ConfigError: A file cannot be parsed, or a policy has no usable ``@id``.
         """
-        trees: dict[str, dict[str, Any]] = {}
-        listed: dict[str, Policy] = {}
-        for file in sorted(policies):
-            for policy, tree in _parse(file, policies[file]):
-                trees[policy.id], listed[policy.id] = tree, policy
+        parsed = [one for file in sorted(policies) for one in _parse(file, policies[file])]
+        return cls._of(policies, parsed, schema.parsed())
+
+    @classmethod
+    def _of(
+        cls, policies: Mapping[str, str], parsed: Sequence[_Parsed], rules: cedarpy.Schema
+    ) -> "PolicySet":
+        trees = {policy.id: tree for policy, tree in parsed}
         return cls(
-            policies=listed,
+            policies={policy.id: policy for policy, _ in parsed},
             digest=canonical.digest(dict(policies)),
             cedar=_handle(trees),
             scopes=_handle(
                 {k: {**t, "effect": PERMIT, "conditions": []} for k, t in trees.items()}
             ),
             alone=_handle({k: {**t, "effect": PERMIT} for k, t in trees.items()}),
-            schema=schema.parsed(),
+            schema=rules,
         )
 
 
 def problems(policies: Mapping[str, str], configuration: Configuration) -> list[ConfigError]:
     """Everything that is wrong with the policies, in the order of files and lines."""
+    return _checked(policies, configuration, schema.parsed())[0]
+
+
+def _checked(
+    policies: Mapping[str, str], configuration: Configuration, rules: cedarpy.Schema
+) -> tuple[list[ConfigError], list[_Parsed]]:
+    """What is wrong; and, when nothing is, each policy with its tree. In order of file and line."""
     found: list[ConfigError] = []
+    whole: list[_Parsed] = []
     seen: dict[str, Policy] = {}
-    names, rules = names_of(configuration), schema.parsed()
+    names = names_of(configuration)
     for file in sorted(policies):
         unfit = list(policy_text.problems_of(file, policies[file]))
         found += unfit
@@ -129,8 +145,9 @@ def problems(policies: Mapping[str, str], configuration: Configuration) -> list[
         here += [_duplicate(policy, seen) for policy, _ in parsed if policy.id in seen]
         here += _invalid(file, policies[file], rules, {p.id: p for p, _ in parsed})
         seen |= {policy.id: policy for policy, _ in parsed}
+        whole += parsed
         found += sorted(here, key=lambda error: error.line or 0)
-    return found
+    return found, whole
 
 
 def _handle(trees: Mapping[str, dict[str, Any]]) -> cedarpy.PolicySet:
@@ -141,7 +158,7 @@ def _handle(trees: Mapping[str, dict[str, Any]]) -> cedarpy.PolicySet:
         raise ConfigError(f"Cedar cannot hold it: {error}", way_out=_FEWER) from error
 
 
-def _parse(file: str, text: str) -> Iterator[tuple[Policy, dict[str, Any]]]:
+def _parse(file: str, text: str) -> Iterator[_Parsed]:
     """Each policy of one file with its tree in Cedar's JSON form, or ConfigError."""
     unfit = policy_text.too_much(file, text)
     if unfit is not None:
