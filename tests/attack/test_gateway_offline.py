@@ -40,6 +40,7 @@ from callpoint.evidence.bundle import evidence_bundle
 from callpoint.lifecycle import kill
 from callpoint.lifecycle.authority import GatewayAuthority
 from callpoint.lifecycle.offline_grant import offline_rule
+from callpoint.lifecycle.resume import resume
 from callpoint.ports.authority import Deed, Opened, Outcome, Standing
 from tests.fakes.authority import GRANTS
 from tests.fakes.behind import GATEWAY
@@ -266,6 +267,25 @@ async def test_a_machine_and_a_paused_session_get_none():
     ruled = {name: offline_rule(found, principals[name]) for name in ("alice", "fixer", "deployer")}
     assert ruled["alice"] is not None
     assert ruled["fixer"] is ruled["deployer"] is None
+
+
+async def test_a_session_that_waited_for_a_person_meanwhile():
+    """Stopped while its gateway could not hear it: what was done then is in trouble for that."""
+    made = await scene(spends=Allowance(actions=2))
+    session, world = made.opened.session, made.world
+    world.clock.advance(10 * SECOND)
+    for _ in range(2):
+        await made.authority.decide(session, READ)
+    world.clock.advance(10 * SECOND)
+    await resume(world.services, world.caller("carol"), made.opened.activation, "go on")
+    world.clock.advance(10 * SECOND)
+    start = made.grant.issued_at
+    entries = [made.decided(n, at=start + n * 9 * SECOND) for n in (1, 2, 3)]
+    await made.tell(made.using(), *entries)
+    before, meanwhile, after = made.troubles()
+    assert before == ""
+    assert "while the session waited for a person" in meanwhile
+    assert "waited" not in after
 
 
 class Until:

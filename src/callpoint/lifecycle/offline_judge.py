@@ -33,6 +33,7 @@ class Page:
         decided: Numbers that are told of.
         held: What actions hold whose outcome was not told.
         used: What was used under each grant.
+        stops: When it was stopped for a person, and when one let it go on.
         troubles: Of this part of the journal.
         was_used: Something was let through.
         beyond: Which allowance of the activation is overspent by it.
@@ -44,13 +45,31 @@ class Page:
     decided: set[int] = field(default_factory=set)
     held: dict[int, Portion] = field(default_factory=dict)
     used: dict[str, OfflineAllowance] = field(default_factory=dict)
+    stops: list[tuple[datetime, datetime | None]] = field(default_factory=list)
     _under: dict[int, str] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     was_used: bool = False
     beyond: str = ""
 
+    def stood(self, session: str, event: ev.AnyEvent, at: datetime) -> None:
+        """What its activation's stream says of it, entry by entry."""
+        match event:
+            case ev.SessionPaused() if session in event.sessions:
+                self.stops.append((at, None))
+            case ev.SessionResumed() if session in event.sessions and self.stops:
+                self.stops[-1] = (self.stops[-1][0], at)
+            case _:
+                pass
+
+    def stopped_at(self, moment: datetime) -> datetime | None:
+        """Since when it stood still then; None: it did not."""
+        for since, until in self.stops:
+            if since < moment and (until is None or moment < until):
+                return since
+        return None
+
     def learn(self, event: ev.AnyEvent) -> None:
-        """What its stream says, entry by entry."""
+        """What its own stream says, entry by entry."""
         match event:
             case ev.SessionOffline():
                 self.grants[event.grant] = event.granted
@@ -108,7 +127,7 @@ class Place:
             return "its grant is none that this installation signed"
         return (
             self.not_for(granted, entry.session)
-            or _untimely(entry, granted, page.row, now)
+            or _untimely(entry, granted, page, page.row, now)
             or (_too_much(entry, granted, page, spent) if entry.allowed else "")
         )
 
@@ -138,7 +157,9 @@ def unlinked(one: Chained, seq: int, head: str) -> str:
     return "" if fits else "the journal was changed: its chain breaks here"
 
 
-def _untimely(entry: DecidedOffline, granted: OfflineGrant, row: Session, now: datetime) -> str:
+def _untimely(
+    entry: DecidedOffline, granted: OfflineGrant, page: Page, row: Session, now: datetime
+) -> str:
     if not granted.issued_at - _SKEW <= entry.at < granted.expires_at:
         return f"it was decided outside the grant's time, which ended at {granted.expires_at}"
     if entry.at > now + _SKEW:
@@ -146,6 +167,9 @@ def _untimely(entry: DecidedOffline, granted: OfflineGrant, row: Session, now: d
     # The row of a session that is over says in ``heard_at`` when it ended.
     if entry.allowed and row.state not in LIVE and entry.at > row.heard_at:
         return f"it was let through after the session had ended, at {row.heard_at}"
+    stopped = page.stopped_at(entry.at) if entry.allowed else None
+    if stopped is not None:
+        return f"it was let through while the session waited for a person, since {stopped}"
     return ""
 
 

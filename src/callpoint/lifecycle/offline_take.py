@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import msgspec
 
-from callpoint.audit.entry import parse_entry
+from callpoint.audit.entry import parse_entry, parse_time
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation
 from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.errors import RequestError
 from callpoint.domain.ids import (
     REFUSALS_STREAM,
+    activation_stream,
     offline_stream,
     session_stream,
 )
@@ -185,6 +186,9 @@ class _Taking:
             row = None
         found = self._tx.find(Activation, row.activation) if row is not None else None
         page = self._pages[session] = Page(row, found)
+        for item in self._tx.entries(activation_stream(found.id)) if found is not None else ():
+            logged = parse_entry(item.leaf)
+            page.stood(session, ev.parse(logged.type, logged.data), parse_time(logged.at))
         for item in self._tx.entries(offline_stream(session)) if row is not None else ():
             logged = parse_entry(item.leaf)
             page.learn(ev.parse(logged.type, logged.data))
