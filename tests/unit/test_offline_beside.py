@@ -290,3 +290,33 @@ async def test_a_paused_session_behind_its_back_is_not_granted():
         made.world.clock.advance(timedelta(seconds=1))
         await made.settled()
     assert [e.reason for e in told(made.world, ev.SessionEnded)] == [DISAGREES]
+
+
+async def test_who_writes_in_several_sessions_at_once_never_waits_for_another_who_does(monkeypatch):
+    """The recorder and a journal take sessions by name, also one that was promised just now."""
+    made = await enduring()
+    monkeypatch.setattr(made.recorder, "_something_due", asyncio.Event().wait)
+    async with running(made.recorder) as task:
+        first, second = sorted([(await made.open()).session for _ in range(2)])
+        for session in (second, first):
+            for _ in range(2):
+                assert (await made.authority.decide(session, READ)).allowed
+        locks = [remembered(made, session).writing for session in (first, second)]
+        for lock in locks:
+            await lock.acquire()
+        late = ReportedLate(first, 1, Used(rows=1), made.world.clock.now())
+        async with asyncio.TaskGroup() as group:
+            taking = group.create_task(made.authority.take(journal(late)))
+            await made.settled()
+            for lock in locks:
+                lock.release()
+            async with asyncio.timeout(5):
+                parts = await made.recorder._taken()
+                assert (await taking).seq == 1
+        assert [part.live.id for part in parts] == [first, second]
+        for part in parts:
+            part.live.writing.release()
+        for session in (first, second):
+            await made.authority.end_session(session, "left")
+        task.cancel()
+    assert stream(made, first)[-1] == ("action:finished", 1)

@@ -174,8 +174,7 @@ class Recorder:
                 if parts:
                     await self._attempt(parts)
             finally:
-                for part in parts:
-                    part.live.writing.release()
+                _release(parts)
                 self._moved.set()
 
     async def _something_due(self) -> None:
@@ -192,18 +191,37 @@ class Recorder:
                 return
 
     async def _taken(self) -> list[Part]:
-        """What waits; where somebody else is writing, that one takes it along."""
-        now, parts, count = self._services.clock.monotonic(), [], 0
-        for live in tuple({**self._due, **self._stocked}.values()):
-            is_idle = now - live.acted >= _IDLE and not live.is_ahead()
-            if live.writing.locked() or not (live.pending or is_idle):
+        """What waits; where somebody else is writing, that one takes it along.
+
+        By name, like everybody who writes in several sessions at once (``offline_desk``): one that
+        is free can have been promised to somebody, and then this waits for that one.
+        """
+        parts: list[Part] = []
+        try:
+            for live in self._free():
+                if live.writing.locked():
+                    continue
+                await live.writing.acquire()
+                parts.append(_part(live, is_idle=self._is_idle(live)))
+        except BaseException:
+            _release(parts)
+            raise
+        return parts
+
+    def _free(self) -> list[LiveSession]:
+        """Sessions with something to write, in which nobody does, as many as one commit takes."""
+        found, count = [], 0
+        for live in {**self._due, **self._stocked}.values():
+            if live.writing.locked() or not (live.pending or self._is_idle(live)):
                 continue
-            await live.writing.acquire()  # it is free, so nobody else has a turn meanwhile
-            parts.append(_part(live, is_idle=is_idle))
+            found.append(live)
             count += len(live.pending)
             if count >= MOST_AHEAD:
                 break
-        return parts
+        return sorted(found, key=lambda live: live.id)
+
+    def _is_idle(self, live: LiveSession) -> bool:
+        return self._services.clock.monotonic() - live.acted >= _IDLE and not live.is_ahead()
 
     async def _attempt(self, parts: Sequence[Part]) -> None:
         """Write these; what fails is tried again later, when its sessions have been ended."""
@@ -299,6 +317,11 @@ def _part(live: LiveSession, *, is_idle: bool) -> Part:
     rests = is_idle or bool(live.cut_for)
     stock = live.set_aside() if rests else live.stock
     return Part(live, tuple(live.pending), live.basis, stock, live.cut_for, is_idle)
+
+
+def _release(parts: Sequence[Part]) -> None:
+    for part in parts:
+        part.live.writing.release()
 
 
 def _doubt(parts: Sequence[Part]) -> None:
