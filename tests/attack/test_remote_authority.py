@@ -24,6 +24,7 @@ from callpoint.ports.authority import POLL, Cut, Reach, Standing, Verdict
 from callpoint.ports.stores import Transaction
 from tests.fakes.in_the_middle import Asked, Forward, Hook, Told, hang
 from tests.fakes.keys import Signer
+from tests.fakes.token_desk import KEY
 from tests.integration.test_gateway_alone import Alone
 from tests.remote_gateway_site import Remote, open_remote
 from tests.whole_gateway_site import HERE, knock
@@ -94,7 +95,7 @@ async def test_an_authority_that_says_nothing_of_use(made: Remote, authority: st
 
 async def test_answers_changed_on_the_way(made: Remote):
     """A no made a yes, a yes told again, a yes to another question: none of them is believed."""
-    async with made.gateway() as gateway:
+    async with made.gateway(15, Signer(KEY).public) as gateway:
         client = await made.login(gateway, await made.whole.activation())
         for number in (1, 2):
             assert await client.execute(_DELETE.format(number)) == "DELETE 1"

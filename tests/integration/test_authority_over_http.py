@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 
+from callpoint.adapters.clock.system import SystemClock
 from callpoint.domain.allowance import Portion, Used
 from callpoint.domain.errors import (
     ConflictError,
@@ -29,7 +30,9 @@ from callpoint.lifecycle.kill import kill
 from callpoint.ports import authority_calls as calls
 from callpoint.ports.authority import Arrival, Cut, Deed, Outcome, Reach, Standing
 from tests.fakes.authority_site import GATEWAY, PRINCIPAL, Site, authority_site
+from tests.fakes.keys import Signer
 from tests.fakes.scripted_authority import GREETING, SECRET, VERDICT, opened
+from tests.fakes.token_desk import KEY
 
 DEED = Deed(
     operations=(Operation("sql:select", "public.items"), Operation("sql:usage", "public")),
@@ -38,6 +41,7 @@ DEED = Deed(
     parameters=("7", ""),
     portion=Portion(rows=100),
 )
+PUBLIC = Signer("mallory").public
 OUTCOME = Outcome(3, Used(rows=5, bytes=900), "42501", timedelta(milliseconds=1.5))
 ARRIVAL = Arrival("conn", "192.0.2.7", GATEWAY, "psql")
 
@@ -251,6 +255,20 @@ async def test_what_may_have_been_done_is_not_asked_again(site):
             await question
     once = {"decide": 1, "open": 1, "draw": 1, "report": 1}
     assert Counter(asked) == {**once, "standing": 3, "end": 3, "greet": 3}
+
+
+async def test_only_the_installation_that_was_named_is_asked(site):
+    """With its token key in the settings nobody else opens a line, whoever answers first."""
+    for keys, is_believed in (((Signer("x").public, Signer(KEY).public), True), ((PUBLIC,), False)):
+        remote = RemoteAuthority(
+            site.http, (site.address,), GATEWAY, site.sign(), SystemClock(), keys
+        )
+        if is_believed:
+            assert await remote.decide("s1", DEED) == VERDICT
+        else:
+            with pytest.raises(UnavailableError, match="`token_keys` does not name"):
+                await remote.decide("s1", DEED)
+    assert len(site.authority.asked) == 1
 
 
 async def test_a_stream_of_something_else_is_no_line(site):

@@ -7,13 +7,16 @@ import pytest
 from callpoint.config.listeners import AuthorityPlace, PostgresListener, load_gateway
 from callpoint.config.settings import FILE, load_settings
 from callpoint.domain.errors import ConfigError, ConfigErrors
+from tests.fakes.keys import Signer
 
-ALONE = """
+KEY = Signer("token-key").public
+ALONE = f"""
 [authority]
 servers = ["https://callpoint.example", "http://127.0.0.1:8750"]
 key = "/etc/callpoint/edge.json"
 certificates = "/etc/callpoint/roots.pem"
 lost_after = 5
+token_keys = ["{KEY}"]
 
 [postgresql]
 name = "front"
@@ -36,6 +39,7 @@ def test_a_gateway_that_runs_alone(tmp_path: Path):
         Path("/etc/callpoint/edge.json"),
         "/etc/callpoint/roots.pem",
         5,
+        (KEY,),
     )
     assert listener == PostgresListener(
         name="front",

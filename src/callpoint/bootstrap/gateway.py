@@ -104,7 +104,9 @@ async def run_alone(
     around = Surroundings(clock, SystemRandom(), make_logger(clock, stream))
     trusted = Path(place.certificates) if place.certificates else None
     async with carrier(trusted) as http:
-        authority = RemoteAuthority(http, place.servers, listener.name, sign, clock)
+        authority = RemoteAuthority(
+            http, place.servers, listener.name, sign, clock, place.token_keys
+        )
         with stopped_by_signals(stop):
             await run_postgres(
                 authority, listener, around, say=say, stop=stop,

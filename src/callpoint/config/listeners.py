@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callpoint.config.document import MAX_BYTES, Document, Problems, parse_document
-from callpoint.config.kinds import ADDRESS, BOOLEAN, NAME, PATH, array, integer, matching
+from callpoint.config.kinds import (
+    ADDRESS,
+    BOOLEAN,
+    NAME,
+    PATH,
+    PUBLIC_KEY,
+    array,
+    integer,
+    matching,
+)
 from callpoint.config.shape import Key, Shape, Values, read_table, refuse_unknown
 from callpoint.domain.address import is_confidential, is_loopback
 from callpoint.domain.errors import ConfigError
@@ -79,6 +88,14 @@ AUTHORITY: Shape = (
         "Seconds without an answer after which every session is cut.",
         default=15,
     ),
+    Key(
+        "token_keys",
+        array(PUBLIC_KEY, most=4),
+        "The installation's token key (`token_key` in `installation.json`), and the next one "
+        "around its rotation: who signs with another is not believed. Left out, a session "
+        "believes the key that it was opened with.",
+        default=(),
+    ),
 )
 TABLES: dict[str, Shape] = {"authority": AUTHORITY, "postgresql": POSTGRESQL}
 """Of the settings of a gateway that runs alone."""
@@ -120,12 +137,14 @@ class AuthorityPlace:
         key: Its principal's key file.
         certificates: PEM file of who vouches for the servers; empty: those of this machine.
         lost_after: Seconds of its silence after which every session is cut.
+        token_keys: Who is believed; empty: for each session, who opened it.
     """
 
     servers: tuple[str, ...]
     key: Path
     certificates: str = ""
     lost_after: int = 15
+    token_keys: tuple[str, ...] = ()
 
 
 def read_gateways(data: Mapping[str, object], problems: Problems) -> PostgresListener | None:

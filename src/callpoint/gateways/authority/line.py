@@ -134,6 +134,7 @@ class Lines:
         gateway: The gateway's configured name.
         sign: Signs with its key.
         clock: For the age of a line.
+        token_keys: Raw Ed25519 public keys, base64: of the installation; empty: any opens one.
     """
 
     def __init__(
@@ -143,8 +144,10 @@ class Lines:
         gateway: str,
         sign: Sign,
         clock: Clock,
+        token_keys: tuple[str, ...] = (),
     ) -> None:
         self._http = http
+        self._token_keys = token_keys
         self._gateway = gateway
         self._bases = [f"{server.rstrip('/')}{calls.PREFIX}/{gateway}" for server in servers]
         self._sign = sign
@@ -205,6 +208,11 @@ class Lines:
         said = opening(self._gateway, opened.line, seal_to, opened.box)
         if not _is_signed(opened.signed_by, said, opened.signature):
             raise UnavailableError(f"{base} opened a line that it did not sign")
+        if self._token_keys and opened.signed_by not in self._token_keys:
+            raise UnavailableError(
+                f"{base} opened a line with a key that `token_keys` does not name",
+                way_out="was the token key rotated? Else somebody stands between: look there",
+            )
         key = _unsealed(identity, opened.box)
         if len(key) != KEY_SIZE:
             raise UnavailableError(f"{base} opened a line with no usable key")

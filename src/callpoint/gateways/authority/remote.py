@@ -66,6 +66,7 @@ class RemoteAuthority:
         gateway: The gateway's configured name.
         sign: Signs with the gateway's key.
         clock: For the age of lines.
+        token_keys: Who may open one; empty: see above.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class RemoteAuthority:
         gateway: str,
         sign: Sign,
         clock: Clock,
+        token_keys: tuple[str, ...] = (),
     ) -> None:
         self._http = http
-        self._lines = Lines(http, servers, gateway, sign, clock)
+        self._lines = Lines(http, servers, gateway, sign, clock, token_keys)
         self._signed_by: dict[str, str] = {}
 
     async def greet(self, connection: str, source: str) -> Greeting:
