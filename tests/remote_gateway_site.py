@@ -56,7 +56,8 @@ class Remote:
     def gateway(self, lost_after: int = 15, *token_keys: str) -> AbstractAsyncContextManager[Alone]:
         """A process that asks through the proxy; killed at the end."""
         more = f'certificates = "{self.middle.certificate}"\nlost_after = {lost_after}\n'
-        more += f"token_keys = {list(token_keys)}\n"
+        if token_keys:
+            more += f"token_keys = {list(token_keys)}\n"
         return alone(self.folder, self.middle.address, more=more)
 
     @property

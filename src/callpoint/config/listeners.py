@@ -94,7 +94,7 @@ AUTHORITY: Shape = (
         "The installation's token key (`token_key` in `installation.json`), and the next one "
         "around its rotation: who signs with another is not believed. Left out, a session "
         "believes the key that it was opened with.",
-        default=(),
+        default=None,
     ),
 )
 TABLES: dict[str, Shape] = {"authority": AUTHORITY, "postgresql": POSTGRESQL}
