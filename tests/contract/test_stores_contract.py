@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import msgspec
 import pytest
@@ -341,3 +342,20 @@ async def test_a_caller_that_gives_up_stops_nobody(store):
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(result is None for result in results[1::2])
     await store.transact(add("a:2", issued()))
+
+
+async def test_who_gives_up_takes_back_what_has_not_begun(disk_bench):
+    """While the writer is busy with somebody else, a caller that leaves gets nothing done."""
+    store = await disk_bench.open()
+    goes_on = Event()
+    running = asyncio.ensure_future(store.transact(lambda _: goes_on.wait(10)))
+    await asyncio.sleep(0.1)
+    queued = asyncio.ensure_future(store.transact(add("a:1", issued())))
+    await asyncio.sleep(0)
+    queued.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await queued
+    goes_on.set()
+    assert await running
+    assert await store.read(lambda view: view.entries("a:1")) == ()
+    await store.close()

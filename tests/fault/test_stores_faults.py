@@ -107,11 +107,11 @@ async def test_one_caller_that_fills_the_disk_fails_alone(bench):
     )
     writer = Writer(connect, ledger, "full")
     holds, begun = asyncio.Event(), asyncio.get_running_loop()
-    gate = writer.submit(
+    gate = writer.ask(
         Errand(lambda _: asyncio.run_coroutine_threadsafe(holds.wait(), begun).result())
     )
     works = [big("huge") if n == 5 else lambda tx, n=n: tx.put(Thing(f"{n}")) for n in range(10)]
-    jobs = [writer.submit(Job(work, urgent=False)) for work in works]
+    jobs = [writer.ask(Job(work, urgent=False)) for work in works]
     holds.set()
     await asyncio.wrap_future(gate)
     results = await asyncio.gather(*map(asyncio.wrap_future, jobs), return_exceptions=True)
@@ -302,7 +302,7 @@ async def test_readers_do_not_need_the_writers_connection(bench, store):
 
     for _ in range(2):
         with pytest.raises(StoreUnavailableError):
-            await asyncio.wrap_future(store._writer.submit(Errand(lose)))
+            await asyncio.wrap_future(store._writer.ask(Errand(lose)))
         found = await asyncio.gather(*(store.read(lambda v: v.get(Thing, "a")) for _ in range(8)))
         assert len(found) == 8
 

@@ -1,27 +1,24 @@
 """How a store's thread answers the event loops that wait for it."""
 
 import asyncio
-from concurrent.futures import Future
 from threading import Thread
 
-import pytest
-
-from callpoint.adapters.stores.sql.answers import Answers
+from callpoint.adapters.stores.sql.answers import Answers, Reply
 
 
 async def test_a_batch_is_answered_together():
     """What a thread answers inside ``together`` arrives, value or error, and only at its end."""
     answers = Answers()
-    asked: list[Future[str]] = [Future() for _ in range(3)]
+    asked = [Reply() for _ in range(3)]
     waiters = [answers.wait(one) for one in asked]
     arrived_early: list[bool] = []
 
     def thread():
         with answers.together():
-            asked[0].set_result("a")
-            asked[1].set_exception(ValueError("b"))
+            asked[0].give("a")
+            asked[1].fail(ValueError("b"))
             arrived_early.extend(waiter.done() for waiter in waiters)
-        asked[2].set_result("c")
+        asked[2].give("c")
 
     worker = Thread(target=thread)
     worker.start()
@@ -31,40 +28,49 @@ async def test_a_batch_is_answered_together():
     assert arrived_early == [False, False, False]
 
 
-async def test_who_gives_up_takes_back_what_has_not_begun():
-    """A cancelled caller cancels its job, and an answer that comes too late is no error."""
+async def test_an_answer_that_comes_too_late_is_no_error():
+    """Who gave up meanwhile hears nothing, and the others do."""
     answers = Answers()
-    not_begun: Future[str] = Future()
-    begun: Future[str] = Future()
-    begun.set_running_or_notify_cancel()
-    waiters = [answers.wait(not_begun), answers.wait(begun)]
-    for waiter in waiters:
-        waiter.cancel()
-    await asyncio.sleep(0)
-    assert not_begun.cancelled()
-    begun.set_result("too late")
-    await asyncio.sleep(0)
-    assert all(waiter.cancelled() for waiter in waiters)
+    asked = [Reply(), Reply()]
+    waiters = [answers.wait(one) for one in asked]
+    waiters[0].cancel()
+    with answers.together():
+        for one in asked:
+            one.give("late")
+    assert await waiters[1] == "late"
+    assert waiters[0].cancelled()
 
 
-async def test_a_job_that_was_taken_back_elsewhere_cancels_its_caller():
-    """A future that somebody cancels ends the wait as cancelled."""
-    answers = Answers()
-    asked: Future[str] = Future()
-    waiter = answers.wait(asked)
-    asked.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiter
+def test_a_task_is_begun_or_taken_back_once():
+    """Of those who claim it, each on a thread of its own, one may."""
+    for _ in range(50):
+        asked, claims = Reply(), list[bool]()
+        threads = [Thread(target=lambda: claims.append(asked.claim())) for _ in range(4)]  # noqa: B023 -- joined in this round
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(claims) == [False, False, False, True]
+
+
+def test_a_thread_that_waits_is_told():
+    """It gets the value, or the error."""
+    for tell in (lambda one: one.give("done"), lambda one: one.fail(ValueError("no"))):
+        asked = Reply()
+        future = asked.blocking()
+        tell(asked)
+        assert future.exception() is asked.error
+        assert asked.error is not None or future.result() == "done"
 
 
 def test_a_closed_loop_is_passed_over():
     """An answer for a loop that is closed is dropped, and the thread goes on."""
     answers = Answers()
-    asked: Future[str] = Future()
+    asked = Reply()
 
     async def leave():
         answers.wait(asked)
 
     asyncio.run(leave())
-    asked.set_result("nobody is there")
-    assert asked.result() == "nobody is there"
+    asked.give("nobody is there")
+    assert asked.is_given

@@ -145,17 +145,17 @@ class Sequencer:
 
     Args:
         connect: Opens its connection.
-        submit: Hands a job or errand to this process's writer.
+        ask: Hands a job or errand to this process's writer.
         try_log: Raises LogUnavailableError when the log does not work.
     """
 
     def __init__(
         self,
         connect: OpenConnection,
-        submit: Callable[[Job | Errand], "Future[object]"],
+        ask: Callable[[Job | Errand], "Future[object]"],
         try_log: Callable[[Connection], None],
     ) -> None:
-        self._submit = submit
+        self._ask = ask
         self._try_log = try_log
         self._holder: PostgresConnection | None = None
         self._said: PostgresConnection | None = None
@@ -172,11 +172,11 @@ class Sequencer:
             self._next_try = monotonic() + _TRY_LOG_SECONDS
         if has_work and self._holder is connection:
             # An empty urgent job: each batch numbers the spool before anything else.
-            self._submit(Job(lambda _: None, urgent=True)).result()
+            self._ask(Job(lambda _: None, urgent=True)).result()
 
     def _does_log_work(self) -> bool:
         try:
-            self._submit(Errand(self._try_log)).result()
+            self._ask(Errand(self._try_log)).result()
         except LogUnavailableError:
             return False
         return True
@@ -247,7 +247,7 @@ class Numberings:
 
 
 def _answer_unproven(job: Job) -> None:
-    if job.future.done():
+    if job.reply.is_given:
         return
     job.error = LogUnavailableError(
         "the change stands, but its events have no number and no signed checkpoint yet",

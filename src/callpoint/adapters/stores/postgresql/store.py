@@ -109,7 +109,7 @@ class PostgresStore(SqlStore):
             file=CheckpointFile(checkpoint_file),
         )
         writer = Writer(connect, ledger, "postgres-writer")
-        sequencer = Sequencer(connect, writer.submit, ledger.try_signer)
+        sequencer = Sequencer(connect, writer.ask, ledger.try_signer)
         return await cls(writer, readers, ledger, sequencer, place, connect).begin()
 
     @staticmethod

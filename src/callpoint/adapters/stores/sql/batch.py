@@ -7,10 +7,10 @@ others are told.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from callpoint.adapters.stores.sql.answers import Reply
 from callpoint.adapters.stores.sql.connection import Connection
 from callpoint.adapters.stores.sql.ledger import (
     LogAccess,
@@ -36,7 +36,7 @@ class Job:
     work: Work
     urgent: bool
     compares: Sequence[RecordName] = ()
-    future: "Future[Any]" = field(default_factory=Future)
+    reply: Reply = field(default_factory=Reply)
     value: Any = None
     error: BaseException | None = None
     is_logged: bool = False
@@ -51,9 +51,9 @@ class Job:
     def answer(self) -> None:
         """Wake the caller."""
         if self.error is not None:
-            self.future.set_exception(self.error)
+            self.reply.fail(self.error)
         else:
-            self.future.set_result(self.value)
+            self.reply.give(self.value)
 
 
 class TransactionLostError(Exception):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from callpoint.adapters.stores.sql.batch import Job
 from callpoint.adapters.stores.sql.connection import Connection
@@ -51,7 +51,7 @@ class SqlStore:
         urgent: bool = False,
         compares: Sequence[RecordName] = (),
     ) -> T:
-        value: T = await self._done(Job(work, urgent, compares))
+        value: T = await self._writer.done(Job(work, urgent, compares))
         return value
 
     async def read(self, work: Callable[[View], T]) -> T:
@@ -73,11 +73,11 @@ class SqlStore:
         Raises:
             LogUnavailableError: With the reason and the way out.
         """
-        await self._done(Errand(self._ledger.try_signer))
+        await self._writer.done(Errand(self._ledger.try_signer))
 
     async def merge_spool(self) -> int:
         await self.log_works()  # a log that failed before is tried again
-        waiting: int = await self._done(Job(lambda tx: tx.waiting(), urgent=True))
+        waiting: int = await self._writer.done(Job(lambda tx: tx.waiting(), urgent=True))
         return waiting
 
     async def recover(self, reason: str, *, actor: str = "") -> LogRecovered:
@@ -102,7 +102,7 @@ class SqlStore:
         def work(connection: Connection) -> LogRecovered:
             return recover(connection, ledger, reason, actor)
 
-        recovered: LogRecovered = await self._done(Errand(work))
+        recovered: LogRecovered = await self._writer.done(Errand(work))
         return recovered
 
     async def accept_clock(self, reason: str, *, actor: str = "") -> ClockAccepted:
@@ -131,7 +131,7 @@ class SqlStore:
             connection.commit()
 
         event = await self.transact(record)
-        await self._done(Errand(step_back))
+        await self._writer.done(Errand(step_back))
         return event
 
     async def settle(self) -> None:
@@ -141,10 +141,7 @@ class SqlStore:
             settle(connection, self.place)
             connection.commit()
 
-        await self._done(Errand(work))
-
-    def _done(self, task: Job | Errand) -> "asyncio.Future[Any]":
-        return self._writer.answers.wait(self._writer.submit(task))
+        await self._writer.done(Errand(work))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._writer.stop)

@@ -1,5 +1,6 @@
 """The one thread that writes: it takes callers in batches, and owns the only writing connection."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
-from callpoint.adapters.stores.sql.answers import Answers
+from callpoint.adapters.stores.sql.answers import Answers, Reply
 from callpoint.adapters.stores.sql.batch import Batch, Job, TransactionLostError
 from callpoint.adapters.stores.sql.connection import Connect, Connection
 from callpoint.adapters.stores.sql.ledger import LogAccess
@@ -31,7 +32,7 @@ class Errand:
     """
 
     work: Callable[[Connection], Any]
-    future: "Future[Any]" = field(default_factory=Future)
+    reply: Reply = field(default_factory=Reply)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,14 +76,30 @@ class Writer:
         self._thread = Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, task: Job | Errand) -> "Future[Any]":
-        """Hand in a job or errand. After `stop` its future fails at once."""
+    async def done(self, task: Job | Errand) -> Any:  # noqa: ANN401 -- whatever it comes to
+        """Hand it in and wait; who gives up takes back what has not begun."""
+        waiter = self.answers.wait(task.reply)
+        self._submit(task)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            task.reply.claim()
+            raise
+
+    def ask(self, task: Job | Errand) -> "Future[Any]":
+        """Hand it in, from a thread that waits."""
+        future = task.reply.blocking()
+        self._submit(task)
+        return future
+
+    def _submit(self, task: Job | Errand) -> None:
+        """After `stop` it fails at once."""
         with self._door:
-            if self._is_stopped:
-                task.future.set_exception(StoreUnavailableError("the store is closed"))
-            else:
+            is_late = self._is_stopped
+            if not is_late:
                 self._queue.put(task)
-        return task.future
+        if is_late:
+            task.reply.fail(StoreUnavailableError("the store is closed"))
 
     def stop(self) -> None:
         """Finish what was handed in, then end the thread. Blocks."""
@@ -111,7 +128,7 @@ class Writer:
             task = self._queue.get()
             while not isinstance(task, _Stop):
                 # A caller that gave up while it waited gets nothing done; from here on it would.
-                if task.future.set_running_or_notify_cancel():
+                if task.reply.claim():
                     tasks.append(task)
                 if len(tasks) >= BATCH_LIMIT:
                     break
@@ -133,8 +150,8 @@ class Writer:
         except BaseException as error:  # noqa: BLE001 -- a dead writer would leave all callers waiting
             self._disconnect()
             for task in tasks:
-                if not task.future.done():
-                    task.future.set_exception(error)
+                if not task.reply.is_given:
+                    task.reply.fail(error)
 
     def _run_all(self, jobs: list[Job]) -> None:
         waiting = jobs
@@ -182,12 +199,12 @@ class Writer:
         except StoreUnavailableError:
             raise  # the connection may be lost: it is not used again
         except CallpointError as error:
-            errand.future.set_exception(error)
+            errand.reply.fail(error)
             return
         finally:
             connection.rollback()
         self._log_failed = None  # errands are how somebody asks for another try
-        errand.future.set_result(value)
+        errand.reply.give(value)
 
     def _connected(self) -> Connection:
         if self._connection is None:
