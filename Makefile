@@ -11,7 +11,8 @@ STAMP := $(VENV)/.installed
 DEATHS ?= 300
 SECONDS ?= 60
 PYTEST_ARGS ?=
-# Test files run side by side; each worker starts servers of its own. WORKERS=0 runs them in one process.
+# Test files run side by side, the longest first (tests/conftest.py); each worker starts servers of its own.
+# WORKERS=0 runs them in one process.
 WORKERS ?= auto
 UV ?= uv
 # `make lock LOCK_ARGS=--upgrade` takes newer versions; without it only what changed is locked anew.
@@ -29,7 +30,7 @@ demo: $(STAMP) ## play one whole emergency on a throwaway PostgreSQL, a repair o
 
 .PHONY: test
 test: $(STAMP) ## run all tests (narrow it with PYTEST_ARGS)
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(STAMP) ## format, lint, types, layers, dependencies, shape
