@@ -10,7 +10,7 @@ import pytest
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation, ActivationState
-from callpoint.domain.decision import Action
+from callpoint.domain.decision import Action, Decision, DecisionRequest
 from callpoint.domain.declaration import Declaration
 from callpoint.domain.eligibility import Severity
 from callpoint.domain.errors import (
@@ -26,13 +26,14 @@ from callpoint.domain.evaluation import (
     Semantic,
     Verb,
 )
+from callpoint.domain.governance import Bundle
 from callpoint.domain.incident import Incident
-from callpoint.lifecycle import give_back, incidents
+from callpoint.lifecycle import give_back, incidents, publish
 from callpoint.lifecycle.evaluations import TRIES, Evaluations
 from callpoint.ports.stores import RecordName, Store, Transaction
 from tests.fakes.asking import ALICE, DAVE, ERIN, NOBODY, ROLE, about, ask, made
 from tests.fakes.invariants import told
-from tests.fakes.world import INSTALLATION, make_world
+from tests.fakes.world import INSTALLATION, build_decider, make_world, signed
 from tests.unit.test_one_gate import broken
 
 T = TypeVar("T")
@@ -191,6 +192,52 @@ async def test_only_who_may_read_the_log_asks_about_others():
     refused = told(world.store.state, ev.AccessRefused)
     assert {event.question.action for event in refused} == {Action.DECISION_EVALUATE}
     assert (await ask(world, carol, "hugo")).allowed
+
+
+class Counting:
+    """The real PDP, which counts how often it is asked who may ask."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._inner = build_decider(bundle)
+        self.asked = 0
+
+    def evaluate(self, request: DecisionRequest) -> Decision:
+        self.asked += request.action is Action.DECISION_EVALUATE
+        return self._inner.evaluate(request)
+
+
+async def test_who_may_ask_about_others_loses_it_at_once():
+    """Policy is asked once for a second and its rules; other rules count within that second."""
+    made: list[Counting] = []
+
+    def build(bundle: Bundle) -> Counting:
+        made.append(Counting(bundle))
+        return made[-1]
+
+    world = (await make_world()).with_decider(build)
+    await world.incident()
+    view = about("activation:view", Entity("activation", (await world.ask()).id))
+    evaluations, erin = Evaluations(world.services), world.caller("erin")
+
+    async def asked() -> int:
+        await evaluations.evaluate(erin, [view], Semantic.EXECUTE_ALL)
+        return made[0].asked
+
+    assert [await asked() for _ in range(3)] == [1, 1, 1]
+    world.clock.advance(timedelta(seconds=1))
+    assert await asked() == 2
+    old = world.bundle
+    groups = {**old.configuration.groups}
+    groups["security"] = msgspec.structs.replace(groups["security"], members=("hugo",))
+    rules = msgspec.structs.replace(old.configuration, groups=groups)
+    new = msgspec.structs.replace(old, number=2, previous=old.digest(), configuration=rules)
+    await publish.publish(
+        world.services, world.caller("gina"), new, signed(new, "gina", "hugo"), lambda _: None
+    )
+    for _ in range(2):
+        with pytest.raises(DeniedError, match="decision:evaluate is denied"):
+            await asked()
+    assert made[1].asked > 2
 
 
 async def test_a_machine_learns_nothing_of_what_it_may_not_see():

@@ -15,7 +15,7 @@ from callpoint.api.access_requests import (
 )
 from callpoint.api.activations import ActivationController
 from callpoint.api.answers import Answers
-from callpoint.api.authentication import provide_caller, provide_nonce
+from callpoint.api.authentication import provide_caller
 from callpoint.api.authzen import (
     DiscoveryController,
     EvaluationController,
@@ -113,7 +113,6 @@ def make_app(surface: Surface, evaluator: Evaluator | None = None) -> Litestar:
         dependencies={
             "surface": Provide(provide_surface, sync_to_thread=False),
             "caller": Provide(provide_caller, sync_to_thread=False),
-            "nonce": Provide(provide_nonce, sync_to_thread=False),
             "evaluator": Provide(provide_evaluator, sync_to_thread=False),
         },
         exception_handlers={
@@ -121,7 +120,9 @@ def make_app(surface: Surface, evaluator: Evaluator | None = None) -> Litestar:
             HTTPException: answers.of_the_framework,
             Exception: answers.of_a_defect,
         },
-        state=State({"surface": surface, "gateway_lines": lines}, deep_copy=False),
+        state=State(
+            {"surface": surface, "evaluator": asked, "gateway_lines": lines}, deep_copy=False
+        ),
         request_max_body_size=MAX_BODY,
         after_request=_never_cached,
         before_send=[echo_request_id],
@@ -138,7 +139,10 @@ def make_app(surface: Surface, evaluator: Evaluator | None = None) -> Litestar:
     )
 
 
-def _never_cached(response: Response[Any]) -> Response[Any]:
-    """No cache between us and the caller may keep who asked for what."""
+async def _never_cached(response: Response[Any]) -> Response[Any]:
+    """No cache between us and the caller may keep who asked for what.
+
+    It waits for nothing; the framework would give a plain function a thread for each answer.
+    """
     response.headers.setdefault("cache-control", "no-store")
     return response

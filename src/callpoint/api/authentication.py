@@ -28,7 +28,6 @@ from callpoint.lifecycle.kill import cut_on_sight
 from callpoint.ports.identity import Caller, PendingNonce, SignedRequest
 
 GivenCaller: TypeAlias = NamedDependency[SkipValidation[Caller]]
-GivenNonce: TypeAlias = NamedDependency[SkipValidation[PendingNonce | None]]
 
 # Only path and query count: the address that a signature is for is the configured one.
 _PLACE = "http://callpoint"
@@ -53,9 +52,9 @@ async def recognised(
 ) -> None:
     """Guard: as ``signed``, but the nonce is left to who puts the answer on record (docs/adr/0028).
 
-    The handler does everything inside ``spending`` its ``GivenNonce``, the reading of the body too.
-    The rules are those that this process knows: who decides looks whether they are in force, and
-    whether they still know the caller.
+    The handler does everything inside ``spending(request.state.nonce)``, the reading of the body
+    too; it is None where the nonce is spent already. The rules are those that this process knows:
+    who decides looks whether they are in force, and whether they still know the caller.
 
     Raises:
         AuthenticationError: It is not signed.
@@ -107,12 +106,6 @@ async def signed_for_a_kill(
         connection.state.store_answers = False
         connection.state.caller = await surface.without_store.authenticate(request)
     must_be_shallow(request.body)
-
-
-def provide_nonce(request: Request[Any, Any, Any]) -> PendingNonce | None:
-    """Of the caller whom ``recognised`` let in; None where its nonce is spent already."""
-    nonce: PendingNonce | None = request.state.nonce
-    return nonce
 
 
 @contextlib.asynccontextmanager

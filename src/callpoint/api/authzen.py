@@ -7,13 +7,14 @@ caller that is not known (401) or may not ask (403), and for what cannot be answ
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import msgspec
 from litestar import Controller, Request, get, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, SkipValidation
 from litestar.types import Message, Scope
 
 from callpoint.api.answers import PROBLEMS
-from callpoint.api.authentication import GivenCaller, GivenNonce, recognised, signed, spending
+from callpoint.api.authentication import GivenCaller, recognised, signed, spending
 from callpoint.api.evaluation_answers import decidable, hinting, merged, shown
 from callpoint.api.evaluation_body import (
     Batch,
@@ -40,11 +41,12 @@ from callpoint.api.evaluation_places import (
     read_json,
     served_at,
 )
-from callpoint.api.surface import GivenSurface
+from callpoint.api.surface import GivenSurface, Surface
 from callpoint.api.token_documents import KEYS
 from callpoint.domain.evaluation import Answer, Evaluation, Page, Search, Semantic, Sought
 from callpoint.lifecycle.obligations import TYPES
 from callpoint.ports.evaluator import Evaluator
+from callpoint.ports.identity import Caller, PendingNonce
 
 ACCESS_REQUEST = "urn:openid:authzen:capability:access-request"
 
@@ -54,11 +56,30 @@ _REQUEST_ID_LIMIT = 256
 GivenEvaluator: TypeAlias = NamedDependency[SkipValidation[Evaluator]]
 
 
+class Parts(msgspec.Struct, frozen=True):
+    """What a decision needs, in one piece: for each of several the framework starts a task."""
+
+    surface: Surface
+    caller: Caller
+    nonce: PendingNonce | None
+    evaluator: Evaluator
+
+
+GivenParts: TypeAlias = NamedDependency[SkipValidation[Parts]]
+
+
+def provide_parts(request: Request[Any, Any, Any]) -> Parts:
+    """Of a request that ``recognised`` let in; without that guard it is a defect."""
+    held, app = request.state, request.app.state
+    return Parts(app.surface, held.caller, held.nonce, app.evaluator)
+
+
 class EvaluationController(Controller):
     """Questions of enforcement points, which sign them as every caller does."""
 
     path = PREFIX
     guards = (recognised,)
+    dependencies = {"given": Provide(provide_parts, sync_to_thread=False)}  # noqa: RUF012 -- Litestar's form
     tags = ("decisions",)
     request_max_body_size = MAX_BODY
 
@@ -68,19 +89,15 @@ class EvaluationController(Controller):
         responses=PROBLEMS,
         summary="AuthZEN: one evaluation",
     )
-    async def evaluation(
-        self,
-        request: Request[Any, Any, Any],
-        surface: GivenSurface,
-        caller: GivenCaller,
-        evaluator: GivenEvaluator,
-        nonce: GivenNonce,
-    ) -> DecisionView:
+    async def evaluation(self, request: Request[Any, Any, Any], given: GivenParts) -> DecisionView:
         """May this subject do this to that?"""
+        nonce = given.nonce
         async with spending(nonce):
             asked = read_evaluation(await read_json(request))
-            (answer,) = await evaluator.evaluate(caller, [asked], Semantic.EXECUTE_ALL, nonce)
-        return shown(asked, answer, hinting(surface, request.headers.get("host", "")))
+            (answer,) = await given.evaluator.evaluate(
+                given.caller, [asked], Semantic.EXECUTE_ALL, nonce
+            )
+        return shown(asked, answer, hinting(given.surface, request.headers.get("host", "")))
 
     @post(
         "/evaluations",
@@ -89,21 +106,16 @@ class EvaluationController(Controller):
         summary="AuthZEN: evaluations",
     )
     async def evaluations(
-        self,
-        request: Request[Any, Any, Any],
-        surface: GivenSurface,
-        caller: GivenCaller,
-        evaluator: GivenEvaluator,
-        nonce: GivenNonce,
+        self, request: Request[Any, Any, Any], given: GivenParts
     ) -> DecisionList | DecisionView:
         """Several at once, with defaults; they are decided in one moment."""
-        hint = hinting(surface, request.headers.get("host", ""))
+        hint, nonce = hinting(given.surface, request.headers.get("host", "")), given.nonce
         async with spending(nonce):
             asked = read_batch(await read_json(request))
             items, semantic = _wanted(asked)
             answers: Sequence[Answer] = ()
             if items:
-                answers = await evaluator.evaluate(caller, items, semantic, nonce)
+                answers = await given.evaluator.evaluate(given.caller, items, semantic, nonce)
         if isinstance(asked, Evaluation):
             return shown(asked, answers[0], hint)
         return DecisionList(tuple(merged(asked, answers, hint)))

@@ -147,6 +147,8 @@ class Evaluations:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        # By asker: the newest question whether it may ask about others that policy said yes to.
+        self._trusted: dict[str, tuple[Rules, DecisionRequest]] = {}
 
     async def evaluate(
         self,
@@ -238,9 +240,24 @@ class Evaluations:
 
     def _desk(self, view: View, rules: Rules, caller: Caller, *, is_own: bool) -> Desk:
         """For who asks about itself, or may ask about everybody; else _NotTrustedError."""
-        if not is_own and not self._services.pep.may(rules, [_of_others(view, rules, caller)]):
+        if not is_own and not self._is_trusted(view, rules, caller):
             raise _NotTrustedError
         return Desk(view, self._services, rules, caller, is_trusted=not is_own)
+
+    def _is_trusted(self, view: View, rules: Rules, caller: Caller) -> bool:
+        """Whether it may ask about everybody.
+
+        Policy knows whole seconds and always answers the same question alike, so of one second and
+        the same rules it is asked once. A no is asked again, for the record.
+        """
+        question = _of_others(view, rules, caller)
+        known, asked = self._trusted.get(caller.principal.id, (None, None))
+        if known is rules and asked == question:
+            return True
+        is_trusted = self._services.pep.may(rules, [question])
+        if is_trusted:
+            self._trusted[caller.principal.id] = (rules, question)
+        return is_trusted
 
     async def _looked(self, rules: Rules, asker: Asker, about: str, look: Callable[[View], T]) -> T:
         """What is found in one view. Who may not ask about others is refused, on record."""
@@ -305,7 +322,8 @@ def _is_of(subject: Entity, caller: Caller) -> bool:
 def _of_others(view: View, rules: Rules, caller: Caller) -> DecisionRequest:
     """May the caller ask about others now?"""
     who = facts.actor(caller, rules.configuration)
-    return facts.plain_question(Action.DECISION_EVALUATE, who, view.now())
+    at = view.now().replace(microsecond=0)  # policy knows whole seconds
+    return facts.plain_question(Action.DECISION_EVALUATE, who, at)
 
 
 async def _settled(attempt: Callable[[], Awaitable[T]]) -> T:

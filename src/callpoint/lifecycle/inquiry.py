@@ -78,16 +78,10 @@ class Inquiry(msgspec.Struct, frozen=True):
         Raises:
             ConflictError: It has; make it again.
         """
-        seen = self.activation
-        moved = (
-            (self.until is not None and view.now() > self.until)
-            or (seen is not None and view.find(Activation, seen.id) != seen)
-            or (
-                self.incident is not None and view.find(Incident, self.incident.id) != self.incident
-            )
-            or any(view.find(Lease, held.id) != held for held in self.leases)
-        )
-        if moved:
+        is_over = self.until is not None and view.now() > self.until
+        seen = [row for row in (self.activation, self.incident, *self.leases) if row is not None]
+        stored = view.versions([(type(row), row.key()) for row in seen])
+        if is_over or stored != tuple(row.version for row in seen):
             raise ConflictError("what was asked about moved meanwhile", way_out="ask again")
 
 
