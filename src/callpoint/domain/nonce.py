@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from callpoint.domain.errors import AuthenticationError
 from callpoint.domain.record import Index
 
 
@@ -29,3 +30,11 @@ class Nonce(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def stored(self, version: int) -> "Nonce":
         return msgspec.structs.replace(self, version=version)
+
+
+def spent_before() -> AuthenticationError:
+    """For a request that was accepted once."""
+    return AuthenticationError(
+        "this request was accepted before: its nonce is spent",
+        way_out="sign again with a new nonce; a retry is a new request",
+    )

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from callpoint.domain.errors import AuthenticationError, ConflictError
-from callpoint.domain.nonce import Nonce
+from callpoint.domain.errors import ConflictError
+from callpoint.domain.nonce import Nonce, spent_before
 from callpoint.ports.clock import Clock
 from callpoint.ports.identity import Recognised
 from callpoint.ports.stores import Store, Transaction, View, Where
@@ -108,14 +108,6 @@ class StorePendingNonce:
         if not await self._book.spend(self._key_id, self._nonce):
             raise spent_before()
         self._is_spent = True
-
-
-def spent_before() -> AuthenticationError:
-    """For a request that was accepted once."""
-    return AuthenticationError(
-        "this request was accepted before: its nonce is spent",
-        way_out="sign again with a new nonce; a retry is a new request",
-    )
 
 
 def _spent(view: View, key_id: str, nonce: str, node_now: datetime) -> Nonce:

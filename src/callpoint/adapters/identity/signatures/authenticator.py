@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from callpoint.adapters.identity.nonces import spent_before
 from callpoint.adapters.identity.signatures.claims import (
     SIGNATURE,
     Claims,
@@ -31,6 +30,7 @@ from callpoint.adapters.identity.signatures.claims import (
 )
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.errors import AuthenticationError, ConfigError, RequestError
+from callpoint.domain.nonce import spent_before
 from callpoint.domain.principal import Principal
 from callpoint.domain.request_signature import (
     ALGORITHM,
