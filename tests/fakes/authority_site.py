@@ -79,6 +79,7 @@ async def authority_site(
     decides: Authority | Callable[[str], Authority] | None = None,
     world: World | None = None,
     also: tuple[str, ...] = (),
+    token_key: str = KEY,
 ) -> AsyncIterator[Site]:
     """The site.
 
@@ -87,6 +88,7 @@ async def authority_site(
         decides: Instead of the scripted authority: for every gateway, or one for each by its name.
         world: Instead of a new one; its rules must be ``guarded``.
         also: Further addresses of the server, of a proxy for instance.
+        token_key: The name of its token key; empty: it has none.
     """
     world = world or await make_world(adapt=guarded)
     face = Face(world)
@@ -101,7 +103,7 @@ async def authority_site(
             face.surface,
             authority=_each(decides or authority.of),
             origins=(origin or address,),
-            line_signer=Signer(KEY),
+            line_signer=Signer(token_key) if token_key else None,
             authenticator=SignatureAuthenticator(
                 lambda: services.rules.last_proven,
                 StoreNonceBook(services.store, services.clock),

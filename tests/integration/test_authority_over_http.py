@@ -28,7 +28,7 @@ from callpoint.domain.operation import Operation
 from callpoint.gateways.authority import RemoteAuthority
 from callpoint.lifecycle.kill import kill
 from callpoint.ports import authority_calls as calls
-from callpoint.ports.authority import Arrival, Cut, Deed, Outcome, Reach, Standing
+from callpoint.ports.authority import Arrival, Cut, Deed, Granted, Outcome, Reach, Standing
 from tests.fakes.authority_site import GATEWAY, PRINCIPAL, Site, authority_site
 from tests.fakes.keys import Signer
 from tests.fakes.scripted_authority import GREETING, SECRET, VERDICT, opened
@@ -150,6 +150,28 @@ async def test_no_line_over_a_network_in_clear():
         with pytest.raises(UnavailableError, match=r"http://callpoint\.example is an address"):
             await site.remote().open_session(ARRIVAL)
         assert site.authority.asked == []
+
+
+async def test_a_server_without_its_token_key_opens_no_line():
+    """Nobody could tell its lines from a liar's; it says what is wrong."""
+    async with authority_site(token_key="") as site:
+        with pytest.raises(UnavailableError, match="has no token key to sign"):
+            await site.remote().decide("s1", DEED)
+        assert site.authority.asked == []
+
+
+async def test_sessions_end_where_the_token_key_changed(site):
+    """What was opened under the former key is over for its gateway; new sessions are not."""
+    remote = site.remote()
+    first = (await remote.open_session(ARRIVAL)).session
+    async with authority_site(token_key="another", also=(site.address,)) as other:
+        there = RemoteAuthority(site.http, (other.address,), GATEWAY, other.sign(), SystemClock())
+        remote._lines = there._lines
+        with pytest.raises(ConflictError, match="another authority answers"):
+            await remote.decide(first, DEED)
+        assert await remote.standing([first]) == {first: Standing.OVER}
+        assert await remote.grants("j", [first]) == Granted()
+        assert [question for _, question, _ in other.authority.asked] == ["standing", "grants"]
 
 
 async def test_bodies_are_bounded(site):

@@ -328,6 +328,7 @@ def _gateway(town: Town, desk: Path) -> Iterator[None]:
     file, log = town.root / "gateway.toml", town.root / "gateway.log"
     file.write_text(
         f'[authority]\nservers = ["http://{town.address}"]\nkey = "{desk / "edge.json"}"\n'
+        f'token_keys = ["{json.loads(town.installation.read_text())["token_key"]}"]\n'
         '[postgresql]\nname = "front"\nlisten = "127.0.0.1:0"\n'
     )
     words = ("gateway", "postgres", "--settings", str(file))
