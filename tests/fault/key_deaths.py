@@ -29,7 +29,8 @@ import msgspec
 from callpoint.adapters.keys.files import KeyUse, public_keys, staged_key
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.key_change import key_in_use
-from callpoint.bootstrap.process import Outside, open_process
+from callpoint.bootstrap.outside import Outside
+from callpoint.bootstrap.process import open_process
 from callpoint.bootstrap.rotation import rotate_key
 from callpoint.cli.signature_file import read_signatures
 from callpoint.config.settings import load_settings

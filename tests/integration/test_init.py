@@ -10,7 +10,8 @@ import pytest
 
 from callpoint.bootstrap import founding
 from callpoint.bootstrap.home import Home
-from callpoint.bootstrap.process import Outside, open_process
+from callpoint.bootstrap.outside import Outside
+from callpoint.bootstrap.process import open_process
 from callpoint.config.default_policies import default_pack
 from callpoint.config.files import Sources, load_directory
 from callpoint.config.settings import load_settings

@@ -13,7 +13,8 @@ from callpoint.adapters.stores.sql.store import SqlStore
 from callpoint.audit.entry import format_time, parse_time
 from callpoint.bootstrap.clock import accept_clock
 from callpoint.bootstrap.home import Home
-from callpoint.bootstrap.process import Outside, open_process, open_store
+from callpoint.bootstrap.outside import Outside, open_store
+from callpoint.bootstrap.process import open_process
 from callpoint.bootstrap.recovery import recover_log
 from callpoint.bootstrap.rotation import rotate_key, stage, statement_file
 from callpoint.cli.throwaway import ThrowawayPostgres

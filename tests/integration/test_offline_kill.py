@@ -15,7 +15,8 @@ import pytest
 
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.offline_kill import address_of, kill_offline
-from callpoint.bootstrap.process import Outside, open_process
+from callpoint.bootstrap.outside import Outside
+from callpoint.bootstrap.process import open_process
 from callpoint.cli.signing import sign_request
 from callpoint.config.settings import load_settings
 from callpoint.domain.errors import AuthenticationError, StoreUnavailableError

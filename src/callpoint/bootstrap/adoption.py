@@ -8,7 +8,7 @@ from pathlib import Path
 
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.key_change import finish_rotations
-from callpoint.bootstrap.process import Outside, open_store
+from callpoint.bootstrap.outside import Outside, open_store
 from callpoint.config.settings import load_settings
 from callpoint.domain.epoch import Began, Epoch
 from callpoint.domain.errors import ConflictError, HeldError

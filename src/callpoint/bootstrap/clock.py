@@ -6,7 +6,7 @@ Until the clock has caught up by itself, or somebody accepts it, nothing is issu
 from pathlib import Path
 
 from callpoint.bootstrap.home import Home
-from callpoint.bootstrap.process import Outside, open_store
+from callpoint.bootstrap.outside import Outside, open_store
 from callpoint.config.settings import load_settings
 from callpoint.domain.event import ClockAccepted
 

@@ -10,8 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from callpoint.adapters.targets.postgresql.settings import (
     Between,
     Endpoint,
@@ -28,7 +26,9 @@ from callpoint.domain.errors import CallpointError, ConfigError, UnavailableErro
 from callpoint.ports.clock import Clock, Random
 from callpoint.ports.targets import Connector
 
-if TYPE_CHECKING:  # it takes a fifth of a second to import
+if TYPE_CHECKING:  # each takes a fifth of a second to import
+    import structlog
+
     from callpoint.adapters.targets.ssh.settings import SshRole, SshSettings
 
 _RETIRED = "it is no longer configured"
@@ -166,7 +166,7 @@ class Connectors(Mapping[str, Connector]):
     def __init__(
         self,
         site: Site,
-        logger: structlog.typing.FilteringBoundLogger,
+        logger: "structlog.typing.FilteringBoundLogger",
         registry: Mapping[str, Build] = REGISTRY,
     ) -> None:
         self.unusable: Mapping[str, str] = {}

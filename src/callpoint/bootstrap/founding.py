@@ -15,7 +15,7 @@ from pathlib import Path
 
 from callpoint.adapters.keys.files import Ed25519Verifier, create_keys
 from callpoint.bootstrap.home import Home, sync_folder, write
-from callpoint.bootstrap.process import Outside, open_store
+from callpoint.bootstrap.outside import Outside, open_store
 from callpoint.config.files import Sources
 from callpoint.config.settings import FILE, load_settings
 from callpoint.config.soundness import check_bundle

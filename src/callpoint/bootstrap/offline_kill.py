@@ -16,7 +16,7 @@ from callpoint.adapters.stores.late import LateStore
 from callpoint.bootstrap.connectors import Connectors, Site
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.journal import make_logger
-from callpoint.bootstrap.process import Outside, build_decider, open_node
+from callpoint.bootstrap.outside import Outside, build_decider, open_node
 from callpoint.config.settings import Settings, load_settings
 from callpoint.domain.errors import UnavailableError
 from callpoint.domain.governance import Bundle

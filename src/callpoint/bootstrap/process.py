@@ -2,87 +2,45 @@
 
 import asyncio
 import contextlib
-import sys
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import TextIO
 
 import httpx
 import structlog
 
-from callpoint.adapters.clock.system import SystemClock, SystemRandom
 from callpoint.adapters.identity.nonces import StoreNonceBook
-from callpoint.adapters.identity.signatures import SignedOrderJudge
-from callpoint.adapters.keys.files import AgeSealer, Ed25519Verifier, FileLogSigner, FileVault
-from callpoint.adapters.node.files import FilePicture, FileShelf
+from callpoint.adapters.keys.files import AgeSealer, Ed25519Verifier, FileVault
 from callpoint.adapters.notifiers.fan_out import FanOut
 from callpoint.adapters.notifiers.log import LogNotifier
 from callpoint.adapters.notifiers.webhook import WebhookNotifier
 from callpoint.adapters.stores.late import LateStore
-from callpoint.adapters.stores.sql.store import SqlStore
-from callpoint.adapters.stores.sqlite.store import SqliteStore
 from callpoint.adapters.witnesses.http import HttpWitnesses
-from callpoint.bootstrap.connectors import REGISTRY, Build, Connectors, Site
+from callpoint.bootstrap.connectors import Connectors, Site
 from callpoint.bootstrap.former import former_targets
 from callpoint.bootstrap.held import HeldStore
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.key_change import finish_rotations
-from callpoint.config.settings import Settings, StoreKind
+from callpoint.bootstrap.outside import Outside, build_decider, open_node, open_store
+from callpoint.config.settings import Settings
 from callpoint.domain.errors import (
     CallpointError,
     HeldError,
     StoreUnavailableError,
-    UnavailableError,
 )
 from callpoint.domain.governance import Bundle, Installation
 from callpoint.lifecycle.epoch import epoch_of
-from callpoint.lifecycle.node import Node, Picture, Tombstones
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.rules import RuleBook
 from callpoint.lifecycle.services import Limits, Services
-from callpoint.policy import pap
-from callpoint.ports.clock import Clock, Random
-from callpoint.ports.decider import Decider
-from callpoint.ports.keys import LogSigner
 from callpoint.ports.notifiers import Notifier
 from callpoint.ports.stores import Store
 from callpoint.ports.witnesses import Witnesses
 
 STORE_EVERY = timedelta(seconds=2)
 """How often a process that began without its store looks for it."""
-
-
-@dataclass(frozen=True)
-class Outside:
-    """What a process gets from the machine; a test hands over something else.
-
-    Attributes:
-        environment: Where secrets are: DSNs by the names that the configuration gives.
-        registry: Builders of connectors by name.
-        stream: Where the log goes.
-    """
-
-    environment: Mapping[str, str]
-    clock: Clock = field(default_factory=SystemClock)
-    random: Random = field(default_factory=SystemRandom)
-    registry: Mapping[str, Build] = field(default_factory=lambda: REGISTRY)
-    stream: TextIO = field(default_factory=lambda: sys.stderr)
-
-    def secret(self, variable: str, what: str) -> str:
-        """A variable's value.
-
-        Raises:
-            UnavailableError: It is not set.
-        """
-        value = self.environment.get(variable, "")
-        if not value:
-            raise UnavailableError(
-                f"the environment variable {variable} is not set", way_out=f"set it to {what}"
-            )
-        return value
 
 
 @dataclass(frozen=True)
@@ -235,83 +193,12 @@ def _limits(settings: Settings) -> Limits:
     return Limits(claim_for=settings.claim_for, stamp_every=stamps)
 
 
-def open_node(settings: Settings, installation: Installation, outside: Outside) -> Node:
-    """What this node keeps in its home folder for the time without the store."""
-    home = Home(settings.home)
-    return Node(
-        picture=Picture(FilePicture(home.known_leases)),
-        tombstones=Tombstones(FileShelf(home.tombstones)),
-        judge=SignedOrderJudge(installation.id, settings.public, outside.clock),
-    )
-
-
-async def open_store(
-    settings: Settings,
-    installation: Installation,
-    outside: Outside,
-    *,
-    signer: LogSigner | None = None,
-    alone: bool = False,
-    allow_moved: bool = False,
-) -> SqlStore:
-    """The store that the settings name.
-
-    Args:
-        settings: Which store, and its home folder.
-        installation: Whose it must be.
-        outside: For the DSN and the clock.
-        signer: Instead of the log key of the home folder.
-        alone: No other process with the log key may be at work on it (SQLite never allows one).
-        allow_moved: Open it although it is not where it was, to adopt it.
-
-    Raises:
-        UnavailableError: Its DSN's variable is not set.
-        StoreUnavailableError: It cannot be opened.
-        HeldError: It is not where it was.
-    """
-    signer = signer or FileLogSigner(Home(settings.home).keys)
-    # A recovery adds to the origin; the store begins with the installation's own.
-    origin = f"callpoint/{installation.id}"
-    match settings.store:
-        case StoreKind.SQLITE:
-            return await SqliteStore.open(
-                settings.sqlite_path,
-                signer=signer,
-                clock=outside.clock,
-                checkpoint_file=settings.checkpoint_file,
-                origin=origin,
-                installation=installation.id,
-                former_log_keys=installation.former_log_keys,
-                allow_moved=allow_moved,
-            )
-        case StoreKind.POSTGRESQL:
-            from callpoint.adapters.stores.postgresql.store import PostgresStore
-
-            dsn = outside.secret(settings.store_dsn_env, "the DSN of Callpoint's own database")
-            if alone:
-                await PostgresStore.must_be_idle(dsn)
-            return await PostgresStore.open(
-                dsn,
-                signer=signer,
-                checkpoint_file=settings.checkpoint_file,
-                origin=origin,
-                installation=installation.id,
-                former_log_keys=installation.former_log_keys,
-                allow_moved=allow_moved,
-            )
-
-
 def program_version() -> str:
     """As the package says; a source tree that was never installed has none."""
     try:
         return version("callpoint")
     except PackageNotFoundError:
         return "source tree"
-
-
-def build_decider(bundle: Bundle) -> Decider:
-    """The PDP over a bundle's policies. Raises ConfigErrors."""
-    return pap.decider(bundle.policies, bundle.configuration)
 
 
 async def _notifier(

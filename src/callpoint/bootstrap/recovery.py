@@ -14,7 +14,7 @@ from callpoint.adapters.keys.files import Ed25519Verifier
 from callpoint.adapters.stores.sql.store import SqlStore
 from callpoint.bootstrap.home import Home, write
 from callpoint.bootstrap.key_change import finish_rotations
-from callpoint.bootstrap.process import Outside, build_decider, open_store
+from callpoint.bootstrap.outside import Outside, build_decider, open_store
 from callpoint.config.settings import load_settings
 from callpoint.domain.epoch import Began
 from callpoint.domain.errors import ConflictError, LogHaltedError

@@ -18,7 +18,7 @@ from callpoint.adapters.keys.files import (
 )
 from callpoint.bootstrap.home import Home, write
 from callpoint.bootstrap.key_change import finish_rotations, key_in_use, with_key
-from callpoint.bootstrap.process import Outside, build_decider, open_store
+from callpoint.bootstrap.outside import Outside, build_decider, open_store
 from callpoint.config.settings import load_settings
 from callpoint.domain.errors import ConflictError
 from callpoint.domain.event import SignatureRecord

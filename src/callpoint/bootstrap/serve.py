@@ -13,7 +13,8 @@ from callpoint.api.app import make_app
 from callpoint.bootstrap.authorities import Authorities
 from callpoint.bootstrap.crew import make_crew
 from callpoint.bootstrap.home import Home
-from callpoint.bootstrap.process import Outside, Process, open_process
+from callpoint.bootstrap.outside import Outside
+from callpoint.bootstrap.process import Process, open_process
 from callpoint.bootstrap.signals import signal_desk
 from callpoint.bootstrap.stopping import stopped_by_signals
 from callpoint.bootstrap.surface import surface_of

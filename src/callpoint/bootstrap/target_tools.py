@@ -8,7 +8,7 @@ from pathlib import Path
 
 from callpoint.bootstrap.connectors import Site, postgresql_settings, ssh_settings
 from callpoint.bootstrap.home import Home
-from callpoint.bootstrap.process import Outside
+from callpoint.bootstrap.outside import Outside
 from callpoint.domain.configuration import Configuration, Target
 from callpoint.domain.errors import RequestError, UnavailableError
 from callpoint.ports.targets import SelfTest

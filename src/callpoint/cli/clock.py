@@ -35,7 +35,7 @@ def accept(ctx: click.Context, home: Path | None, reason: str, actor: str, outpu
     import asyncio
 
     from callpoint.bootstrap.clock import accept_clock
-    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.outside import Outside
     from callpoint.config.settings import home_directory
     from callpoint.domain.ids import parse_name
 

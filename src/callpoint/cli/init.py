@@ -67,7 +67,7 @@ def init(
     import asyncio
 
     from callpoint.bootstrap.founding import draft_bundle, found_home, make_home, must_carry
-    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.outside import Outside
     from callpoint.config.settings import home_directory
 
     machine: Machine = ctx.find_root().obj or ThisMachine()

@@ -49,7 +49,7 @@ def adopt(
     import asyncio
 
     from callpoint.bootstrap.adoption import adopt as move
-    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.outside import Outside
     from callpoint.config.settings import home_directory
     from callpoint.domain.ids import parse_name
 

@@ -104,7 +104,7 @@ def rotate(
     """
     import asyncio
 
-    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.outside import Outside
     from callpoint.bootstrap.rotation import rotate_key
     from callpoint.config.settings import home_directory
 

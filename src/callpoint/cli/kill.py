@@ -60,7 +60,7 @@ def _offline(run: Invocation, order: KillOrder, home: Path | None) -> Killed:
     import asyncio
 
     from callpoint.bootstrap.offline_kill import address_of, kill_offline
-    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.outside import Outside
     from callpoint.cli.signing import sign_request
     from callpoint.config.settings import home_directory
     from callpoint.domain.request_signature import MIN_NONCE_BYTES

@@ -181,7 +181,7 @@ def recover(
     """
     import asyncio
 
-    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.outside import Outside
     from callpoint.bootstrap.recovery import recover_log
     from callpoint.config.settings import home_directory
     from callpoint.domain.ids import parse_name

@@ -34,7 +34,7 @@ def serve(ctx: click.Context, home: Path | None, listen: str | None) -> None:
 
     import uvloop
 
-    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.outside import Outside
     from callpoint.bootstrap.serve import serve as run
     from callpoint.bootstrap.serve import with_listen
     from callpoint.config.settings import home_directory, load_settings

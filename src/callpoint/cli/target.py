@@ -43,7 +43,7 @@ def prepare(
     The broker's role and database are those of the target's DSN in the environment; the script
     names no password.
     """
-    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.outside import Outside
     from callpoint.bootstrap.target_tools import installation_of, owner_script
     from callpoint.config.default_policies import default_pack
     from callpoint.config.files import load_directory
@@ -80,7 +80,7 @@ def selftest(ctx: click.Context, name: str, home: Path | None, output: str) -> N
 
     import msgspec
 
-    from callpoint.bootstrap.process import Outside
+    from callpoint.bootstrap.outside import Outside
     from callpoint.bootstrap.target_tools import selftest as run
     from callpoint.config.settings import home_directory
 
