@@ -325,8 +325,8 @@ async def test_an_outcome_gives_back_once_what_it_did_not_use(monkeypatch, by):
     made = await lax(Allowance(actions=1000, rows=4000))
     transact = made.world.store.transact
 
-    async def unanswered(work, *, urgent=False):
-        await transact(work, urgent=urgent)
+    async def unanswered(work, **how):
+        await transact(work, **how)
         raise StoreUnavailableError("no answer", way_out="try again")
 
     async with running(made.recorder):

@@ -165,7 +165,7 @@ async def _once(
         )
         return made, _noted(tx, basis.session, journal, until)
 
-    return await services.store.transact(work)
+    return await services.store.transact(work, compares=basis.rows())
 
 
 def _yes(
