@@ -7,6 +7,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from callpoint.adapters.targets.postgresql import scram
 from callpoint.cli.postgres_server import find_servers
 from callpoint.cli.throwaway import ThrowawayPostgres
 from callpoint.domain.errors import TargetRefusedError, TargetUnknownError
@@ -102,6 +103,23 @@ async def test_9_a_lent_account_is_disabled_again_when_the_login_fails(site, acc
     await access_rules("")
     await site.connector.revoke(plan)
     assert (await site.connector.verify_absent(plan, issued.credential)).dead
+
+
+async def test_9_a_lent_login_that_is_still_open_is_taken_back(site):
+    """Whoever rolls back may die with the login open: it is ended, and the account then dropped."""
+    plan = site.plan()
+    await _prepare(site, plan, await site.connector.issue(plan))
+    broker = await site.broker()
+    verifier = scram.verifier("lent", b"0123456789abcdef")
+    (lent,) = await broker.fetch("SELECT * FROM callpoint.lend($1, $2)", plan.account, verifier)
+    open_one = await asyncpg.connect(site.settings.dsn, user=lent["login"], password="lent")
+    try:
+        assert await broker.fetchval("SELECT callpoint.take_back($1)", plan.account)
+        assert not await site.exists(lent["login"])
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await open_one.execute("SELECT 1")
+    finally:
+        await site.connector.revoke(plan)
 
 
 async def test_an_account_at_its_limit_is_accepted(site):

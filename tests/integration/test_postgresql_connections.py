@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from callpoint.adapters.targets.postgresql.idle import LINGER
+from callpoint.adapters.targets.postgresql.login import Login
 from callpoint.lifecycle.removal import remove
 from tests.postgresql_site import open_site
 
@@ -85,3 +86,40 @@ async def test_no_setting_of_one_call_reaches_the_next(site):
         path = await site.connector._primary.value("SHOW search_path")
         assert (shown, path) == ("5s", "pg_catalog")
         await site.connector.disable(site.plan())
+
+
+async def test_a_statement_is_prepared_once_for_a_connection(site):
+    """The same question again is the same statement, so a storm fills no server with them."""
+    kept = "SELECT count(*) FROM pg_catalog.pg_prepared_statements"
+    for _ in range(3):
+        await site.connector.skew()
+        await site.connector.residual()
+    assert await site.connector._primary.value(kept) == 3  # this one is the third
+
+
+@pytest.mark.parametrize("what", ["it is not there", "it is there already", "another type"])
+async def test_behind_a_pooler_a_statement_is_done_once(site, what):
+    """A server session that lacks it, has it already or cannot use its plan any more refuses before
+    anything is done; then it is done, once."""
+    made = (
+        "CREATE FUNCTION found() RETURNS TABLE (a {}) LANGUAGE sql"
+        " AS 'INSERT INTO made VALUES ({})'"
+    )
+    await site.owner.execute(
+        f"CREATE TABLE made (n int); {made.format('int', '1) RETURNING (n')};"
+        f"GRANT INSERT, SELECT ON made TO {site.settings.broker}"
+    )
+    connection, query = await site.broker(), "SELECT * FROM found()"
+    first = again = Login(connection)
+    assert [tuple(row) for row in await first.rows(query)] == [(1,)]
+    match what:
+        case "it is not there":
+            await connection.execute("DEALLOCATE ALL")
+        case "it is there already":
+            again = Login(connection)
+        case _:
+            await site.owner.execute(
+                f"DROP FUNCTION found(); {made.format('text', '2) RETURNING (n::text')}"
+            )
+    assert [tuple(row) for row in await again.rows(query)] in ([(1,)], [("2",)])
+    assert await site.owner.fetchval("SELECT count(*) FROM made") == 2

@@ -46,6 +46,12 @@ _LEFT_BY_AN_ACCOMPLICE = [
     ("membership", "GRANT {mallory} TO {account}"),
     ("password", "ALTER ROLE {mallory} PASSWORD 'x'"),
     ("role", "ALTER ROLE {mallory} SUPERUSER"),
+    # Somebody who can write a comment does not hide a role behind the mark of our accounts.
+    ("role", "ALTER ROLE {mallory} SUPERUSER; COMMENT ON ROLE {mallory} IS 'callpoint 1 {id} 9 x'"),
+    (
+        "password",
+        "COMMENT ON ROLE {mallory} IS 'callpoint 1 {id} 9 x';ALTER ROLE {mallory} PASSWORD 'x'",
+    ),
     ("setting", "ALTER ROLE {mallory} SET search_path = evil"),
     ("publication", "CREATE PUBLICATION back"),
     (
@@ -107,3 +113,21 @@ async def test_9_without_a_baseline_what_names_the_account_is_found(site):
     (found,) = await site.connector.diff_persistence(plan, None)
     assert found.kind == f"grant in {site.database.name}"
     assert plan.account in found.name
+
+
+async def test_9_each_of_many_equal_grants_is_found(site):
+    """Objects with the same rights are looked into once, and every one of them is named."""
+    parent, where = site.parent, site.database.name
+    plan = site.plan()
+    tables = "CREATE TABLE t{n} (id int); ALTER TABLE t{n} OWNER TO " + parent
+    await site.owner.execute(";".join(tables.format(n=n) for n in range(3)))
+    await site.owner.execute("GRANT SELECT ON billing TO PUBLIC")
+    issued = await site.connector.issue(plan)
+    session = await site.login(issued.credential)
+    await session.execute("GRANT SELECT ON t0, t1, t2 TO PUBLIC")
+    await session.execute("GRANT UPDATE (id) ON t0, t1 TO PUBLIC")
+    await session.close()
+    found = await site.connector.diff_persistence(plan, issued.baseline)
+    assert sorted(item.name for item in found if item.kind == f"grant in {where}") == [
+        f"SELECT on table public.t{n} to PUBLIC by {parent}" for n in range(3)
+    ] + [f"UPDATE on table column public.t{n}.id to PUBLIC by {parent}" for n in range(2)]

@@ -13,6 +13,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from callpoint.adapters.targets.postgresql.login import Login
+
 LINGER = 1.0
 """Seconds that a connection waits."""
 
@@ -27,7 +29,7 @@ class _Idle(msgspec.Struct, frozen=True, eq=False):
     """One of them, and when it is closed."""
 
     database: str
-    connection: Any
+    login: Login
     since: float
     ends: TimerHandle
 
@@ -43,7 +45,7 @@ class IdleConnections:
     def __len__(self) -> int:
         return len(self._held)
 
-    async def take(self, database: str) -> Any | None:  # noqa: ANN401 - the driver ships without types
+    async def take(self, database: str) -> Login | None:
         """One that answers, or None. What does not answer is dropped: nothing was asked of it yet.
 
         Without this look, the first question after a server's restart would be lost on the way, and
@@ -53,32 +55,33 @@ class IdleConnections:
         while matching := [held for held in self._held if held.database == database]:
             found = matching[-1]
             self._let_go(found)
-            is_fresh = loop.time() - found.since < _FRESH and not found.connection.is_closed()
-            if is_fresh or await _answers(found.connection):
-                return found.connection
-            found.connection.terminate()
+            connection = found.login.connection
+            is_fresh = loop.time() - found.since < _FRESH and not connection.is_closed()
+            if is_fresh or await _answers(found.login):
+                return found.login
+            connection.terminate()
         return None
 
-    async def keep(self, database: str, connection: Any) -> None:  # noqa: ANN401 - likewise
+    async def keep(self, database: str, login: Login) -> None:
         """Let it wait; the caller has seen that it is in order."""
         loop = await self._watch_over()
-        ends = loop.call_later(LINGER, self._end, connection)
-        self._held.append(_Idle(database, connection, loop.time(), ends))
+        ends = loop.call_later(LINGER, self._end, login)
+        self._held.append(_Idle(database, login, loop.time(), ends))
 
     async def drop_oldest(self) -> None:
         """Close the one that waits longest, to make room for another."""
         oldest = self._held[0]
         self._let_go(oldest)
-        await closed(oldest.connection)
+        await closed(oldest.login.connection)
 
     def _let_go(self, held: _Idle) -> None:
         self._held.remove(held)
         held.ends.cancel()
 
-    def _end(self, connection: Any) -> None:  # noqa: ANN401 - likewise
-        self._held = [held for held in self._held if held.connection is not connection]
+    def _end(self, login: Login) -> None:
+        self._held = [held for held in self._held if held.login is not login]
         # It is in no transaction, so the server takes this for a goodbye.
-        connection.terminate()
+        login.connection.terminate()
 
     async def _watch_over(self) -> AbstractEventLoop:
         """See that no connection outlives its event loop.
@@ -101,17 +104,18 @@ class IdleConnections:
                 await self.drop_oldest()
 
 
-async def _answers(connection: Any) -> bool:  # noqa: ANN401 - likewise
-    if connection.is_closed():
+async def _answers(login: Login) -> bool:
+    if login.connection.is_closed():
         return False
     try:
-        await connection.fetchval("SELECT 1", timeout=_ANSWER_LIMIT)
+        async with asyncio.timeout(_ANSWER_LIMIT):
+            await login.rows("SELECT 1")
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
     return True
 
 
-async def closed(connection: Any) -> None:  # noqa: ANN401 - likewise
+async def closed(connection: Any) -> None:  # noqa: ANN401 - the driver ships without types
     """Say goodbye within a second, else drop the socket: a goodbye never fails a call."""
     try:
         await connection.close(timeout=_CLOSE_LIMIT)

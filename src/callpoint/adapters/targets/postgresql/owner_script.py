@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from callpoint.adapters.targets.postgresql.settings import CUSTODIAN, Mode, PostgresqlSettings
 
-VERSION = "4"
+VERSION = "5"
 """Raised with every change of the SQL; the selftest compares it with what is installed."""
 
 LONGEST = timedelta(hours=8)

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 
 from callpoint.adapters.targets.postgresql.idle import IdleConnections, closed
+from callpoint.adapters.targets.postgresql.login import Login
 from callpoint.adapters.targets.postgresql.settings import address_of
 from callpoint.domain.errors import TargetRefusedError, TargetUnknownError
 from callpoint.domain.untrusted import printable
@@ -47,7 +48,7 @@ def translated(target: str, endpoint: str) -> Iterator[None]:
                 f"{where} did not finish: {said}", target=target, code=code
             ) from error
         raise TargetRefusedError(
-            f"{where} refused: {said}", target=target, code=code, way_out=_way_out(code)
+            f"{where} refused: {said}", target=target, code=code, way_out=_way_out(code, target)
         ) from error
     except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         # The driver's text may quote the connection string, so only its class is told (I14).
@@ -58,12 +59,12 @@ def translated(target: str, endpoint: str) -> Iterator[None]:
         ) from error
 
 
-def _way_out(code: str) -> str:
+def _way_out(code: str, target: str) -> str:
     match code:
         case "28P01" | "28000":
             return "check the broker's DSN, its password and pg_hba.conf"
         case "42883" | "3F000":
-            return "run the owner's script in this database: callpoint target prepare"
+            return f"run what `callpoint target prepare {target}` prints, in this database"
         case "25006":
             return "the DSN leads to a standby: point it at the primary"
         case _:
@@ -102,19 +103,27 @@ class Server:
         Who uses it leaves no setting and no transaction behind. Afterwards it waits a moment for
         the next caller, unless it is another login's or something went wrong.
         """
+        async with self._login(database, user, password) as login:
+            yield login.connection
+
+    @asynccontextmanager
+    async def _login(
+        self, database: str = "", user: str = "", password: str = ""
+    ) -> AsyncIterator[Login]:
         database = database or self._home
         async with self._turn():
             with translated(self._target, self.endpoint):
                 found = None if user else await self._idle.take(database)
-                connection = found or await self._connected(database, user, password)
+                login = found or Login(await self._connected(database, user, password))
+            connection = login.connection
             is_in_order = False
             try:
                 with translated(self._target, self.endpoint):
-                    yield connection
+                    yield login
                 is_in_order = not (connection.is_closed() or connection.is_in_transaction())
             finally:
                 if is_in_order and not user:
-                    await self._idle.keep(database, connection)
+                    await self._idle.keep(database, login)
                 else:
                     await closed(connection)
 
@@ -139,7 +148,8 @@ class Server:
             self._dsn,
             timeout=_CONNECT_LIMIT.total_seconds(),
             command_timeout=_QUERY_LIMIT.total_seconds(),
-            # Poolers in transaction mode lose named statements.
+            # The driver's own names mean another statement in another process: behind a pooler, one
+            # would be run for another. ``Login`` has names of its own.
             statement_cache_size=0,
             # Ours, whatever an account's or a database's own settings say.
             server_settings={
@@ -157,8 +167,8 @@ class Server:
             TargetRefusedError: The server answered with an SQLSTATE.
             TargetUnknownError: No answer.
         """
-        async with self.connection(database) as connection:
-            return [dict(row) for row in await connection.fetch(query, *arguments)]
+        async with self._login(database) as login:
+            return [dict(row) for row in await login.rows(query, *arguments)]
 
     async def execute(self, statements: str, *, database: str = "") -> None:
         """Run statements that take no parameters, as one transaction. Errors as ``rows``."""

@@ -4,8 +4,11 @@ WITH who AS (
 ), ours AS (
   -- Accounts of this installation are Callpoint's own work and come and go all the time. Read as
   -- a table, because shobj_description() is planned anew for every role.
-  SELECT d.objoid AS oid FROM pg_shdescription d
+  -- Only with a name of ours, so that whoever could write a comment hides nothing: what has both is
+  -- listed as an account, and ended.
+  SELECT d.objoid AS oid FROM pg_shdescription d JOIN pg_roles r ON r.oid = d.objoid
   WHERE d.classoid = 'pg_authid'::regclass AND d.description ~ '^callpoint 1 {{installation}} '
+    AND starts_with(r.rolname::text, '{{prefix}}')
 ), found (kind, name, roles) AS (
   SELECT 'role', concat_ws(' ', r.rolname,
            -- A checked-out account is locked between its uses: that is our own work.

@@ -10,6 +10,43 @@ WITH who AS (
   SELECT r.oid FROM pg_roles r
   WHERE r.oid = (SELECT w.oid FROM who w)
      OR (NOT r.rolsuper AND pg_has_role((SELECT p.oid FROM parent p), r.oid, 'MEMBER'))
+), routine AS MATERIALIZED (
+  -- Without an ACL of its own a function has its owner's default grants: they matter only where
+  -- one of us owns it, and looking into those of every function takes most of the time.
+  SELECT p.oid, p.prosecdef, p.proowner, p.proowner IN (SELECT a.oid FROM acting a) AS is_own,
+         p.proacl,
+         CASE WHEN p.prosecdef OR p.proowner IN (SELECT a.oid FROM acting a) THEN
+           left(md5(concat_ws('|', p.prosrc, p.probin, p.proconfig, p.prosqlbody)), 12) END AS body
+    FROM pg_proc p
+    WHERE p.prosecdef OR p.proacl IS NOT NULL OR p.proowner IN (SELECT a.oid FROM acting a)
+), granted AS MATERIALIZED (
+  SELECT 'pg_class'::regclass AS class, c.oid AS object, 0 AS part, c.relacl AS acl
+    FROM pg_class c WHERE c.relacl IS NOT NULL
+  UNION ALL
+  SELECT 'pg_class'::regclass, a.attrelid, a.attnum, a.attacl FROM pg_attribute a
+    WHERE a.attacl IS NOT NULL
+  UNION ALL
+  SELECT 'pg_proc'::regclass, p.oid, 0, coalesce(p.proacl, acldefault('f', p.proowner))
+    FROM routine p WHERE p.proacl IS NOT NULL OR p.is_own
+  UNION ALL
+  SELECT 'pg_namespace'::regclass, n.oid, 0, n.nspacl FROM pg_namespace n
+  UNION ALL
+  SELECT 'pg_type'::regclass, t.oid, 0, t.typacl FROM pg_type t WHERE t.typacl IS NOT NULL
+  UNION ALL
+  SELECT 'pg_foreign_server'::regclass, s.oid, 0, s.srvacl FROM pg_foreign_server s
+  UNION ALL
+  SELECT 'pg_foreign_data_wrapper'::regclass, f.oid, 0, f.fdwacl FROM pg_foreign_data_wrapper f
+  UNION ALL
+  SELECT 'pg_language'::regclass, l.oid, 0, l.lanacl FROM pg_language l
+  UNION ALL
+  SELECT 'pg_database'::regclass, b.oid, 0, b.datacl FROM pg_database b
+    WHERE b.datname = current_database()
+), entry AS MATERIALIZED (
+  -- Hundreds of objects have the same few ACLs: each of those is taken apart once.
+  SELECT g.acl, x.grantor, x.grantee, x.privilege_type, x.is_grantable
+    FROM (SELECT DISTINCT d.acl FROM granted d WHERE d.acl IS NOT NULL) g, LATERAL aclexplode(g.acl) x
+    WHERE x.grantee <> x.grantor
+      AND (x.grantor IN (SELECT a.oid FROM acting a) OR x.grantee = (SELECT w.oid FROM who w))
 ), found (kind, name, roles) AS (
   SELECT format('object of %s', d.refobjid::regrole), format('%s %s', i.type, i.identity),
          ARRAY[d.refobjid]
@@ -35,10 +72,9 @@ WITH who AS (
     GROUP BY x.privilege_type, x.grantee, x.grantor
   UNION ALL
   SELECT CASE WHEN p.prosecdef THEN 'security definer function' ELSE 'function' END,
-         format('%s of %s %s', p.oid::regprocedure, p.proowner::regrole,
-                left(md5(concat_ws('|', p.prosrc, p.probin, p.proconfig, p.prosqlbody)), 12)),
+         format('%s of %s %s', p.oid::regprocedure, p.proowner::regrole, p.body),
          ARRAY[p.proowner]
-    FROM pg_proc p WHERE p.prosecdef OR p.proowner IN (SELECT a.oid FROM acting a)
+    FROM routine p WHERE p.body IS NOT NULL
   UNION ALL
   SELECT 'trigger', format('%s on %s %s %s', t.tgname, t.tgrelid::regclass, t.tgenabled,
                            left(md5(pg_get_triggerdef(t.oid)), 12)), '{}'
@@ -89,33 +125,7 @@ WITH who AS (
                 CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END,
                 x.grantor::regrole),
          ARRAY[x.grantee, x.grantor]
-    FROM (
-      SELECT 'pg_class'::regclass AS class, c.oid AS object, 0 AS part, c.relacl AS acl
-        FROM pg_class c
-      UNION ALL
-      SELECT 'pg_class'::regclass, a.attrelid, a.attnum, a.attacl FROM pg_attribute a
-      UNION ALL
-      -- Without an ACL of its own a function has its owner's default grants: they matter only where
-      -- one of us owns it, and looking into those of every function takes most of the time.
-      SELECT 'pg_proc'::regclass, p.oid, 0, coalesce(p.proacl, acldefault('f', p.proowner))
-        FROM pg_proc p
-        WHERE p.proacl IS NOT NULL OR p.proowner IN (SELECT a.oid FROM acting a)
-      UNION ALL
-      SELECT 'pg_namespace'::regclass, n.oid, 0, n.nspacl FROM pg_namespace n
-      UNION ALL
-      SELECT 'pg_type'::regclass, t.oid, 0, t.typacl FROM pg_type t
-      UNION ALL
-      SELECT 'pg_foreign_server'::regclass, s.oid, 0, s.srvacl FROM pg_foreign_server s
-      UNION ALL
-      SELECT 'pg_foreign_data_wrapper'::regclass, f.oid, 0, f.fdwacl FROM pg_foreign_data_wrapper f
-      UNION ALL
-      SELECT 'pg_language'::regclass, l.oid, 0, l.lanacl FROM pg_language l
-      UNION ALL
-      SELECT 'pg_database'::regclass, b.oid, 0, b.datacl FROM pg_database b
-        WHERE b.datname = current_database()
-    ) o, LATERAL aclexplode(o.acl) x
-    WHERE o.acl IS NOT NULL AND x.grantee <> x.grantor
-      AND (x.grantor IN (SELECT a.oid FROM acting a) OR x.grantee = (SELECT w.oid FROM who w))
+    FROM granted o JOIN entry x ON x.acl = o.acl
 )
 SELECT f.kind, f.name, coalesce((SELECT w.oid FROM who w) = ANY (f.roles), false) AS concerns
 FROM found f

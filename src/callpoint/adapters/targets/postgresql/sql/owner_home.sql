@@ -161,12 +161,15 @@ $callpoint$;
 
 -- PL/pgSQL here, because it plans once for each connection and not for each call; and the oids are
 -- looked up first, as in the condition they would be looked up for every session of the server.
+-- The server shows one picture of its sessions to a whole transaction: one that was ended since the
+-- picture was taken (take_back, reap) would still be counted, and the account not dropped.
 CREATE OR REPLACE FUNCTION {{schema}}.sessions(account text) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $callpoint$
 DECLARE
   those oid[] := {{schema}}.oids(account);
 BEGIN
+  PERFORM pg_stat_clear_snapshot();
   RETURN (SELECT count(*)::integer FROM pg_stat_activity s WHERE s.usesysid = ANY (those));
 END
 $callpoint$;

@@ -4,6 +4,7 @@
 CREATE OR REPLACE FUNCTION {{schema}}.cluster_snapshot(account text)
 RETURNS TABLE (kind text, name text, concerns boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $callpoint$
 DECLARE
   who oid := {{schema}}.known(account);
@@ -18,9 +19,10 @@ BEGIN
     WHERE r.rolpassword IS NOT NULL
       -- Those of checked-out accounts change with every use; below is what an actor did to one.
       AND r.rolname <> ALL (ARRAY[{{checked_out}}]::text[])
-      AND r.oid NOT IN (SELECT d.objoid FROM pg_shdescription d
-                        WHERE d.classoid = 'pg_authid'::regclass
-                          AND d.description ~ '^callpoint 1 {{installation}} ')
+      AND (r.oid NOT IN (SELECT d.objoid FROM pg_shdescription d
+                         WHERE d.classoid = 'pg_authid'::regclass
+                           AND d.description ~ '^callpoint 1 {{installation}} ')
+           OR NOT starts_with(r.rolname::text, '{{prefix}}'))
   UNION ALL
   SELECT 'changed password', format('%s', r.rolname), true
     FROM pg_authid r JOIN {{schema}}.account a ON a.oid = r.oid
