@@ -176,8 +176,9 @@ $callpoint$;
 -- What somebody could leave in this database to come back. `concerns`: it names the account.
 CREATE OR REPLACE FUNCTION {{schema}}.snapshot(account text, parent text)
 RETURNS TABLE (kind text, name text, concerns boolean)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- planning takes as long as looking, and is the same for all
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+-- Planning takes as long as looking, and comes to the same for every account.
+SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
 AS $callpoint$
 BEGIN
   PERFORM {{schema}}.known(account);

@@ -3,8 +3,8 @@
 -- Roles, memberships, passwords (as marks) and what else the whole cluster shares.
 CREATE OR REPLACE FUNCTION {{schema}}.cluster_snapshot(account text)
 RETURNS TABLE (kind text, name text, concerns boolean)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
 AS $callpoint$
 DECLARE
   who oid := {{schema}}.known(account);
