@@ -55,7 +55,6 @@ async def approve(services: Services, caller: Caller, activation: str, vote: Vot
         DeniedError: Policy, self-approval, not an approver, or a statement of something else.
         ConflictError: Already decided, lapsed, or this person has voted.
     """
-    rules = await services.rules.current()
     async with on_record(services, caller, Action.ACTIVATION_APPROVE, activation):
         person = must_be_person(caller.principal)
 
@@ -63,7 +62,7 @@ async def approve(services: Services, caller: Caller, activation: str, vote: Vot
         asked = view.get(Activation, activation)
         return asked, moment_of(view, asked)
 
-    asked, moment = await services.store.read(read)
+    rules, (asked, moment) = await services.rules.beside(read)
     decided = await enforce_on(
         services, caller, rules, Action.ACTIVATION_APPROVE, asked, moment=moment
     )

@@ -2,11 +2,12 @@
 
 from callpoint.domain.activation import PENDING, Activation, ActivationState, EndReason
 from callpoint.domain.errors import ConflictError, DeniedError
+from callpoint.domain.lease import Lease
 from callpoint.domain.principal import PrincipalKind
 from callpoint.lifecycle.announce import announce
-from callpoint.lifecycle.ending import end
+from callpoint.lifecycle.ending import end, leases
 from callpoint.lifecycle.refusal import on_record
-from callpoint.lifecycle.revoke import revoke_all
+from callpoint.lifecycle.revoke import revoke_now
 from callpoint.lifecycle.services import Services
 from callpoint.ports.identity import Caller
 from callpoint.ports.stores import Transaction
@@ -39,18 +40,19 @@ async def give_back(
     """
     reason = EndReason.USED if used else EndReason.RETURNED
 
-    def work(tx: Transaction) -> Activation:
+    def work(tx: Transaction) -> tuple[Lease, ...]:
         found = tx.get(Activation, activation)
         _must_be_own(caller, found)
         if found.state is not ActivationState.ACTIVE:
             raise ConflictError(
                 f"activation {found.id} is {found.state}, not active", way_out=_instead(found)
             )
-        return end(tx, found, reason, caller.principal.id)
+        end(tx, found, reason, caller.principal.id)
+        return leases(tx, activation)
 
     async with on_record(services, caller, "activation:return", activation):
-        await services.store.transact(work, urgent=True)
-    await revoke_all(services, activation)
+        ended = await services.store.transact(work, urgent=True)
+    await revoke_now(services, ended)
     made = await services.store.read(lambda view: view.get(Activation, activation))
     await announce(services, made, "activation:ended", f"{activation} was {reason}")
     return made

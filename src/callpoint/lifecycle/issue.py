@@ -69,9 +69,10 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
         TargetError: A target failed; what may exist there is being revoked.
     """
     must_be_able_to_take_away(services.node)
-    rules = await services.rules.current()
     async with on_record(services, caller, Action.ACTIVATION_ISSUE, activation):
-        case, moment = await services.store.read(lambda view: _prove(view, services, activation))
+        rules, (case, moment) = await services.rules.beside(
+            lambda view: _prove(view, services, activation)
+        )
         must_be_due(services, caller, case, rules)
     decided = await enforce_on(
         services,
@@ -90,8 +91,7 @@ async def issue(services: Services, caller: Caller, activation: str) -> Activati
         return _intend(tx, services, rules, case.activation, decided)
 
     active, planned = await services.store.transact(work)
-    await mint_all(services, active, planned, residuals)
-    made = await services.store.read(lambda view: view.get(Activation, activation))
+    made = await mint_all(services, active, planned, residuals)
     await announce(
         services,
         made,

@@ -53,7 +53,7 @@ async def mint_all(
     found: Activation,
     planned: tuple[Planned, ...],
     residuals: Mapping[str, Residual],
-) -> None:
+) -> Activation:
     """Steps 5 and 6 for each lease; if one fails, all of them end: half an access helps nobody.
 
     Args:
@@ -61,6 +61,9 @@ async def mint_all(
         found: The activation.
         planned: Its leases.
         residuals: What bounds each target, as it was when the issue was found to be allowed.
+
+    Returns:
+        The activation as it was when its last lease went live.
     """
     try:
         results = await asyncio.gather(
@@ -72,7 +75,8 @@ async def mint_all(
         raise
     errors = [result for result in results if isinstance(result, BaseException)]
     if not errors:
-        return
+        made = (result for result in results if isinstance(result, Activation))
+        return max(made, key=lambda activation: activation.version)
     await _give_up(services, found.id)
     # Rather the cause than that the others were ended because of it.
     raise next((e for e in errors if not isinstance(e, ConflictError)), errors[0])
@@ -80,7 +84,7 @@ async def mint_all(
 
 async def _mint(
     services: Services, found: Activation, planned: Planned, residual: Residual
-) -> None:
+) -> Activation:
     lease, held = planned.lease, planned.held
     port = connector(services, lease.plan.target)
     try:
@@ -95,18 +99,18 @@ async def _mint(
             residual=residual,
             generation=held.generation if held else 0,
         )
-        await services.store.transact(lambda tx: _go_live(tx, services, found, minted))
+        return await services.store.transact(lambda tx: _go_live(tx, services, found, minted))
     except BaseException as error:
         await _fail(services, lease, error)
         raise
 
 
-def _go_live(tx: Transaction, services: Services, found: Activation, minted: _Minted) -> Lease:
+def _go_live(tx: Transaction, services: Services, found: Activation, minted: _Minted) -> Activation:
     """Step 6: live, under a checkpoint, unless somebody ended it while the target worked."""
     services.node.tombstones.must_be_merged()
     lease = tx.get(Lease, minted.lease.id)
-    now_active = tx.get(Activation, found.id).state is ActivationState.ACTIVE
-    if lease.state is not LeaseState.PLANNED or not now_active:
+    active = tx.get(Activation, found.id)
+    if lease.state is not LeaseState.PLANNED or active.state is not ActivationState.ACTIVE:
         raise ConflictError(f"activation {found.id} was ended while its credential was made")
     event = ev.LeaseIssued(
         actor=found.request.principal,
@@ -126,7 +130,8 @@ def _go_live(tx: Transaction, services: Services, found: Activation, minted: _Mi
         baseline=minted.baseline,
         due_at=lease.plan.not_after,
     )
-    return tx.put(live)
+    tx.put(live)
+    return active
 
 
 async def _fail(services: Services, lease: Lease, error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from callpoint.domain import event as ev
 from callpoint.domain.configuration import Configuration
@@ -21,6 +22,8 @@ from callpoint.lifecycle.verified_log import VerifiedLog
 from callpoint.ports.decider import Decider
 from callpoint.ports.keys import Verifier
 from callpoint.ports.stores import Store, View
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,18 @@ class RuleBook:
             TamperError: The stored bundle is not the one that the log names last, or is older than
                 one that was in force before.
         """
-        fresh = await self._store.read(self._read)
+        return self._settled(await self._store.read(self._read))
+
+    async def beside(self, look: Callable[[View], T]) -> tuple[Rules, T]:
+        """The rules in force, and what ``look`` finds in the very view that names them.
+
+        Raises:
+            UnavailableError, TamperError: As ``current``; and what ``look`` raises.
+        """
+        fresh, found = await self._store.read(lambda view: (self._read(view), look(view)))
+        return self._settled(fresh), found
+
+    def _settled(self, fresh: Rules) -> Rules:
         known = self._newest.number if self._newest is not None else 0
         # Another task may have seen a newer one while this one read.
         if fresh is not self._loaded and fresh.bundle.number >= known:

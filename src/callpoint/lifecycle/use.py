@@ -46,9 +46,8 @@ async def reveal(services: Services, caller: Caller, lease: str) -> Box:
         found, held = proven_use(view, services, lease)
         return found, held, moment_of(view, found)
 
-    rules = await services.rules.current()
     async with on_record(services, caller, Action.CREDENTIAL_REVEAL, lease):
-        found, held, moment = await services.store.read(read)
+        rules, (found, held, moment) = await services.rules.beside(read)
         if caller.principal.id != found.request.principal:
             raise DeniedError(f"only {found.request.principal} can fetch credentials of {found.id}")
         if held.plan.gateway:

@@ -35,11 +35,16 @@ def collect(
     everything: dict[str, set[str]] = {}
     own: dict[str, set[str]] = {}
     for suffix, rows in [("", cluster), *((f" in {name}", r) for name, r in databases.items())]:
+        kinds: dict[str, str] = {}
         for row in rows:
-            kind = printable(row["kind"]) + suffix
-            everything.setdefault(kind, set()).add(printable(row["name"], _NAME_LIMIT))
+            # Many rows, few kinds.
+            kind = kinds.get(row["kind"])
+            if kind is None:
+                kind = kinds[row["kind"]] = printable(row["kind"]) + suffix
+            name = printable(row["name"], _NAME_LIMIT)
+            everything.setdefault(kind, set()).add(name)
             if row["concerns"]:
-                own.setdefault(kind, set()).add(printable(row["name"], _NAME_LIMIT))
+                own.setdefault(kind, set()).add(name)
     return _sorted(everything), _sorted(own)
 
 
