@@ -8,12 +8,9 @@ from tests.fakes.clock import START
 from tests.fakes.signing import KEY, NONCE, ORIGIN
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"method": "post"}, {"principal": "änä"}, {"principal": 'a",b="'}, {"principal": ""}],
-)
+@pytest.mark.parametrize("changed", [{"method": "post"}, {"principal": "änä"}])
 def test_what_the_profile_cannot_say_is_not_signed(changed):
-    """A lower-case method, or a name that is no plain string, is refused with our error."""
+    """A lower-case method or a name outside ASCII is refused when signing, with our error."""
     with pytest.raises(RequestError, match="cannot be signed"):
         sign_request(
             **{"method": "POST", "principal": "ana-laptop"} | changed,

@@ -1,14 +1,18 @@
 """Signing requests, as ``docs/authentication.md`` specifies: the client's half of the profile."""
 
-import base64
-import re
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from http_message_signatures import (
+    HTTPMessageSignaturesException,
+    HTTPMessageSigner,
+    MappingKeyResolver,
+)
+from http_message_signatures.algorithms import ED25519
 
 from callpoint.domain.errors import RequestError
 from callpoint.domain.request_signature import (
-    ALGORITHM,
     COMPONENTS,
     LABEL,
     TAG,
@@ -18,9 +22,14 @@ from callpoint.domain.request_signature import (
 )
 from callpoint.domain.untrusted import printable
 
-_METHOD = re.compile("[A-Z]+")
-# What a quoted string of RFC 8941 holds without an escape, and without the comma between members.
-_KEY_ID = re.compile(r"[!#-+\--\[\]-~]+")
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What the library reads of a request, and the headers that it writes."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def sign_request(
@@ -48,22 +57,22 @@ def sign_request(
         RequestError: The URL, the method or the principal's name cannot be signed.
     """
     origin, target = split_url(url)
-    for pattern, said in ((_METHOD, method), (_KEY_ID, principal)):
-        if not pattern.fullmatch(said):
-            raise RequestError(f"this request cannot be signed: {printable(repr(said))}")
-    digest = content_digest(body)
-    values = {"@method": method, "@target-uri": origin + target, "content-digest": digest}
-    # RFC 9421, 2.3 and 2.5: the list of what is signed is the last line of what is signed.
-    listed = " ".join(f'"{name}"' for name in COMPONENTS)
-    judged = (
-        f'({listed});created={int(now.timestamp())};keyid="{principal}";alg="{ALGORITHM}"'
-        f';nonce="{encode_nonce(nonce)}";tag="{TAG}"'
+    message = _Message(method, origin + target, {"content-digest": content_digest(body)})
+    signer = HTTPMessageSigner(
+        signature_algorithm=ED25519,
+        key_resolver=MappingKeyResolver(public_keys={}, private_keys={principal: key}),
     )
-    lines = [f'"{name}": {values[name]}' for name in COMPONENTS]
-    base = "\n".join((*lines, f'"@signature-params": {judged}'))
-    signature = base64.b64encode(key.sign(base.encode())).decode()
-    return {
-        "content-digest": digest,
-        "signature-input": f"{LABEL}={judged}",
-        "signature": f"{LABEL}=:{signature}:",
-    }
+    try:
+        signer.sign(
+            message,
+            key_id=principal,
+            created=now,
+            nonce=encode_nonce(nonce),
+            label=LABEL,
+            tag=TAG,
+            covered_component_ids=COMPONENTS,
+            use_existing_digest=True,
+        )
+    except (HTTPMessageSignaturesException, ValueError) as error:
+        raise RequestError(f"this request cannot be signed: {printable(str(error))}") from error
+    return {name.lower(): value for name, value in message.headers.items()}

@@ -3,8 +3,8 @@
 The profile is ``domain.request_signature``, specified in ``docs/authentication.md``. Everything
 that can be refused without a key is refused first, by a parser that accepts only the serialised
 form. The signature base (RFC 9421, 2.5) is then three lines and that very text: there is no second
-reading of it that could differ from what was judged. `http_message_signatures` is the oracle in
-the tests, for what is judged here and for what `cli.signing` writes.
+reading of it that could differ from what was judged. `http_message_signatures`, with which clients
+sign, is the oracle in the tests.
 
 Not here: what the caller may do (the PDP), and how a body becomes a command (the API).
 """
