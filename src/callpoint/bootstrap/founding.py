@@ -16,6 +16,7 @@ from pathlib import Path
 from callpoint.adapters.keys.files import Ed25519Verifier, create_keys
 from callpoint.bootstrap.home import Home, sync_folder, write
 from callpoint.bootstrap.outside import Outside, open_store
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.config.files import Sources
 from callpoint.config.settings import FILE, load_settings
 from callpoint.config.soundness import check_bundle
@@ -214,7 +215,8 @@ def _occupied(home: Path) -> ConflictError:
     if Home(home).is_founded:
         return ConflictError(
             f"{home} holds an installation already",
-            way_out=f"start it with `callpoint serve --home {home}`, or name another folder",
+            way_out=f"start it with `callpoint serve --home {shell_word(home)}`,"
+            " or name another folder",
         )
     return ConflictError(
         f"{home} exists and is not empty",

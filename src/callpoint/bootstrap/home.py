@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.domain.errors import ConfigError, StoreUnavailableError, TamperError
 from callpoint.domain.governance import Bundle, Installation
 
@@ -64,7 +65,8 @@ class Home:
         return _read(
             self._installation,
             Installation,
-            f"make an installation with `callpoint init --home {self.root} --config DIR`",
+            f"make an installation with `callpoint init --home {shell_word(self.root)}"
+            " --config DIR`",
         )
 
     def write_installation(self, installation: Installation) -> None:

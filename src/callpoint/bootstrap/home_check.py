@@ -17,6 +17,7 @@ from callpoint.audit.kept_file import newest_note
 from callpoint.audit.note import NoteError, Verifier, parse_note, verify_note
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.key_change import key_in_use
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.config.settings import Settings, load_settings
 from callpoint.domain.errors import CallpointError, ConfigError
 from callpoint.domain.governance import Installation
@@ -52,8 +53,8 @@ def check_home(root: Path) -> tuple[Symptom, ...]:
                 Code.HOME_UNFINISHED,
                 root,
                 "the first configuration is not signed yet: nothing can be served",
-                f"governors: `callpoint sign {home.proposal} --key KEYFILE`; then"
-                f" `callpoint init --home {root} --signatures FILE …`",
+                f"governors: `callpoint sign {shell_word(home.proposal)} --key KEYFILE`; then"
+                f" `callpoint init --home {shell_word(root)} --signatures FILE …`",
             ),
         )
     try:

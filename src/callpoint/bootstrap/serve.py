@@ -15,6 +15,7 @@ from callpoint.bootstrap.crew import make_crew
 from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.outside import Outside
 from callpoint.bootstrap.process import Process, open_process
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.bootstrap.signals import signal_desk
 from callpoint.bootstrap.stopping import stopped_by_signals
 from callpoint.bootstrap.surface import surface_of
@@ -71,8 +72,8 @@ async def serve(
         raise ConfigError(
             "the first configuration is not signed yet",
             file=str(home.proposal),
-            way_out=f"governors: `callpoint sign {home.proposal} --key KEYFILE`; then"
-            f" `callpoint init --home {settings.home} --signatures FILE …`",
+            way_out=f"governors: `callpoint sign {shell_word(home.proposal)} --key KEYFILE`; then"
+            f" `callpoint init --home {shell_word(settings.home)} --signatures FILE …`",
         )
     home.installation()  # a wrong folder is told before a taken address
     with _listening(settings.host, settings.port) as listener:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.key import home_option
 from callpoint.cli.machine import Machine, ThisMachine
@@ -49,6 +50,6 @@ def accept(ctx: click.Context, home: Path | None, reason: str, actor: str, outpu
     lines = [
         f"the store had seen {done.ahead:%Y-%m-%d %H:%M:%S} UTC;",
         f"from now on {done.accepted:%Y-%m-%d %H:%M:%S} UTC counts, and the log says why",
-        f"next: callpoint serve --home {place}",
+        f"next: callpoint serve --home {shell_word(place)}",
     ]
     click.echo(json.dumps(facts) if output == "json" else "\n".join(lines))

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.words import listed, moment, plural
@@ -122,7 +123,7 @@ def _ask(run: Invocation, home: Path | None) -> tuple[Diagnosis | None, list[Sym
 
 def _unanswered(run: Invocation, error: CallpointError, home: Path | None) -> Symptom:
     """Why the server said nothing: nobody is there, it does not know us, or it is broken."""
-    serve = f"`callpoint serve --home {home}`" if home else "`callpoint serve`"
+    serve = f"`callpoint serve --home {shell_word(home)}`" if home else "`callpoint serve`"
     start = f"if it does not run, start it ({serve}, or its unit) and read what it says"
     match error:
         case ConfigError():  # there is no key to ask with

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from callpoint.audit.verify.story.document import DocumentError, Form, document
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.domain.errors import RequestError, UnavailableError
 
@@ -33,7 +34,7 @@ def evidence(run: Invocation, activation: str, out: Path | None) -> None:
         facts,
         [
             f"written to {path} ({len(content)} bytes)",
-            f"to check it: callpoint verify bundle {path} --installation FILE",
+            f"to check it: callpoint verify bundle {shell_word(path)} --installation FILE",
         ],
     )
 

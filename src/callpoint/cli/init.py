@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.signature_file import read_signatures
@@ -136,8 +137,8 @@ def _proposed(home: Path, bundle: "Bundle") -> list[str]:
     return [
         f"proposed: installation {bundle.installation}, its keys are in {home / 'keys'}",
         f"next: {governance.quorum} of {names} each run",
-        f"  callpoint sign {home / 'proposal.json'} --key KEYFILE > NAME.signature",
-        f"then: callpoint init --home {home} --signatures NAME.signature …",
+        f"  callpoint sign {shell_word(home / 'proposal.json')} --key KEYFILE > NAME.signature",
+        f"then: callpoint init --home {shell_word(home)} --signatures NAME.signature …",
     ]
 
 
@@ -151,10 +152,11 @@ def _founded(
     config = directory or Path("DIR")
     targets = bundle.configuration.targets.values()
     lines += [
-        f"next: callpoint target prepare {target.id} --config {config} --home {home}"
+        f"next: callpoint target prepare {target.id} --config {shell_word(config)}"
+        f" --home {shell_word(home)}"
         for target in targets
     ]
-    return [*lines, f"next: callpoint serve --home {home}"]
+    return [*lines, f"next: callpoint serve --home {shell_word(home)}"]
 
 
 def _tell(output: str, facts: dict[str, object], lines: list[str]) -> None:

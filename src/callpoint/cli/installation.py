@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.key import home_option
 from callpoint.cli.machine import Machine, ThisMachine
@@ -68,6 +69,6 @@ def adopt(
     lines = [
         f"the database is at home at {done.place}; epoch {done.epoch.number} has begun",
         "targets are compared first, and nothing is given on one that was not",
-        f"next: callpoint serve --home {place}",
+        f"next: callpoint serve --home {shell_word(place)}",
     ]
     click.echo(json.dumps(facts) if output == "json" else "\n".join(lines))

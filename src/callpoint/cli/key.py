@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.signature_file import read_signatures
@@ -70,9 +71,12 @@ def stage(ctx: click.Context, use: str, home: Path | None, output: str) -> None:
             f"staged: a new {use} key of installation {made.installation}",
             f"  in use {made.old}",
             f"  next   {made.new}",
-            f"each governor: callpoint sign {file} --key KEYFILE > NAME.signature",
+            f"each governor: callpoint sign {shell_word(file)} --key KEYFILE > NAME.signature",
             "then stop the server, and",
-            f"  callpoint key rotate {use} --home {place} --signatures NAME.signature …",
+            (
+                f"  callpoint key rotate {use} --home {shell_word(place)}"
+                " --signatures NAME.signature …"
+            ),
         ],
     )
 

@@ -14,6 +14,7 @@ import click
 
 from callpoint.audit.proof_file import ProofFile
 from callpoint.audit.verify import verify_proof
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.bundle_files import BUNDLES, encoded, fetched, file_name
 from callpoint.cli.exit_codes import ExitCode, reported
 from callpoint.cli.invocation import Invocation, verb
@@ -88,7 +89,7 @@ def proof(
         {**facts, "size": size},
         [
             f"entry {found.index} is in the log of {size} entries: {place}",
-            f"to check it: callpoint verify proof {place} --installation FILE",
+            f"to check it: callpoint verify proof {shell_word(place)} --installation FILE",
         ],
     )
 
@@ -147,7 +148,7 @@ def export(run: Invocation, directory: Path) -> None:
         facts,
         [
             f"{whole.size} entries and {plural(bundles, 'configuration')} written to {directory}",
-            f"to check it: callpoint verify log {directory} --installation FILE",
+            f"to check it: callpoint verify log {shell_word(directory)} --installation FILE",
         ],
     )
 
@@ -213,12 +214,12 @@ def _told(done: "Recovered", home: Path) -> Iterator[str]:
         yield f"{kept} entries are left; {lost} that were signed are lost"
     yield f"the log goes on as {done.origin}"
     if done.lost is None:
-        yield f"next: callpoint serve --home {home}"
+        yield f"next: callpoint serve --home {shell_word(home)}"
         yield f"and give {home / 'installation.json'} to everybody who verifies"
         return
     file = home / "lost-configuration.json"
     yield f"LOST: configuration {done.lost.number} was in force here; nothing is given without it"
-    yield f"governors: callpoint sign {file} --key KEYFILE > NAME.signature"
+    yield f"governors: callpoint sign {shell_word(file)} --key KEYFILE > NAME.signature"
     yield "then the same command again, with --signatures NAME.signature …"
 
 

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from callpoint.api.messages import ConfigurationView, Publication
+from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.governance import read_bundle
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.signature_file import read_signatures
@@ -140,7 +141,7 @@ def _proposed(made: Proposal, changes: Sequence[Change]) -> Iterator[str]:
         + ("" if made.widens else " (nothing widens access)")
     )
     yield f"written to {made.file}: bundle {made.number}, digest {made.digest}"
-    yield f"each governor: callpoint sign {made.file} --key FILE > NAME.sig"
+    yield f"each governor: callpoint sign {shell_word(made.file)} --key FILE > NAME.sig"
     yield f"then: callpoint publish submit {made.file} NAME.sig ..."
 
 
