@@ -60,12 +60,24 @@ def test_a_withdrawn_request_forgets_its_key(tmp_path: Path):
 def test_a_kill_names_what_it_ended(tmp_path: Path, scope: str):
     """Nobody is asked, the order is exact, and each ended activation is named."""
     shell, api = shell_with(tmp_path, KILL, Killed((ID,), ()))
-    told = shell.run("kill", scope, "Inc-7")
+    name = ID if scope == "activation" else "Inc-7"
+    told = shell.run("kill", scope, name)
     assert told.exit_code == 0
     assert f"ended {ID}" in told.stdout
-    about = "inc-7" if scope == "incident" else "Inc-7"
+    about = "inc-7" if scope == "incident" else name
     order = msgspec.json.decode(api.bodies(KILL)[0], type=KillOrder)
     assert order == KillOrder(Scope(scope), about)
+
+
+@pytest.mark.parametrize("where", [(), ("--offline",)])
+def test_a_kill_of_what_is_no_activation_is_not_sent(tmp_path: Path, where: tuple[str, ...]):
+    """Without a store it would stop all giving; the error says where the ids are."""
+    shell, api = shell_with(tmp_path, KILL, Killed((), ()))
+    told = shell.run("kill", "activation", "Inc-7", *where)
+    assert told.exit_code == 2
+    assert "'Inc-7' is not an activation id" in told.stderr
+    assert "callpoint status" in told.stderr
+    assert not api.bodies(KILL)
 
 
 def test_a_kill_that_met_nothing_says_so(tmp_path: Path):
@@ -140,4 +152,5 @@ def test_a_home_is_named_for_an_offline_kill_alone(tmp_path: Path):
     told = shell.run("kill", "everything", "--yes", "--home", str(tmp_path))
     assert (told.exit_code, "--offline" in told.stderr) == (2, True)
     told = shell.run("kill", "everything", "--yes", "--offline", "--home", str(tmp_path))
-    assert (told.exit_code, "callpoint init" in told.stderr) == (2, True)
+    assert (told.exit_code, "callpoint init" in told.stderr) == (2, False)
+    assert "name the server's own folder: --home DIR" in told.stderr

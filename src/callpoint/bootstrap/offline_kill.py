@@ -18,7 +18,7 @@ from callpoint.bootstrap.home import Home
 from callpoint.bootstrap.journal import make_logger
 from callpoint.bootstrap.outside import Outside, build_decider, open_node
 from callpoint.config.settings import Settings, load_settings
-from callpoint.domain.errors import UnavailableError
+from callpoint.domain.errors import ConfigError, UnavailableError
 from callpoint.domain.governance import Bundle
 from callpoint.domain.kill import Killed, Scope
 from callpoint.domain.tombstone import SignedOrder, Tombstone, offline_origin, tombstone_id
@@ -34,7 +34,12 @@ def address_of(home: Path) -> str:
     Raises:
         ConfigError: The folder holds no installation.
     """
-    return offline_origin(Home(home).installation().id)
+    try:
+        return offline_origin(Home(home).installation().id)
+    except ConfigError as error:
+        raise ConfigError(
+            error.message, file=error.file, way_out="name the server's own folder: --home DIR"
+        ) from error
 
 
 async def kill_offline(

@@ -11,6 +11,7 @@ from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.key import home_option
 from callpoint.cli.words import plural
 from callpoint.domain.errors import RequestError
+from callpoint.domain.ids import parse_activation
 from callpoint.domain.kill import Killed, Scope
 
 
@@ -46,6 +47,8 @@ def kill(
         run.confirm("End every activation of this installation now?", yes=yes)
     elif not name:
         raise RequestError(f"kill {scope} needs a name", way_out=f"`callpoint kill {scope} NAME`")
+    elif what is Scope.ACTIVATION:
+        parse_activation(name)  # an order without a store stops all giving until it is merged
     about = name.lower() if what is Scope.INCIDENT else name
     order = KillOrder(scope=what, about=about)
     done = _offline(run, order, home) if offline else run.client.kill(order)

@@ -195,6 +195,7 @@ class Guard:
 
     async def _ask(self) -> None:
         """How do they stand? The answer is the only sign of life that counts for all of them."""
+        said = ""
         while True:
             asked = tuple(self._open)
             try:
@@ -202,12 +203,14 @@ class Guard:
                     for start in range(0, max(len(asked), 1), _AT_ONCE):
                         part = asked[start : start + _AT_ONCE]
                         self._settle(part, await self._authority.standing(part))
-                self._answered = self._clock.monotonic()
+                self._answered, said = self._clock.monotonic(), ""
                 if self._offline is not None:
                     self._offline.back()
                     self._tells.set()
             except (CallpointError, TimeoutError) as error:
-                self._logger.warning("authority_silent", error=_words(error))
+                if said != _words(error):  # once, not each second
+                    said = _words(error)
+                    self._logger.warning("authority_silent", error=said)
             await self._clock.sleep(POLL / 2)
 
     async def _tell(self) -> None:
