@@ -6,24 +6,35 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
 from click.testing import CliRunner
 
 from callpoint.cli.machine import ThisMachine
 from callpoint.cli.program import program
+from callpoint.cli.transport import Address, Answer, Network, Request, Transport
 from tests.fakes.homestead import GOVERNORS, Homestead, Running, serving
+
+
+class ClosingTransport:
+    """Implements ``cli.transport.Transport`` with one connection a request, which it closes."""
+
+    def carry(self, request: Request) -> Answer:
+        place = urlsplit(request.url)
+        network = Network(Address(place.scheme, place.hostname or "", place.port or 80))
+        try:
+            return network.carry(request)
+        finally:
+            network.close()
+
+    def close(self) -> None:
+        """There is none left."""
 
 
 class Shell(ThisMachine):
     """This machine, with connections that somebody closes: a command's process just ends."""
 
-    def __init__(self) -> None:
-        self._wire = httpx.HTTPTransport()
-
-    @property
-    def transport(self) -> httpx.HTTPTransport:  # type: ignore[override]  # on the machine itself there is none
-        return self._wire
+    transport: Transport | None = ClosingTransport()
 
 
 @dataclass
@@ -68,14 +79,12 @@ class Neighbour:
 
     def run(self, *words: str | Path, status: int = 0) -> str:
         """A command that needs no server; what it says on standard output."""
-        shell = Shell()
-        with shell.transport:
-            done = CliRunner().invoke(
-                program,
-                [str(word) for word in words],
-                env={"CALLPOINT_STATE": str(self.site.root / "state")},
-                obj=shell,
-            )
+        done = CliRunner().invoke(
+            program,
+            [str(word) for word in words],
+            env={"CALLPOINT_STATE": str(self.site.root / "state")},
+            obj=Shell(),
+        )
         assert done.exit_code == status, f"{words}: {done.exit_code} {done.stderr}"
         return done.stdout
 

@@ -15,6 +15,9 @@ from callpoint.cli.throwaway import ThrowawayPostgres
 from tests.postgres_gateway_site import SECRET, GatewaySite, open_gateway
 from tests.servers import FreshDatabase, fresh_database, missing
 
+_TRIES = 3
+"""A free port can be somebody's a moment later."""
+
 _SETTINGS = """\
 [databases]
 * = host=127.0.0.1 port={gateway} user=conn1 password={secret}
@@ -43,33 +46,50 @@ async def pooler(site: GatewaySite, folder: Path) -> AsyncIterator[int]:
     program = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None:
         missing("pgbouncer (the Debian package) is not on this machine")
-    port = free_port()
-    settings = folder / "pgbouncer.ini"
-    settings.write_text(
-        _SETTINGS.format(gateway=site.port, secret=SECRET, port=port, folder=folder)
-    )
     user = None
     if os.geteuid() == 0:  # it refuses to be root
         user = "nobody"
         for path in (folder, *folder.parents[:2]):
             os.chmod(path, 0o777 if path == folder else 0o711)  # noqa: PTH101 -- of pytest's own
-    process = await asyncio.create_subprocess_exec(
-        program, "-q", str(settings), user=user, stderr=asyncio.subprocess.DEVNULL
-    )
+    settings = folder / "pgbouncer.ini"
+    for _ in range(_TRIES):
+        port = free_port()
+        settings.write_text(
+            _SETTINGS.format(gateway=site.port, secret=SECRET, port=port, folder=folder)
+        )
+        process = await asyncio.create_subprocess_exec(
+            program, "-q", str(settings), user=user, stderr=asyncio.subprocess.DEVNULL
+        )
+        if await is_up(process, port):
+            break
+    else:
+        pytest.fail(f"pgbouncer ends at once: {(folder / 'log').read_text()}")
     try:
-        async with asyncio.timeout(10):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    await asyncio.sleep(0.02)
-                else:
-                    writer.close()
-                    break
         yield port
     finally:
         process.terminate()
         await process.wait()
+
+
+async def is_up(process: asyncio.subprocess.Process, port: int) -> bool:
+    """Wait until it accepts connections; False when it ended instead."""
+    async with asyncio.timeout(10):
+        while True:
+            if process.returncode is not None:
+                return False
+            if await is_listening(port):
+                return True
+            await asyncio.sleep(0.02)
+
+
+async def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def test_a_pooler_in_front(target: FreshDatabase, tmp_path: Path):

@@ -87,7 +87,7 @@ class Machine(Protocol):
 class ThisMachine:
     """Implements ``Machine``, and with it ``ports.clock.Clock`` and ``Random``, for real."""
 
-    transport = None
+    transport: "Transport | None" = None
 
     @property
     def environment(self) -> Mapping[str, str]:
