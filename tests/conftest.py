@@ -44,8 +44,8 @@ _LONG = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: tests of real servers wait for them a good deal."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are processors: tests of real servers wait for them a good deal."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
