@@ -89,26 +89,37 @@ def must_not_be_cut(live: LiveSession) -> None:
 async def _settled(
     services: Services, live: LiveSession, deed: Deed, recorder: Recorder | None
 ) -> _Made:
-    """Decided in a transaction. A number is given to nothing else unless it may be on record."""
-    live.number += 1
+    """Decided in a transaction."""
     for _ in range(TRIES):
         try:
             basis = await current(services, live)
             async with live.writing:
-                return await _once(services, live, basis, deed, recorder)
+                return await _numbered(services, live, basis, deed, recorder)
         except MovedError as moved:
             live.forget()
             live.lag = moved.now - services.clock.now()
             if recorder is not None:
                 await recorder.look_again(live)
                 must_not_be_cut(live)
-        except (KeptElsewhereError, ConflictError):
-            live.number -= 1
-            raise
-    live.number -= 1
     raise UnavailableError(
         f"what session {live.id} rests on moves faster than it can be decided", way_out="try again"
     )
+
+
+async def _numbered(
+    services: Services, live: LiveSession, basis: Basis, deed: Deed, recorder: Recorder | None
+) -> _Made:
+    """One attempt, with the next number; it is given to nothing else unless it may be on record.
+
+    Only while nobody else writes: who closes the stream says there what the last number was, and
+    one that is not on record looks like a record that was lost.
+    """
+    live.number += 1
+    try:
+        return await _once(services, live, basis, deed, recorder)
+    except ConflictError:  # nothing was written
+        live.number -= 1
+        raise
 
 
 async def _once(

@@ -221,6 +221,8 @@ class Recorder:
         return sorted(found, key=lambda live: live.id)
 
     def _is_idle(self, live: LiveSession) -> bool:
+        if live.cut_for:  # its end is written at once, whatever a decision on its way has kept
+            return True
         return self._services.clock.monotonic() - live.acted >= _IDLE and not live.is_ahead()
 
     async def _attempt(self, parts: Sequence[Part]) -> None:
@@ -305,7 +307,6 @@ class Recorder:
         live.forget()
         self._services.live.cut(Cut(Reach.SESSION, live.id, reason))
         self._due[live.id] = self._stocked[live.id] = live
-        live.acted = float("-inf")
         self._wake.set()
 
 
