@@ -210,13 +210,17 @@ class RemoteAuthority:
 
 
 def _proven(call: Call, answer: Answer) -> Answer:
-    """The answer, when it is the authority's, or says that the line is not known.
+    """The answer, when it is the authority's.
 
     Raises:
+        AuthenticationError: The line is not known there. A server that does not know its key cannot
+            prove it: so that much is believed of anybody, and nothing else that is said beside it.
         httpx.HTTPError: Somebody else gave it, who is not believed.
     """
-    if call.is_answered_by(answer) or answer.status == _UNKNOWN_LINE:
+    if call.is_answered_by(answer):
         return answer
+    if answer.status == _UNKNOWN_LINE:
+        raise AuthenticationError("the call was refused unread there")
     raise httpx.RemoteProtocolError(
         f"it answered {answer.status} without proof that the authority did, or to another question"
     )
