@@ -319,7 +319,7 @@ async def test_what_is_handed_out_while_a_record_is_written_stays_spent(monkeypa
     assert (spent.actions, spent.rows) == (7, sum(given))
 
 
-@pytest.mark.parametrize("by", ["decision", "outcome"])
+@pytest.mark.parametrize("by", ["decision", "outcome", "late"])
 async def test_an_outcome_gives_back_once_what_it_did_not_use(monkeypatch, by):
     """Its record was committed and nobody said so: the next attempt gives nothing back again."""
     made = await lax(Allowance(actions=1000, rows=4000))
@@ -332,8 +332,9 @@ async def test_an_outcome_gives_back_once_what_it_did_not_use(monkeypatch, by):
     async with running(made.recorder):
         session = (await made.open()).session
         verdicts = [await made.authority.decide(session, DELETE) for _ in "ab"]
-        if by == "outcome":  # without what writes it in the background, it is written at once
-            made.authority = GatewayAuthority(made.world.services, GATEWAY)
+        if by != "decision":  # without what writes it in the background, it is written at once
+            idle = Recorder(made.world.services)
+            made.authority = GatewayAuthority(made.world.services, GATEWAY, idle)
             verdicts = [await made.authority.decide(session, DELETE) for _ in "ab"]
         outcome = Outcome(verdicts[0].number, Used(rows=1))
         with monkeypatch.context() as patch:
@@ -344,8 +345,10 @@ async def test_an_outcome_gives_back_once_what_it_did_not_use(monkeypatch, by):
                 attempt = made.authority.decide(session, DELETE)
             with pytest.raises(StoreUnavailableError):
                 await attempt
+        if by == "late":  # something else was written meanwhile
+            await made.authority.decide(session, DELETE)
         before = await spent_rows(made)
-        if by == "outcome":
+        if by != "decision":
             await made.authority.report(session, outcome)
         last = await made.authority.decide(session, DELETE)
     finished = [e.number for e in told(made.world, ev.ActionFinished)]

@@ -182,7 +182,9 @@ class GatewayAuthority:
                 standing = await self._services.store.transact(work, urgent=True)
             except BaseException:
                 live.is_unsure = True
+                live.in_doubt.add(outcome.event.number)  # whatever is written before it comes again
                 raise
+            live.in_doubt.discard(outcome.event.number)
             if self._recorder is not None:
                 self._recorder.wrote(live, waiting)
             return standing

@@ -126,6 +126,7 @@ class LiveSession:
         acted: When something was last answered from the stock, by the monotonic clock.
         pending: What waits for its record, in the order in which it was answered.
         is_unsure: Nobody knows whether some of it is on record: it failed, or was given up.
+        in_doubt: Outcomes of which nobody knows it that do not wait here: they may be told again.
         is_spoilt: What it spends cannot be settled; its records are written without.
         cut_for: Why this process ended it by itself; empty while it did not.
         lock: Held while an action is decided.
@@ -153,6 +154,7 @@ class LiveSession:
     acted: float = 0.0
     pending: deque[Pending] = field(default_factory=deque)
     is_unsure: bool = False
+    in_doubt: set[int] = field(default_factory=set)
     is_spoilt: bool = False
     cut_for: str = ""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -79,7 +79,10 @@ def append(tx: Transaction, live: LiveSession, waiting: Sequence[Pending]) -> tu
         ConflictError: It is closed.
     """
     stream = session_stream(live.id)
-    is_unsure = live.is_unsure and bool(waiting)
+    is_unsure = bool(waiting) and (
+        live.is_unsure
+        or not live.in_doubt.isdisjoint(one.event.number for one in waiting if one.used is not None)
+    )
     known = {named(event) for event in latest_actions(tx, stream)} if is_unsure else ()
     fresh = tuple(one for one in waiting if named(one.event) not in known)
     for one in fresh:
