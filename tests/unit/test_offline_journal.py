@@ -1,5 +1,6 @@
 """The gateway's journal on a disk: durable before it returns, chained, one process's, told once."""
 
+import contextlib
 import errno
 import os
 from datetime import UTC, datetime
@@ -92,6 +93,28 @@ def test_what_cannot_be_written_is_not_there(tmp_path, monkeypatch, call):
     made.append([entry(3)])
     after = reopened(made, tmp_path)
     assert [(one.seq, one.entry) for one in after.waiting()] == [(1, entry(1)), (2, entry(3))]
+    after.close()
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_what_is_written_after_a_failed_forgetting_outlives_the_process(tmp_path, monkeypatch, nth):
+    """No file can be opened for a moment (EMFILE): what is let through next is on the disk."""
+    made = opened(tmp_path)
+    made.append([entry(1), entry(2)])
+    true, calls = os.open, iter(range(1, 9))
+
+    def fail(*given: object) -> int:
+        if next(calls) == nth:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return true(*given)  # type: ignore[arg-type]  # as it was called
+
+    with monkeypatch.context() as patch, contextlib.suppress(UnavailableError):
+        patch.setattr(os, "open", fail)
+        made.forget(1)
+    made.append([entry(3)])
+    assert made._is_placed  # noqa: SLF001 -- what a power cut leaves cannot be looked at from here
+    after = reopened(made, tmp_path)
+    assert [one.entry for one in after.waiting()][-2:] == [entry(2), entry(3)]
     after.close()
 
 

@@ -46,6 +46,7 @@ class FileJournal:
     def __init__(self, path: Path, random: Random) -> None:
         self._path = path
         self._lock = Lock()
+        self._is_placed = False
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._holds = _held(path.with_name(f"{path.name}.lock"))
@@ -62,9 +63,10 @@ class FileJournal:
                 if raw:  # damaged by hand: it is evidence all the same
                     path.replace(path.with_name(f"{path.name}.{random.ident(8)}.damaged"))
                 first = _Beginning(random.ident(_NAME_LENGTH), 0, BEGINNING)
-                self._begin(first)
+                os.close(self._begin(first))
             self._begun = first
             self._file = _open(path)
+            self._place()
         except OSError as error:
             os.close(self._holds)
             raise ConfigError(
@@ -99,12 +101,15 @@ class FileJournal:
             first = _Beginning(self.name, told[-1].seq, told[-1].hash)
             left = self._waiting[len(told) :]
             try:
-                self._begin(first, left)
-                fresh = _open(self._path)
+                fresh = self._begin(first, left)
             except OSError as error:
                 raise self._unavailable(error) from error
             os.close(self._file)
             self._file, self._begun, self._waiting, self._is_torn = fresh, first, left, False
+            try:
+                self._place()
+            except OSError as error:
+                raise self._unavailable(error) from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -120,6 +125,7 @@ class FileJournal:
     def _write(self, body: bytes) -> None:
         """All of it on the disk, or nothing that is read back. Raises UnavailableError."""
         try:
+            self._place()
             size = os.fstat(self._file).st_size
             if size + len(body) > MOST_BYTES:
                 raise UnavailableError(
@@ -146,21 +152,38 @@ class FileJournal:
                 self._is_torn = False
             raise
 
-    def _begin(self, first: _Beginning, left: Sequence[Chained] = ()) -> None:
-        """Put a new file in the place of the old one. Raises OSError."""
+    def _begin(self, first: _Beginning, left: Sequence[Chained] = ()) -> int:
+        """Put a new file in the place of the old one; returns it, open to append to.
+
+        Nothing can fail between the two, for what is appended to a replaced file is lost. Raises
+        OSError while the old one stands.
+        """
         body = b"".join(msgspec.json.encode(one) + b"\n" for one in (first, *left))
         beside = self._path.with_name(f".{self._path.name}.new")
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        handle = os.open(beside, flags, 0o600)
+        try:
+            rest = memoryview(body)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+            beside.replace(self._path)
+        except BaseException:
+            os.close(handle)
+            raise
+        self._is_placed = False
+        return handle
+
+    def _place(self) -> None:
+        """Until the folder is on the disk, a power cut brings the old file back. Raises OSError."""
+        if self._is_placed:
+            return
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+        self._is_placed = True
 
     def _unavailable(self, error: OSError) -> UnavailableError:
         return UnavailableError(
