@@ -112,7 +112,7 @@ def test_what_is_written_after_a_failed_forgetting_outlives_the_process(tmp_path
         patch.setattr(os, "open", fail)
         made.forget(1)
     made.append([entry(3)])
-    assert made._is_placed  # noqa: SLF001 -- what a power cut leaves cannot be looked at from here
+    assert made._is_placed
     after = reopened(made, tmp_path)
     assert [one.entry for one in after.waiting()][-2:] == [entry(2), entry(3)]
     after.close()

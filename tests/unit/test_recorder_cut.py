@@ -19,7 +19,7 @@ async def test_a_decision_on_its_way_does_not_delay_the_end_of_its_session():
     async with running(made.recorder):
         session = (await made.open()).session
         await made.authority.decide(session, READ)
-        live = await made.authority._keeping.get(session)  # noqa: SLF001 -- the race's two halves
+        live = await made.authority._keeping.get(session)
         made.recorder.cut(live, DISAGREES)
         made.recorder.keep(live)
         await made.settled()

@@ -23,7 +23,6 @@ from callpoint.lifecycle.session_basis import Basis, MovedError
 from callpoint.lifecycle.session_beside import answer_beside, may_be_beside
 from callpoint.lifecycle.session_memory import (
     Confirmed,
-    KeptElsewhereError,
     LiveSession,
 )
 from callpoint.lifecycle.session_recorder import Recorder
