@@ -203,11 +203,10 @@ class EnduringAuthority:
         """Whether the authority knows all that is in the journal."""
         journal = self._keeping.journal
         try:
-            if self._in_doubt:
-                await self._keeping.report_late(
-                    [(one.session, one.outcome) for one in self._in_doubt]
-                )
-                self._in_doubt = []
+            if doubted := tuple(self._in_doubt):
+                await self._keeping.report_late([(one.session, one.outcome) for one in doubted])
+                # Only these: the line may have broken once more while they were written.
+                self._in_doubt = [one for one in self._in_doubt if one not in doubted]
             waiting = journal.waiting()
             if self._is_told and not waiting:
                 return True
