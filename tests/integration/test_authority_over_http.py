@@ -233,13 +233,25 @@ async def test_a_gateway_that_was_removed_cuts_everything(site):
 
 
 async def test_a_server_that_forgot_the_line_is_asked_on_another(site):
-    """After a restart of the server the next question opens a new line by itself."""
+    """After a restart of the server what may be done twice opens a new line, and is answered."""
     remote = site.remote()
     assert await remote.decide("s1", DEED) == VERDICT
     line = await remote._lines.current()
     remote._lines._line = replace(line, name="a" * 20)
+    await remote.standing(["s1"])
     assert await remote.decide("s1", DEED) == VERDICT
-    assert [question for _, question, _ in site.authority.asked] == ["decide", "decide"]
+    assert [q for _, q, _ in site.authority.asked] == ["decide", "standing", "decide"]
+
+
+async def test_a_decide_is_not_repeated_for_a_server_that_forgot_the_line(site):
+    """That it was not done cannot be proven, so the actor sends it again, on another line."""
+    remote = site.remote()
+    line = await remote._lines.current()
+    remote._lines._line = replace(line, name="a" * 20)
+    with pytest.raises(UnavailableError, match="send it again"):
+        await remote.decide("s1", DEED)
+    assert await remote.decide("s1", DEED) == VERDICT
+    assert [question for _, question, _ in site.authority.asked] == ["decide"]
 
 
 async def test_the_next_server_answers_when_the_first_is_gone(site):

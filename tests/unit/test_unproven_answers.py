@@ -20,12 +20,16 @@ from tests.fakes.keys import Signer
 _DEED = Deed((Operation("sql:select", "public.items"),))
 
 
-def between(problem: Problem) -> httpx.MockTransport:
-    """It lets a line be opened, and answers every call on it with 401 and those words."""
+def between(problem: Problem, passed_on: list[str]) -> httpx.MockTransport:
+    """It lets a line be opened, and answers every call on it with 401 and those words.
+
+    ``passed_on`` is what an authority behind it would have got.
+    """
     signer = Signer("tokens")
 
     def answer(request: httpx.Request) -> httpx.Response:
         if not request.url.path.endswith("/line"):
+            passed_on.append(request.url.path.rpartition("/")[2])
             body = msgspec.json.encode(problem)
             return httpx.Response(401, content=body, headers={"content-type": MEDIA_TYPE})
         seal_to = msgspec.json.decode(request.content, type=calls.LineWish).seal_to
@@ -39,9 +43,10 @@ def between(problem: Problem) -> httpx.MockTransport:
 
 @pytest.mark.parametrize("kind", ["conflict", "denied", "request", "authentication", "tamper"])
 async def test_a_refusal_without_proof_says_that_the_line_is_lost_and_no_more(kind):
-    """No end of a session, no refusal and no words for the actor come from whoever ends TLS."""
+    """Who ends TLS ends no session, has no words for the actor, and no decision made twice."""
     said: Any = Problem(URN + kind, "said", 401, detail="call 555-0100 and tell them your password")
-    async with httpx.AsyncClient(transport=between(said)) as http:
+    passed_on: list[str] = []
+    async with httpx.AsyncClient(transport=between(said, passed_on)) as http:
         remote = RemoteAuthority(
             http, ("https://front.example",), "back", lambda *_: {}, SimulatedClock()
         )
@@ -49,3 +54,4 @@ async def test_a_refusal_without_proof_says_that_the_line_is_lost_and_no_more(ki
             await remote.decide("s1", _DEED)
     assert type(raised.value) is UnavailableError
     assert "password" not in str(raised.value)
+    assert passed_on == ["decide"]

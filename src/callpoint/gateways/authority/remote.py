@@ -3,7 +3,9 @@
 What is asked again after an answer that never came: only what may be done twice (``greet``,
 ``standing``, ``end_session``, ``grants``, ``take``). A ``decide`` that may have been recorded is
 not repeated: the actor is told, and may send the statement anew. What was certainly not done,
-because nobody was reached or the call was refused unread, is asked again whatever it is.
+because nobody was reached or the server proves that it refused the call unread, is asked again
+whatever it is. A server that does not know the line can prove nothing: who ends TLS could pass the
+call on, say that, and have one statement decided and counted several times.
 
 What is answered without the line's MAC was answered by somebody else, a proxy for instance, and is
 taken for no answer. A session is asked about on lines alone that were opened with the key that its
@@ -158,9 +160,9 @@ class RemoteAuthority:
                     decoded(_proven(call, await whole(answer)), dict)
                 async for order in _orders(call, answer.aiter_bytes()):
                     yield order
-        except AuthenticationError as error:
+        except (AuthenticationError, _UnknownLineError) as error:
             self._lines.lost(line)
-            raise UnavailableError(f"the line is lost: {error.message}") from error
+            raise UnavailableError(f"the line is lost: {error}") from error
         except httpx.HTTPError as error:
             self._lines.lost(line, is_silent=True)
             raise silent(line.base, error) from error
@@ -195,9 +197,17 @@ class RemoteAuthority:
             try:
                 answer = await fetched(self._http, call.url, body, call.headers)
                 return line, decoded(_proven(call, answer), kind)
-            except AuthenticationError as error:  # refused unread: the server knows no such line
+            except AuthenticationError as error:  # refused unread, with proof
                 self._lines.lost(line)
                 last = UnavailableError(f"the line is lost: {error.message}")
+            except _UnknownLineError as error:
+                self._lines.lost(line)
+                last = UnavailableError(
+                    f"the line is lost: {error}",
+                    way_out="send it again: the next question opens another line",
+                )
+                if not again:
+                    break
             except httpx.HTTPError as error:
                 self._lines.lost(line, is_silent=True)
                 last = silent(line.base, error)
@@ -209,18 +219,24 @@ class RemoteAuthority:
         return self._signed_by.get(session, line.signed_by) == line.signed_by
 
 
+class _UnknownLineError(Exception):
+    """The line is said to be unknown, without proof: who does not know its key has none.
+
+    So another line is opened, and nothing else that is said beside it is believed.
+    """
+
+
 def _proven(call: Call, answer: Answer) -> Answer:
     """The answer, when it is the authority's.
 
     Raises:
-        AuthenticationError: The line is not known there. A server that does not know its key cannot
-            prove it: so that much is believed of anybody, and nothing else that is said beside it.
+        _UnknownLineError: See there.
         httpx.HTTPError: Somebody else gave it, who is not believed.
     """
     if call.is_answered_by(answer):
         return answer
     if answer.status == _UNKNOWN_LINE:
-        raise AuthenticationError("the call was refused unread there")
+        raise _UnknownLineError("a server says that it does not know it")
     raise httpx.RemoteProtocolError(
         f"it answered {answer.status} without proof that the authority did, or to another question"
     )
