@@ -18,11 +18,15 @@ from callpoint.adapters.targets.postgresql.login import Login
 LINGER = 1.0
 """Seconds that a connection waits."""
 
-_FRESH = 0.05
-"""Seconds within which the end of a connection has been noticed already, if it came."""
-
 _ANSWER_LIMIT = 1.0
 _CLOSE_LIMIT = 1.0
+_GONE = (
+    TimeoutError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server said goodbye, and the driver takes nothing more
+)
 
 
 class _Idle(msgspec.Struct, frozen=True, eq=False):
@@ -30,7 +34,6 @@ class _Idle(msgspec.Struct, frozen=True, eq=False):
 
     database: str
     login: Login
-    since: float
     ends: TimerHandle
 
 
@@ -49,24 +52,23 @@ class IdleConnections:
         """One that answers, or None. What does not answer is dropped: nothing was asked of it yet.
 
         Without this look, the first question after a server's restart would be lost on the way, and
-        nobody could say whether it took effect.
+        nobody could say whether it took effect. However short it waited: the server's last words
+        can be here before the end of the connection is.
         """
-        loop = await self._watch_over()
+        await self._watch_over()
         while matching := [held for held in self._held if held.database == database]:
             found = matching[-1]
             self._let_go(found)
-            connection = found.login.connection
-            is_fresh = loop.time() - found.since < _FRESH and not connection.is_closed()
-            if is_fresh or await _answers(found.login):
+            if await _answers(found.login):
                 return found.login
-            connection.terminate()
+            found.login.connection.terminate()
         return None
 
     async def keep(self, database: str, login: Login) -> None:
         """Let it wait; the caller has seen that it is in order."""
         loop = await self._watch_over()
         ends = loop.call_later(LINGER, self._end, login)
-        self._held.append(_Idle(database, login, loop.time(), ends))
+        self._held.append(_Idle(database, login, ends))
 
     async def drop_oldest(self) -> None:
         """Close the one that waits longest, to make room for another."""
@@ -110,7 +112,7 @@ async def _answers(login: Login) -> bool:
     try:
         async with asyncio.timeout(_ANSWER_LIMIT):
             await login.rows("SELECT 1")
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except _GONE:
         return False
     return True
 
@@ -119,5 +121,5 @@ async def closed(connection: Any) -> None:  # noqa: ANN401 - the driver ships wi
     """Say goodbye within a second, else drop the socket: a goodbye never fails a call."""
     try:
         await connection.close(timeout=_CLOSE_LIMIT)
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except _GONE:
         connection.terminate()
