@@ -114,7 +114,7 @@ async def test_a_receiver_that_is_away_or_slow_holds_up_nobody():
             await until(lambda: told(quick) == WHOLE[:2])
             began = time.monotonic()
             await kill.kill(world.services, world.caller("gina"), Scope.EVERYTHING, "")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < slow.delay
             assert await until(lambda: told(quick) == WHOLE) < 4
             assert len(slow.bodies) < len(quick.bodies)
             assert quick.fields["authorization"] == SECRET

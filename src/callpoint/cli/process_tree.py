@@ -41,8 +41,11 @@ def end_sshd(server: int, port: int) -> bool:
     while left := _descendants(server) | _sessions(port):
         if time.monotonic() > deadline:
             break
-        for process in left:
-            _signal(process, signal.SIGKILL)
+        # All are held before the first is killed: else one that outlives its child tells a client
+        # of that child's death, and the connection ends as if the command had ended by itself.
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            for process in left:
+                _signal(process, how)
         time.sleep(_PAUSE_SECONDS)  # noqa: TID251 -- real time passes for real processes
     _signal(server, signal.SIGKILL)
     return not left
