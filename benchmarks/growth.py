@@ -7,7 +7,8 @@ of them are measured in turns. An *activation* is request, vote, issue, reveal, 
 end, alone, with a target that answers at once: what could grow with the store is not hidden behind
 one. A *verification* is the evidence of that activation and of an old one, gathered from the store
 and checked as an outsider checks it. ``start_s`` is what a process proves once, when it starts:
-every configuration since genesis, and for that the whole log; it grows with the log.
+every configuration since genesis, and for that the whole log; it grows with the log. The start
+after that goes on where it ended (``start_again_s``).
 """
 
 import asyncio
@@ -48,6 +49,10 @@ async def measure(report: Report, folder: Path, sizes: tuple[int, ...], rounds: 
             begun = time.perf_counter()
             await here.services.rules.current()
             report.figure(f"start_s_{size}", time.perf_counter() - begun)
+            again = here.rules_from(await here.services.rules.look_on())
+            begun = time.perf_counter()
+            await again.current()
+            report.figure(f"start_again_s_{size}", time.perf_counter() - begun)
             await here.open_incident(incident)
             await _activate(here, incident)
         activating: dict[int, list[float]] = {size: [] for size in sizes}

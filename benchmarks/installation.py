@@ -53,6 +53,7 @@ from callpoint.domain.principal import Person, Principal, PrincipalKind
 from callpoint.domain.request import Ask
 from callpoint.lifecycle import approve, found, give_back, incidents, issue, use
 from callpoint.lifecycle.ending import leases
+from callpoint.lifecycle.landmark import Landmark
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.request import request
 from callpoint.lifecycle.rules import RuleBook
@@ -91,6 +92,17 @@ class Installed:
     def caller(self, person: str) -> Caller:
         """An authenticated principal."""
         return Caller(self.bundle.configuration.principals[person], key_id=person)
+
+    def rules_from(self, landmark: Landmark | None) -> RuleBook:
+        """As another process would read them that begins there."""
+        services = self.services
+        return RuleBook(
+            services.installation,
+            services.store,
+            build_decider,
+            verifier=Ed25519Verifier(),
+            landmark=landmark,
+        )
 
     async def open_incident(self, name: str = INCIDENT) -> None:
         """Declared by one person, confirmed by another; names every target."""

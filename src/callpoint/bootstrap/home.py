@@ -2,6 +2,7 @@
 
     installation.json   what genesis fixed: read before the database is believed
     in-force.json       the newest configuration that was ever proven here
+    proven.json         how far the log was proven here, so that a start does not begin at genesis
     proposal.json       the first configuration, while its governors sign it
     server.toml         settings of the process (``config.settings``)
     keys/               private keys (``adapters.keys.files``)
@@ -23,6 +24,7 @@ import msgspec
 from callpoint.bootstrap.shell_word import shell_word
 from callpoint.domain.errors import ConfigError, StoreUnavailableError, TamperError
 from callpoint.domain.governance import Bundle, Installation
+from callpoint.lifecycle.landmark import Landmark
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -42,6 +44,7 @@ class Home:
         self.keys = root / "keys"
         self._installation = root / "installation.json"
         self._pin = root / "in-force.json"
+        self._landmark = root / "proven.json"
         self.proposal = root / "proposal.json"
         self.known_leases = root / "known-leases.jsonl"
         self.tombstones = root / "tombstones"
@@ -102,6 +105,17 @@ class Home:
         known = self.pinned()
         if known is None or known.number < bundle.number:
             write(self._pin, Pin(digest=bundle.digest(), bundle=bundle))
+
+    def landmark(self) -> Landmark | None:
+        """How far the log was proven here; None if nobody can say, which only costs time."""
+        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(self._landmark.read_bytes(), type=Landmark)
+        return None
+
+    def note_landmark(self, mark: Landmark) -> None:
+        """Remember it. Raises StoreUnavailableError."""
+        if mark != self.landmark():
+            write(self._landmark, mark)
 
 
 def write(path: Path, value: msgspec.Struct) -> None:

@@ -81,6 +81,7 @@ def _of_files(home: Home) -> Iterator[Symptom]:
         home.keys,
         home.root / "installation.json",
         home.root / "in-force.json",
+        home.root / "proven.json",
     ):
         yield from _open_to_others(path)
 

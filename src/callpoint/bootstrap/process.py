@@ -83,6 +83,12 @@ class Process:
             else:
                 self.logger.warning("store_is_there")
 
+    async def note_landmark(self) -> None:
+        """Remember how far the log is proven, so that the next start goes on there."""
+        mark = await self.services.rules.look_on()
+        if mark is not None:
+            await asyncio.to_thread(Home(self.settings.home).note_landmark, mark)
+
     async def follow(self) -> None:
         """Bring rules and connectors up to what is in force; targets that were left as well."""
         rules = await self.services.rules.current()
@@ -114,23 +120,12 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
         if pinned is not None and held is None:
             connectors.follow(pinned.configuration)  # from here on what takes away works
 
-        def on_load(bundle: Bundle) -> None:
-            home.pin(bundle)
-            connectors.follow(bundle.configuration)
-
         yield Process(
             settings=settings,
             services=Services(
                 installation=installation,
                 store=store,
-                rules=RuleBook(
-                    installation,
-                    store,
-                    build_decider,
-                    verifier=Ed25519Verifier(),
-                    pinned=pinned,
-                    on_load=on_load,
-                ),
+                rules=_rule_book(home, installation, store, connectors),
                 pep=Pep(store, notifier),
                 clock=outside.clock,
                 random=outside.random,
@@ -178,6 +173,26 @@ def _connectors(
     """None yet. A copy of an installation does not even know how to reach a target."""
     site = Site(installation.id, outside.environment, outside.clock, outside.random)
     return Connectors(site, logger, {} if held else outside.registry)
+
+
+def _rule_book(
+    home: Home, installation: Installation, store: Store, connectors: Connectors
+) -> RuleBook:
+    """What is proven is remembered in the home folder, and the connectors follow it."""
+
+    def on_load(bundle: Bundle) -> None:
+        home.pin(bundle)
+        connectors.follow(bundle.configuration)
+
+    return RuleBook(
+        installation,
+        store,
+        build_decider,
+        verifier=Ed25519Verifier(),
+        pinned=home.pinned(),
+        on_load=on_load,
+        landmark=home.landmark(),
+    )
 
 
 async def _nonces_since(store: Store, outside: Outside, *, is_there: bool) -> datetime | None:

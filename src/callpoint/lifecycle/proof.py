@@ -173,6 +173,11 @@ class Chain:
         """The next one."""
         self._unread.append(entry)
 
+    @property
+    def last(self) -> str | None:
+        """Hash of the last one that was read; None before the first."""
+        return self._previous
+
     def events(self, installation: Installation) -> list[Proven]:
         """Typed, with dense numbers and an unbroken chain from the first on; else TamperError."""
         while self._unread:

@@ -17,6 +17,7 @@ from callpoint.domain.errors import (
 from callpoint.domain.governance import Bundle, InForce, Installation, StoredBundle
 from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.request import Request
+from callpoint.lifecycle.landmark import Landmark
 from callpoint.lifecycle.lineage import must_descend
 from callpoint.lifecycle.verified_log import VerifiedLog
 from callpoint.ports.decider import Decider
@@ -60,6 +61,7 @@ class RuleBook:
             cannot be believed any more.
         on_load: Told of each newly proven bundle before it is used; when it raises, the bundle is
             not used.
+        landmark: How far an earlier process had proven the publications.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class RuleBook:
         verifier: Verifier,
         pinned: Bundle | None = None,
         on_load: Callable[[Bundle], None] | None = None,
+        landmark: Landmark | None = None,
     ) -> None:
         self._installation = installation
         self._store = store
@@ -80,8 +83,8 @@ class RuleBook:
         self._newest_digest = pinned.digest() if pinned else ""
         self._on_load = on_load
         self._loaded: Rules | None = None
-        # Once from genesis on; a later publication then costs what was logged in between.
-        self._log = VerifiedLog((INSTALLATION_STREAM,))
+        # Once from genesis on; what comes later then costs what was logged in between.
+        self._log = VerifiedLog((INSTALLATION_STREAM,), landmark=landmark)
         self._refused = ""
 
     async def current(self) -> Rules:
@@ -163,6 +166,18 @@ class RuleBook:
             if self._newest is None:
                 raise
             return self._newest.configuration
+
+    async def look_on(self) -> Landmark | None:
+        """Verify what was logged since the last time; where the next process goes on from.
+
+        Raises:
+            TamperError, LogUnavailableError, StoreUnavailableError: It cannot be told now.
+        """
+
+        def read(view: View) -> Landmark | None:
+            return self._log.landmark(view, self._installation, INSTALLATION_STREAM)
+
+        return await self._store.read(read)
 
     async def published(self, number: int) -> StoredBundle:
         """A configuration that is or was in force, as the log names it.

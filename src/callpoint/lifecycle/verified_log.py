@@ -21,6 +21,7 @@ from callpoint.audit.entry import CLOSING_KEY
 from callpoint.audit.merkle import Frontier
 from callpoint.domain.errors import LogUnavailableError, TamperError
 from callpoint.domain.governance import Installation
+from callpoint.lifecycle.landmark import Landmark, landmark_of, resumed
 from callpoint.lifecycle.proof import (
     Chain,
     Proven,
@@ -78,15 +79,23 @@ class VerifiedLog:
     Args:
         kinds: Beginnings of the names of the streams that are kept at hand.
         keep: Streams at hand at a time; of more, those are put aside that were touched longest ago.
+        landmark: Where an earlier process ended with the one stream that is kept.
     """
 
-    def __init__(self, kinds: tuple[str, ...] = _KINDS, *, keep: int = STREAMS_KEPT) -> None:
+    def __init__(
+        self,
+        kinds: tuple[str, ...] = _KINDS,
+        *,
+        keep: int = STREAMS_KEPT,
+        landmark: Landmark | None = None,
+    ) -> None:
         self._kinds = kinds
         self._needles = tuple(f'"stream":"{kind}'.encode() for kind in kinds)
         self._keep_streams = keep
         self._lock = Lock()
         self._lines: OrderedDict[str, None] = OrderedDict()
         self._newest: tuple[str, Checkpoint] | None = None
+        self._landmark = landmark
         self._forget("")
 
     def checkpoint(self, view: View, installation: Installation) -> Checkpoint:
@@ -121,7 +130,8 @@ class VerifiedLog:
                 raise LogUnavailableError(f"{stream} has entries that wait for the log")
         with self._lock:
             checkpoint = self._verified(view, installation)
-            self._reach_back(view, checkpoint, wanted)
+            if not self._resumed(view, checkpoint, wanted, installation):
+                self._reach_back(view, checkpoint, wanted)
             if self._catch_up(view, checkpoint):
                 found = {s: self._read(view, s, checkpoint.size, installation) for s in wanted}
                 whole = {s: events for s, events in found.items() if events is not None}
@@ -129,6 +139,20 @@ class VerifiedLog:
                     return whole
         # Closed, put aside, or a view of long ago: from the first entry, for this once.
         return proven(view, installation, wanted)
+
+    def landmark(self, view: View, installation: Installation, stream: str) -> Landmark | None:
+        """How far ``stream`` is proven, for a later process; None if it is not at hand whole.
+
+        Raises:
+            TamperError, LogUnavailableError: As ``proven``.
+        """
+        self.proven(view, installation, [stream])
+        with self._lock:
+            held = self._streams.get(stream)
+            if held is None or held.chain is None or held.first or not self._trees:
+                return None
+            tree = self._trees[-1]
+            return landmark_of(self._origin, tree, stream, held.chain, installation)
 
     def _forget(self, origin: str) -> None:
         self._origin = origin
@@ -146,6 +170,27 @@ class VerifiedLog:
             # After a recovery, what was verified here may be lost: everything begins anew.
             self._forget(found.origin)
         return found
+
+    def _resumed(
+        self,
+        view: View,
+        checkpoint: Checkpoint,
+        wanted: tuple[str, ...],
+        installation: Installation,
+    ) -> bool:
+        """Begin where an earlier process ended: once, and with nothing else at hand."""
+        mark, self._landmark = self._landmark, None
+        if mark is None or wanted != (mark.stream,) or self._trees:
+            return False
+        found = resumed(view, checkpoint, mark, installation)
+        if found is None:
+            return False
+        tree, chain = found
+        held = self._streams[mark.stream] = _Held(mark.stream, 0)
+        held.chain = chain
+        self._since = mark.size
+        self._trees.append(tree)
+        return True
 
     def _reach_back(self, view: View, checkpoint: Checkpoint, wanted: Iterable[str]) -> None:
         """Begin anew where a wanted stream began before everything that is at hand."""

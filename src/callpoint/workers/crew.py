@@ -32,9 +32,11 @@ PICTURE_EVERY = timedelta(seconds=5)
 SPOOL_EVERY = timedelta(seconds=5)
 """How soon events that a dead log kept waiting are numbered once it works; sweep does it too."""
 
-
 WITNESSES_EVERY = timedelta(seconds=10)
 """How soon a witness sees what was logged, and how often one that fails is asked again."""
+
+LANDMARK_EVERY = timedelta(minutes=1)
+"""How much of the log a start has to prove at most, in time that the process ran before."""
 
 
 async def _nobody() -> Asked:
@@ -57,6 +59,7 @@ class Crew:
     Args:
         forget_nonces: Forgets spent nonces that may be forgotten.
         follow: Brings this process up to the configuration in force (connectors follow it).
+        note_landmark: Proves what was logged since, and remembers it for the next start.
         stamp: Has the newest checkpoint time-stamped; None where no authority is named.
         ask_witnesses: Sends the newest checkpoint to the witnesses that have not seen it.
         signals: Tells receivers outside; None where nobody is told.
@@ -70,6 +73,7 @@ class Crew:
         forget_nonces: Callable[[], Awaitable[object]],
         follow: Callable[[], Awaitable[object]],
         ask_witnesses: Callable[[], Awaitable[Asked]] = _nobody,
+        note_landmark: Callable[[], Awaitable[object]] | None = None,
         stamp: Callable[[], Awaitable[object]] | None = None,
         signals: SignalDesk | None = None,
         rhythm: Rhythm | None = None,
@@ -94,6 +98,8 @@ class Crew:
         self._witnesses = Loop("witnesses", self._asked, WITNESSES_EVERY, around)
         stamps = services.limits.stamp_every or self._rhythm.nonces
         self._stamps = (Loop("timestamps", stamp, stamps, around),) if stamp else ()
+        mark = note_landmark
+        self._landmarks = (Loop("landmark", mark, LANDMARK_EVERY, around),) if mark else ()
         self._follow = Loop("follow", follow, self._rhythm.sweep, around)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -110,6 +116,7 @@ class Crew:
             *(self._sweep, self._reconcile, self._spool, self._nonces, self._follow),
             *(self._tombstones, self._overdue, self._picture, self._witnesses),
             *self._stamps,
+            *self._landmarks,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._lanes.run(stop, self._rhythm.grace), name="lanes")
