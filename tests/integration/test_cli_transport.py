@@ -1,9 +1,13 @@
 """The command line's way to a server, over real sockets: what is signed arrives, or it is said."""
 
 import asyncio
+import contextlib
+import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,7 +15,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from callpoint.cli import transport
 from callpoint.cli.client import Client, NoAnswerError
+from callpoint.cli.exit_codes import say
 from callpoint.cli.keyring import PrincipalKey
 from callpoint.domain.errors import UnavailableError
 from callpoint.ports.identity import Caller, SignedRequest
@@ -176,3 +182,106 @@ def test_a_private_authority_is_trusted_when_it_is_named(
         client = desk.client()
         assert client.incidents().incidents == (incident(),)
         client.close()
+
+
+@contextmanager
+def said(pieces: Callable[[], Iterator[bytes]]) -> Iterator[Client]:
+    """A server that reads a request and then says these, until whoever asked goes away."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            with contextlib.suppress(OSError):
+                for piece in pieces():
+                    self.wfile.write(piece)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        machine = FakeMachine({}, clock=Door().clock)
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        client = Client(address, PrincipalKey("ana-laptop", KEY), machine)
+        try:
+            yield client
+        finally:
+            client.close()
+            server.shutdown()
+            thread.join()
+
+
+_OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "begins", [b"", _OK, _OK + b"\r\n", _OK + b"transfer-encoding: chunked\r\n\r\n"]
+)
+def test_a_server_that_drips_does_not_hold_the_command(
+    monkeypatch: pytest.MonkeyPatch, begins: bytes
+):
+    """One byte now and then, in whatever part of the answer: after a while it is given up."""
+    monkeypatch.setattr(transport, "EXCHANGE_TIMEOUT", 0.3)
+
+    def pieces() -> Iterator[bytes]:
+        yield begins
+        while True:
+            yield b"0"
+            time.sleep(0.02)
+
+    with said(pieces) as client:
+        with pytest.raises(NoAnswerError, match="without end: it was not over after") as told:
+            client.incidents()
+        assert "look with `callpoint status`" in told.value.way_out
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\r\n",
+        b"content-length: 99999999999\r\n\r\n",
+        b"transfer-encoding: chunked\r\n\r\n7fffffff\r\n",
+    ],
+    ids=["until it closes", "announced", "in chunks"],
+)
+def test_an_answer_without_end_does_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+):
+    """No more is read than an answer of Callpoint's can have, and it is said that it was more."""
+    monkeypatch.setattr(transport, "MOST_BYTES", 1 << 20)
+
+    def pieces() -> Iterator[bytes]:
+        yield _OK + head
+        while True:
+            yield bytes(1 << 16)
+
+    with said(pieces) as client:
+        tracemalloc.start()
+        try:
+            with pytest.raises(NoAnswerError, match="its answer has more than 1 MiB"):
+                client.incidents()
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "answer,says",
+    [
+        (b"\x1b[2J\x1b[1;1Hroot@host:~# " + b"y" * 60_000 + b"\r\n\r\n", "did not answer"),
+        (_OK + b'content-length: 3200\r\n\r\n{"x":' + b"[" * 3195, "nested too deeply"),
+        (_OK + b'content-length: 18\r\n\r\n{"incidents":"\xff\xff"}', "something else"),
+    ],
+    ids=["no status line", "nested", "no text"],
+)
+def test_a_stranger_has_no_words_for_the_terminal(
+    capsys: pytest.CaptureFixture[str], answer: bytes, says: str
+):
+    """What answers there may be anything: it is an error in our words, on lines that end."""
+    with said(lambda: iter((answer,))) as client:
+        with pytest.raises(UnavailableError) as told:
+            client.incidents()
+        say(told.value)
+    shown = capsys.readouterr().err
+    assert says in shown
+    assert len(shown) < 1000
+    assert "\x1b" not in shown

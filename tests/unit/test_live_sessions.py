@@ -192,3 +192,11 @@ def test_an_order_covers_what_it_names(reach, about, covers):
     )
     assert Cut(reach, about).covers(opened) is covers
     assert "secret" not in repr(opened)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"x":' + "[" * 3000, '{"reach":"session"}'])
+def test_nonsense_among_the_stores_signals_is_passed_over(text):
+    """Whoever uses the database may signal anything: hearing goes on, on the store's own thread."""
+    live = LiveSessions()
+    live.hear("cut:" + text)
+    live.hear(text)

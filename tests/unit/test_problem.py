@@ -1,11 +1,13 @@
 """Errors over the wire and back: nothing of one is lost, nothing of a defect is told."""
 
+import io
 import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from callpoint.cli.exit_codes import say
 from callpoint.domain import errors
 from callpoint.domain.errors import (
     CallpointError,
@@ -16,7 +18,18 @@ from callpoint.domain.errors import (
     TargetUnknownError,
     UnavailableError,
 )
-from callpoint.domain.problem import KINDS, URN, Problem, error_of, internal, problem_of, refusal
+from callpoint.domain.problem import (
+    KINDS,
+    MAX_WORDS,
+    MEDIA_TYPE,
+    URN,
+    Problem,
+    error_in,
+    error_of,
+    internal,
+    problem_of,
+    refusal,
+)
 
 SAMPLES = [
     errors.RequestError("wrong", way_out="change it"),
@@ -112,3 +125,23 @@ def test_the_document_tells_every_kind_with_its_status():
     rows = re.findall(r"^\| (`[^|]*) \| (\d{3})[^|]*\|", text, re.MULTILINE)
     told = {(name, int(status)) for names, status in rows for name in re.findall("`(.*?)`", names)}
     assert told == {(kind.name, kind.status) for kind in KINDS} | {("internal", 500)}
+
+
+def test_whoever_answered_chose_the_words_and_not_how_many():
+    """Texts of an answer are one bounded line each, lists end, what is nested is not followed."""
+    inner = Problem(URN + "config", "t", 400, "one", file="a", line=1)
+    for _ in range(60):
+        inner = Problem(URN + "config", "t", 400, "in", errors=(inner,))
+    wide = Problem(URN + "config", "t", 400, errors=(inner,) * 300)
+    long = "\x1b[2J" + "x" * 10_000
+    told = Problem(URN + "denied", long, 403, long, long, (long,) * 300, long, long, long, key=long)
+    for problem in (wide, told):
+        error = error_in(problem.status, MEDIA_TYPE, msgspec.json.encode(problem))
+        stream = io.StringIO()
+        say(error, stream=stream)
+        lines = stream.getvalue().split("\n")
+        assert len(lines) < 500
+        assert max(map(len, lines)) < MAX_WORDS + 100
+        assert "\x1b" not in stream.getvalue()
+        say(error, output="json", stream=stream)
+        assert len(stream.getvalue()) < 2_000_000

@@ -12,6 +12,7 @@ from callpoint.domain.gateway_line import KEY_SIZE, opening
 from callpoint.domain.operation import Operation
 from callpoint.domain.problem import MEDIA_TYPE, URN, Problem
 from callpoint.gateways.authority import RemoteAuthority
+from callpoint.gateways.authority.line import Line
 from callpoint.ports import authority_calls as calls
 from callpoint.ports.authority import Deed
 from tests.fakes.clock import SimulatedClock
@@ -55,3 +56,54 @@ async def test_a_refusal_without_proof_says_that_the_line_is_lost_and_no_more(ki
     assert type(raised.value) is UnavailableError
     assert "password" not in str(raised.value)
     assert passed_on == ["decide"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(
+            503,
+            content=msgspec.json.encode(
+                Problem(
+                    URN + "unavailable",
+                    "Not\x1b[2J",
+                    503,
+                    "\x1b]0;root\x07" + "x" * 100_000,
+                    "run me",
+                )
+            ),
+            headers={"content-type": MEDIA_TYPE},
+        ),
+        httpx.Response(
+            401, content=b'{"type": ' + b"[" * 3000, headers={"content-type": MEDIA_TYPE}
+        ),
+        httpx.Response(200, content=b'{"line": "\xff", "box": ' + b"[" * 3000),
+        httpx.Response(200, content=b'{"x": ' + b"[" * 3000),
+    ],
+    ids=["words", "nested error", "no text", "nested line"],
+)
+async def test_who_opens_no_line_is_quoted_and_advises_nothing(answer):
+    """Whose words they are is said; they are cleaned and bounded, and what to do is our word."""
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as http:
+        remote = RemoteAuthority(
+            http, ("https://front.example",), "back", lambda *_: {}, SimulatedClock()
+        )
+        with pytest.raises(UnavailableError) as raised:
+            await remote.standing(("s1",))
+    assert "https://front.example/v1/gateways/back opens no line" in raised.value.message
+    assert "says without proof" in raised.value.message
+    assert "run me" not in raised.value.way_out
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'{"order":' + b"[" * 2000, b'{"order":null,"mac":"\xff"}', b'{"order":"\xff","mac":""}'],
+)
+async def test_a_line_that_is_no_order_is_refused_whatever_it_is(text):
+    """It is read before its MAC can be compared, so whoever is on the way may send anything."""
+    key = pyrage.x25519.Identity.generate()
+    line = Line("https://front.example", "l" * 20, 1.0, "", bytes(KEY_SIZE), key)
+    with pytest.raises(UnavailableError):
+        line.call("cuts").order(1, text)

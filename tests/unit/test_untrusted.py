@@ -1,8 +1,16 @@
 """Words that somebody else chose."""
 
+import msgspec
 import pytest
 
 from callpoint.domain.untrusted import printable
+from callpoint.domain.untrusted_json import read_json
+
+
+class Known(msgspec.Struct):
+    """What is expected."""
+
+    name: str
 
 
 @pytest.mark.parametrize(
@@ -28,3 +36,22 @@ def test_what_is_too_long_is_cut():
     assert printable("x" * 200) == "x" * 200
     assert printable("x" * 201) == "x" * 199 + "…"
     assert printable("\x00" * 10**6, 50) == ("\\x00" * 50)[:49] + "…"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"x":' + b"[" * 100_000,
+        b'{"name":"\xff"}',
+        b'{"name":"\\ud800"}',
+        b'{"name":1e999}',
+    ],
+)
+def test_what_is_wrong_with_json_is_one_kind_of_error(content):
+    """Also what is nested without end, and what is no text."""
+    with pytest.raises(msgspec.DecodeError):
+        read_json(content, Known)
+    assert read_json(b'{"name":"a"}', Known) == Known("a")
+    assert read_json("null", Known | None) is None

@@ -88,6 +88,7 @@ def test_findings_exit_one_and_are_readable(folder):
         ),
         (lambda all_lines: [*all_lines[:4], b"nonsense\n", *all_lines[5:]], "cannot be read"),
         (lambda all_lines: [*all_lines, b"x" * 250_000], "cannot be read"),
+        (lambda all_lines: [*all_lines, b'{"x":' + b"[" * 5000 + b"\n"], "cannot be read"),
     ],
 )
 def test_a_tampered_export_is_named_by_its_lines(folder, tamper, code):

@@ -15,6 +15,7 @@ from callpoint.domain import canonical
 from callpoint.domain import event as ev
 from callpoint.domain.errors import ConfigError, NotFoundError, TamperError
 from callpoint.domain.governance import Bundle
+from callpoint.domain.untrusted_json import read_json
 
 if TYPE_CHECKING:  # HTTP and all messages take a tenth of a second, which `--help` need not pay
     from callpoint.cli.client import Client
@@ -89,6 +90,6 @@ def stored(export: Path, event: ev.BundlePublished) -> Bundle:
     if hashlib.sha256(content).hexdigest() != event.digest:
         raise TamperError(f"{path} is not the one that the log names", way_out=_WAY_OUT)
     try:
-        return msgspec.json.decode(content, type=Bundle)
+        return read_json(content, Bundle)
     except msgspec.DecodeError as error:
         raise NotFoundError(f"this version cannot read {BUNDLES}/{path.name}: {error}") from error

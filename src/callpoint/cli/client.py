@@ -17,6 +17,7 @@ from callpoint.cli.signing import sign_request
 from callpoint.cli.transport import (
     Address,
     Answer,
+    EndlessError,
     Network,
     Request,
     UnansweredError,
@@ -38,6 +39,8 @@ from callpoint.domain.request import Ask
 from callpoint.domain.request_signature import MIN_NONCE_BYTES, split_url
 from callpoint.domain.review import Judgement
 from callpoint.domain.session import Resumed
+from callpoint.domain.untrusted import printable
+from callpoint.domain.untrusted_json import read_json
 
 if TYPE_CHECKING:  # behind these two stands every step of the server
     from callpoint.lifecycle.diagnose import Diagnosis
@@ -234,6 +237,12 @@ class Client:
             )
         except UnreachedError as error:
             raise unreachable(self.server, error) from error
+        except EndlessError as error:
+            raise NoAnswerError(
+                f"{self.server} answered without end: {error}",
+                way_out="check the address: does another program answer there? It may have been"
+                " done all the same: look with `callpoint status`",
+            ) from error
         except UnansweredError as error:
             raise NoAnswerError(
                 f"{self.server} did not answer: {error}",
@@ -253,10 +262,11 @@ class Client:
 
     def _decode(self, answer: Answer, kind: type[_T]) -> _T:
         try:
-            return msgspec.json.decode(answer.content, type=kind)
+            return read_json(answer.content, kind)
         except msgspec.DecodeError as error:
             raise UnavailableError(
-                f"{self.server} answered something else than Callpoint does: {error}",
+                f"{self.server} answered something else than Callpoint does:"
+                f" {printable(str(error))}",
                 way_out="check the address, and that client and server have one version",
             ) from error
 

@@ -184,16 +184,17 @@ def read_bundle(path: Path) -> "Bundle":
     import msgspec
 
     from callpoint.domain.governance import Bundle
+    from callpoint.domain.untrusted_json import read_json
 
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BUNDLE_BYTES + 1)
         if len(content) > MAX_BUNDLE_BYTES:
             raise ConfigError(f"it has more than {MAX_BUNDLE_BYTES} bytes", file=str(path))
-        return msgspec.json.decode(content, type=Bundle)
+        return read_json(content, Bundle)
     except OSError as error:
         raise ConfigError(f"it cannot be read: {error.strerror}", file=str(path)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise ConfigError(
             f"this is no bundle: {error}",
             file=str(path),

@@ -7,16 +7,30 @@ that one would see, and could hold back, a kill.
 
 import http.client
 import select
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol, cast
+
+from callpoint.cli.timed_socket import OvertimeError, TimedSocket
+from callpoint.domain.untrusted import printable
 
 CONNECT_TIMEOUT = 5.0
 """Seconds until a server that does not answer at all is called unreachable."""
 
 ANSWER_TIMEOUT = 180.0
-"""Seconds for an answer: revoking waits for targets, each call up to 15 s (ports.targets)."""
+"""Seconds for an answer to begin or go on: revoking waits for targets, each call up to 15 s
+(ports.targets)."""
+
+EXCHANGE_TIMEOUT = 300.0
+"""Seconds for request and answer as a whole, however busily a server sends."""
+
+MOST_BYTES = 96 << 20
+"""Longest answer: a page of the log, a thousand entries as large as entries can be, in base64. Of a
+bundle `callpoint verify` reads no more than 64 MiB."""
+
+_PIECE: Final = 1 << 16
 
 
 class UnreachedError(Exception):
@@ -25,6 +39,10 @@ class UnreachedError(Exception):
 
 class UnansweredError(Exception):
     """The request may have arrived: what it asked for may have been done."""
+
+
+class EndlessError(UnansweredError):
+    """Something answered, and did not come to an end in time, or at a size that an answer has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +99,7 @@ class Transport(Protocol):
         Raises:
             UnreachedError: There is no connection.
             UnansweredError: It was sent, or a part of it, and no answer came.
+            EndlessError: None that ended.
         """
         ...
 
@@ -114,10 +133,17 @@ class Network:
                 request.method, request.target, request.body or None, dict(request.headers)
             )
             with connection.getresponse() as response:
-                content = response.read()
+                content = _whole(response)
+        except EndlessError:
+            connection.close()
+            raise
+        except OvertimeError as error:
+            connection.close()
+            raise EndlessError(str(error)) from error
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise UnansweredError(str(error) or type(error).__name__) from error
+            # The library quotes what it could not read, up to 64 KiB of it.
+            raise UnansweredError(printable(str(error)) or type(error).__name__) from error
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, headers, content)
 
@@ -127,16 +153,36 @@ class Network:
 
     def _connected(self) -> http.client.HTTPConnection:
         connection = self._connection
-        if connection.sock is not None and not _is_spent(connection):
+        if isinstance(connection.sock, TimedSocket) and not _is_spent(connection):
+            connection.sock.begin()
             return connection
         connection.close()
         try:
             connection.connect()
         except (OSError, UnicodeError) as error:  # a name that DNS cannot say is a UnicodeError
             connection.close()
-            raise UnreachedError(str(error) or "timed out") from error
-        connection.sock.settimeout(ANSWER_TIMEOUT)
+            raise UnreachedError(printable(str(error)) or "timed out") from error
+        timed = TimedSocket(connection.sock, ANSWER_TIMEOUT, EXCHANGE_TIMEOUT)
+        connection.sock = cast("socket.socket", timed)  # all that the library uses of one
         return connection
+
+
+def _whole(response: http.client.HTTPResponse) -> bytes:
+    """All of an answer. In pieces: how large it will be is the server's word until it has come.
+
+    Raises:
+        EndlessError: It is too large.
+        http.client.IncompleteRead: It broke off.
+    """
+    content = bytearray()
+    while (response.length or 0) + len(content) <= MOST_BYTES:
+        piece = response.read(_PIECE)
+        content += piece
+        if not piece:
+            if response.length:
+                raise http.client.IncompleteRead(bytes(content), response.length)
+            return bytes(content)
+    raise EndlessError(f"its answer has more than {MOST_BYTES >> 20} MiB")
 
 
 def _is_spent(connection: http.client.HTTPConnection) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from callpoint.domain.errors import ConfigError, TamperError, UnavailableError
+from callpoint.domain.untrusted_json import read_json
 
 if TYPE_CHECKING:  # `callpoint verify` reads an installation's file and needs no HTTP
     from callpoint.api.messages import InstallationView
@@ -37,7 +38,7 @@ def read_installation(path: Path) -> Known:
     """
     try:
         with path.open("rb") as file:
-            return msgspec.json.decode(file.read(_MAX_FILE), type=Known)
+            return read_json(file.read(_MAX_FILE), Known)
     except OSError as error:
         raise ConfigError(f"it cannot be read: {error.strerror}", file=str(path)) from error
     except msgspec.DecodeError as error:
@@ -97,7 +98,7 @@ def read_known(state: Path) -> dict[str, Known]:
     """
     path = state / KNOWN_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Known])
+        return read_json(path.read_bytes(), dict[str, Known])
     except FileNotFoundError:
         return {}
     except OSError as error:

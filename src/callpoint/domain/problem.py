@@ -40,10 +40,18 @@ from callpoint.domain.errors import (
     TargetUnknownError,
     UnavailableError,
 )
+from callpoint.domain.untrusted import printable
+from callpoint.domain.untrusted_json import read_json
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:callpoint:error:"
 INTERNAL = "internal"
+MAX_WORDS = 2000
+"""Most characters of each text of a problem that was received."""
+
+MAX_LISTED = 200
+"""Most reasons, or wrong lines, of one."""
+
 _SERVER_ERROR = 500
 _NOT_FOUND = 404
 _BY_STATUS: dict[int, type[CallpointError]] = {
@@ -187,20 +195,40 @@ def error_of(problem: Problem) -> CallpointError:
 def error_in(status: int, media_type: str, content: bytes) -> CallpointError:
     """The error that an answer with a failing status stands for.
 
-    An answer that is no problem of ours (a proxy's page) is judged by its status.
+    An answer that is no problem of ours (a proxy's page) is judged by its status. Whoever answered
+    chose the words: they are made fit to be shown, and bounded.
     """
     problem = _parse(media_type, content)
-    return _by_status(status) if problem is None else error_of(problem)
+    return _by_status(status) if problem is None else error_of(_bounded(problem))
 
 
 def _parse(media_type: str, content: bytes) -> Problem | None:
     if not media_type.startswith(MEDIA_TYPE):
         return None
     try:
-        problem = msgspec.json.decode(content, type=Problem)
+        problem = read_json(content, Problem)
     except msgspec.DecodeError:
         return None
     return problem if problem.type.startswith(URN) else None
+
+
+def _bounded(problem: Problem) -> Problem:
+    """Each text on one line, and no more of them than somebody reads."""
+    return msgspec.structs.replace(
+        problem,
+        title=printable(problem.title),
+        detail=printable(problem.detail, MAX_WORDS),
+        way_out=printable(problem.way_out, MAX_WORDS),
+        reasons=tuple(printable(one, MAX_WORDS) for one in problem.reasons[:MAX_LISTED]),
+        target=printable(problem.target),
+        code=printable(problem.code),
+        file=printable(problem.file, MAX_WORDS),
+        key=printable(problem.key, MAX_WORDS),
+        # One in another is none of ours, and would be followed as deep as it goes.
+        errors=tuple(
+            _bounded(msgspec.structs.replace(one, errors=())) for one in problem.errors[:MAX_LISTED]
+        ),
+    )
 
 
 def _by_status(status: int) -> CallpointError:

@@ -12,6 +12,7 @@ from threading import Lock
 
 import msgspec
 
+from callpoint.domain.untrusted_json import read_json
 from callpoint.ports.authority import POLL, Cut
 from callpoint.ports.stores import Transaction
 
@@ -56,8 +57,8 @@ class LiveSessions:
         if not signal.startswith(_KIND):
             return
         # Whoever uses the database may have said it. All that nonsense could do is cut.
-        with suppress(msgspec.MsgspecError, UnicodeError):
-            self.cut(msgspec.json.decode(signal.removeprefix(_KIND), type=Cut))
+        with suppress(msgspec.DecodeError):
+            self.cut(read_json(signal.removeprefix(_KIND), Cut))
 
     def close(self) -> None:
         """No more orders: every line ends. The process stops, and nobody must wait for it."""

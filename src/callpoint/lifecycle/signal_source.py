@@ -21,6 +21,7 @@ from callpoint.domain.ids import INSTALLATION_STREAM
 from callpoint.domain.outbox import Outbox, Pending
 from callpoint.domain.signal import CONTEXT, TOLD, Signal, signal_of
 from callpoint.domain.signal_stream import SignalStream
+from callpoint.domain.untrusted_json import read_json
 from callpoint.lifecycle.proof import newest_checkpoint, tree_before
 from callpoint.ports.stores import Entry, View
 
@@ -207,8 +208,8 @@ def _context(view: View, entry: Entry, last: Parsed) -> list[Parsed]:
 
 def _link(entry: Entry) -> _Link:
     try:
-        return msgspec.json.decode(entry.leaf, type=_Link)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+        return read_json(entry.leaf, _Link)
+    except msgspec.DecodeError as error:
         raise TamperError(f"entry {entry.index} does not parse") from error
 
 

@@ -21,6 +21,7 @@ from callpoint.audit.entry import CLOSING_KEY
 from callpoint.audit.merkle import Frontier
 from callpoint.domain.errors import LogUnavailableError, TamperError
 from callpoint.domain.governance import Installation
+from callpoint.domain.untrusted_json import read_json
 from callpoint.lifecycle.landmark import Landmark, landmark_of, resumed
 from callpoint.lifecycle.proof import (
     Chain,
@@ -256,7 +257,7 @@ class VerifiedLog:
         if not any(needle in entry.leaf for needle in self._needles):
             return ()  # an entry has one spelling, so it is of another stream
         try:
-            place = msgspec.json.decode(entry.leaf, type=_Place)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+            place = read_json(entry.leaf, _Place)
+        except msgspec.DecodeError as error:
             raise TamperError(f"entry {entry.index} does not parse") from error
         return ((place, entry),) if place.stream.startswith(self._kinds) else ()

@@ -10,6 +10,7 @@ from callpoint.domain.approval import DOMAIN, Approval, Statement, Verdict, sign
 from callpoint.domain.configuration import Configuration
 from callpoint.domain.errors import DeniedError, RequestError, TamperError
 from callpoint.domain.principal import Principal, PrincipalKind
+from callpoint.domain.untrusted_json import read_json
 from callpoint.ports.keys import Verifier
 
 
@@ -40,7 +41,7 @@ def parse_statement(body: bytes) -> Statement:
         RequestError: Something else was signed.
     """
     try:
-        statement = msgspec.json.decode(body, type=Statement)
+        statement = read_json(body, Statement)
     except msgspec.DecodeError as error:
         raise RequestError(f"not an approval statement: {error}") from error
     if statement.body() != body:

@@ -7,6 +7,7 @@ from typing import Final
 import httpx
 
 from callpoint.domain.errors import UnavailableError
+from callpoint.domain.untrusted import printable
 from callpoint.ports.witnesses import Reply
 
 PATIENCE: Final = timedelta(seconds=10)
@@ -31,7 +32,8 @@ class HttpWitnesses:
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 return await self._post(f"{url}/add-checkpoint", submission)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # TimeoutError is an OSError
-            why = str(error) or type(error).__name__
+            # The library quotes what it could not read.
+            why = printable(str(error)) or type(error).__name__
             raise UnavailableError(
                 f"no answer from {url}: {why}",
                 way_out="see that it runs and can be reached from here",

@@ -97,7 +97,10 @@ def parse_bundle(data: bytes) -> Bundle:
     """Read the JSON; ValueError when it is none. Nothing in it is checked."""
     if len(data) > MAX_BUNDLE_SIZE:
         raise ValueError(f"it has more than {MAX_BUNDLE_SIZE} bytes")
-    return msgspec.json.decode(data, type=Bundle)
+    try:
+        return msgspec.json.decode(data, type=Bundle)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 class _BundleCheck:

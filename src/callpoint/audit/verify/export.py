@@ -63,7 +63,7 @@ def _read_line(line: bytes, place: int, expected: int, findings: Findings) -> tu
     """The leaf of a line and the index that the next line should have."""
     try:
         read = msgspec.json.decode(line, type=ExportLine)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         findings.add(Code.ENTRY_MALFORMED, f"line {place + 1} cannot be read: {error}", place)
         return b"", expected + 1
     if read.index > expected:

@@ -22,6 +22,8 @@ from callpoint.domain.gateway_line import (
     opening,
     order_mac,
 )
+from callpoint.domain.untrusted import printable
+from callpoint.domain.untrusted_json import read_json
 from callpoint.gateways.authority.way import Answer, decoded, fetched, silent
 from callpoint.ports import authority_calls as calls
 from callpoint.ports.authority import Cut
@@ -31,6 +33,7 @@ Sign = Callable[[str, str, bytes], dict[str, str]]
 """Method, URL and body to the headers that sign them with the gateway's key."""
 
 _RENEWED = LIFETIME / 2
+_SAID = 500
 _JSON = {
     "content-type": "application/json",
     "accept": "application/json",
@@ -112,8 +115,8 @@ class Call:
         """
         line = self.line
         try:
-            said = msgspec.json.decode(text, type=calls.Ordered)
-            order = msgspec.json.decode(said.order, type=Cut | None)
+            said = read_json(text, calls.Ordered)
+            order: Cut | None = read_json(said.order, Cut | None)
         except msgspec.DecodeError as error:
             raise UnavailableError("the authority sent something else than orders") from error
         mac = order_mac(line.key, line.name, self.number, place, bytes(said.order))
@@ -184,12 +187,6 @@ class Lines:
                 return await self._open_at(base)
             except UnavailableError as error:
                 last = error
-            except CallpointError as error:
-                # The gateway is refused, not whoever connects to it: to them nobody can say now.
-                last = UnavailableError(
-                    f"the authority at {base} opens no line for this gateway: {error.message}",
-                    way_out=error.way_out,
-                )
             self._next()
         raise last
 
@@ -204,7 +201,10 @@ class Lines:
             )
         except httpx.HTTPError as error:
             raise silent(base, error) from error
-        opened = decoded(answer, calls.Line)
+        try:
+            opened = decoded(answer, calls.Line)
+        except CallpointError as error:
+            raise _refused(base, error) from error
         said = opening(self._gateway, opened.line, seal_to, opened.box)
         if not _is_signed(opened.signed_by, said, opened.signature):
             raise UnavailableError(f"{base} opened a line that it did not sign")
@@ -217,6 +217,20 @@ class Lines:
         if len(key) != KEY_SIZE:
             raise UnavailableError(f"{base} opened a line with no usable key")
         return Line(base, opened.line, until, opened.signed_by, key, identity)
+
+
+def _refused(base: str, error: CallpointError) -> UnavailableError:
+    """No line is opened: what is said has no proof yet, so it is told as what somebody says.
+
+    The gateway is refused, not whoever connects to it: to them nobody can say now. Nobody is told
+    to do what only a stranger may have advised.
+    """
+    return UnavailableError(
+        f"{base} opens no line for this gateway, and says without proof:"
+        f" {printable(str(error), _SAID)!r}",
+        way_out="compare the gateway's name, key and clock with the configuration in force; the"
+        " server's log says more",
+    )
 
 
 def _unsealed(identity: pyrage.x25519.Identity, box: bytes) -> bytes:

@@ -27,6 +27,7 @@ from callpoint.domain.errors import (
     UnavailableError,
 )
 from callpoint.domain.offline_journal import Told
+from callpoint.domain.untrusted_json import read_json
 from callpoint.gateways.authority.line import Call, Line, Lines, Sign
 from callpoint.gateways.authority.way import (
     CONNECT_WITHIN,
@@ -93,7 +94,7 @@ class RemoteAuthority:
         line, admitted = await self._ask("open", arrival, calls.Admitted)
         opened = admitted.opened
         try:
-            sealed = msgspec.json.decode(line.unsealed(admitted.box), type=calls.SealedCredential)
+            sealed = read_json(line.unsealed(admitted.box), calls.SealedCredential)
         except msgspec.DecodeError:
             # Without the cause: it could quote the credential.
             raise UnavailableError(

@@ -11,6 +11,8 @@ import msgspec
 
 from callpoint.domain.errors import ConfigError, UnavailableError
 from callpoint.domain.problem import error_in
+from callpoint.domain.untrusted import printable
+from callpoint.domain.untrusted_json import read_json
 from callpoint.ports import authority_calls as calls
 
 CONNECT_WITHIN = 2.0
@@ -57,7 +59,8 @@ def carrier(certificates: Path | None = None) -> httpx.AsyncClient:
 
 def silent(base: str, error: httpx.HTTPError) -> UnavailableError:
     """Nobody can say now."""
-    words = str(error) or type(error).__name__
+    # The library quotes what it could not read.
+    words = printable(str(error)) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in words:
         return UnavailableError(
             f"the certificate of {base} is not trusted here: {words}",
@@ -138,7 +141,7 @@ def decoded(answer: Answer, kind: type[_T]) -> _T:
     if answer.status // 100 != _SUCCESS:
         raise error_in(answer.status, answer.media_type, answer.body)
     try:
-        return msgspec.json.decode(answer.body, type=kind)
+        return read_json(answer.body, kind)
     except msgspec.DecodeError:
         # Without the cause: it could quote what was answered.
         raise UnavailableError(

@@ -16,6 +16,7 @@ import msgspec
 
 from callpoint.domain.errors import ConfigError, UnavailableError
 from callpoint.domain.offline_journal import BEGINNING, Chained, JournalEntry, chained
+from callpoint.domain.untrusted_json import read_json
 from callpoint.ports.clock import Random
 
 MOST_BYTES = 16 << 20
@@ -211,11 +212,11 @@ def _read(raw: bytes) -> tuple[_Beginning | None, list[Chained]]:
     """What parses; nothing of a file whose first line does not."""
     lines = raw.splitlines()
     try:
-        first = msgspec.json.decode(lines[0], type=_Beginning) if lines else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        first = read_json(lines[0], _Beginning) if lines else None
+    except msgspec.DecodeError:
         first = None
     found: list[Chained] = []
     for line in lines[1:] if first is not None else ():
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-            found.append(msgspec.json.decode(line, type=Chained))
+        with contextlib.suppress(msgspec.DecodeError):
+            found.append(read_json(line, Chained))
     return first, found

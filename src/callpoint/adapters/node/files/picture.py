@@ -11,6 +11,7 @@ import msgspec
 
 from callpoint.adapters.node.files.writing import failed, write_whole
 from callpoint.domain.known import KnownLease
+from callpoint.domain.untrusted_json import read_json
 
 
 class FilePicture:
@@ -47,6 +48,6 @@ class FilePicture:
 
 def _parse(line: bytes) -> KnownLease | None:
     try:
-        return msgspec.json.decode(line, type=KnownLease)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return read_json(line, KnownLease)
+    except msgspec.DecodeError:
         return None

@@ -9,6 +9,7 @@ import msgspec
 
 from callpoint.adapters.node.files.writing import failed, sync_folder, write_whole
 from callpoint.domain.tombstone import Tombstone
+from callpoint.domain.untrusted_json import read_json
 from callpoint.ports.tombstones import Waiting
 
 _SUFFIX = ".json"
@@ -82,12 +83,12 @@ class FileShelf:
         path = self._folder / name
         key = name.removesuffix(_SUFFIX)
         try:
-            parsed = msgspec.json.decode(_content(path), type=Tombstone)
+            parsed = read_json(_content(path), Tombstone)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise failed(path, "read", error) from error
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except msgspec.DecodeError:
             return Waiting(key, None)
         # Under another name it is no file of ours: whoever wrote it is judged like a damaged one.
         return Waiting(key, parsed if parsed.id == key else None)

@@ -23,6 +23,7 @@ from callpoint.audit.entry import format_time
 from callpoint.audit.log import Draft, Head, Numbered, StreamEnd, complete_tiles
 from callpoint.audit.merkle import HASH_SIZE, Frontier, ProofError
 from callpoint.domain.errors import LogHaltedError, LogUnavailableError, TamperError
+from callpoint.domain.untrusted_json import read_json
 from callpoint.ports.keys import LogSigner
 
 _INSERT_PERSONAL = "INSERT INTO personal (idx, name, salt, value) VALUES (?, ?, ?, ?)"
@@ -268,7 +269,7 @@ def spooled(connection: Connection) -> tuple[Waiting, ...]:
     """
     rows = connection.rows("SELECT id, draft FROM spool ORDER BY id")
     try:
-        return tuple(Waiting(row, msgspec.json.decode(text, type=Draft)) for row, text in rows)
+        return tuple(Waiting(row, read_json(text, Draft)) for row, text in rows)
     except msgspec.MsgspecError as error:
         raise TamperError("an event in the spool does not parse") from error
 

@@ -12,6 +12,7 @@ import msgspec
 from callpoint.audit.entry import format_time
 from callpoint.domain.errors import TamperError
 from callpoint.domain.record import Record
+from callpoint.domain.untrusted_json import read_json
 
 R = TypeVar("R", bound=Record)
 
@@ -57,7 +58,7 @@ def parse_row(kind: type[R], row: tuple[object, ...]) -> R:
     """
     body = row[-1]
     try:
-        record = msgspec.json.decode(body if isinstance(body, bytes) else b"", type=kind)
+        record = read_json(body if isinstance(body, bytes) else b"", kind)
         columns = _columns_of(record)
     except (msgspec.MsgspecError, ValueError) as error:
         # ValueError: each member parses, but together they are no state that a record can be in.
