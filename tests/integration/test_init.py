@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,9 +16,15 @@ from callpoint.bootstrap.process import open_process
 from callpoint.config.default_policies import default_pack
 from callpoint.config.files import Sources, load_directory
 from callpoint.config.settings import load_settings
+from callpoint.domain.declaration import Declaration
+from callpoint.domain.eligibility import Severity
 from callpoint.domain.errors import ConflictError, DeniedError, StoreUnavailableError, TamperError
 from callpoint.domain.event import SignatureRecord
 from callpoint.domain.governance import Bundle
+from callpoint.domain.ids import incident_stream
+from callpoint.lifecycle import incidents
+from callpoint.lifecycle.landmark import Landmarks
+from callpoint.ports.identity import Caller
 from tests.fakes.clock import SeededRandom, SimulatedClock
 from tests.fakes.homestead import Homestead
 from tests.fakes.keys import Signer
@@ -181,6 +188,31 @@ async def test_a_process_follows_what_is_published(here: Homestead):
         await process.follow()
         assert list(process.services.targets) == ["orders-db"]
         assert process.connectors.unusable == {}
+
+
+async def test_a_process_leaves_how_far_it_has_proven_the_log(here: Homestead):
+    """Both logs go on from there in the next process; one that never looked leaves it as it was."""
+    here.found()
+    stream = incident_stream("inc-7")
+    async with open_process(load_settings(here.home), outside()) as process:
+        await process.note_landmarks()
+        assert Home(here.home).landmarks() == Landmarks()
+        await process.follow()
+        services = process.services
+        caller = Caller(services.rules.last_proven.principals["frank"], key_id="frank")
+        said = Declaration("inc-7", Severity.SEV1, ("orders-db",), "orders is down")
+        await incidents.declare(services, caller, said)
+        looked = partial(services.log.proven, installation=services.installation, streams=[stream])
+        await services.store.read(looked)
+        await process.note_landmarks()
+    marks = Home(here.home).landmarks()
+    assert marks.publications is not None
+    assert marks.open is not None
+    assert list(marks.publications.streams) == ["installation"]
+    assert list(marks.open.streams) == [stream]
+    async with open_process(load_settings(here.home), outside()) as process:
+        await process.note_landmarks()
+        assert Home(here.home).landmarks() == marks, "resumed, and nothing was logged since"
 
 
 def test_the_store_can_be_postgresql(here: Homestead, database: FreshDatabase):

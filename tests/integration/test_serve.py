@@ -75,7 +75,8 @@ def test_it_comes_back_after_a_kill(homestead: Homestead):
         confirmed = homestead.run("incident", "confirm", "inc-9", *key, homestead.key("erin"))
         assert confirmed.returncode == 0, confirmed.stderr
         assert server.end(signal.SIGTERM) == 0
-    assert Home(homestead.home).landmark() is not None, "where the next start goes on"
+    marks = Home(homestead.home).landmarks()
+    assert marks.publications is not None, "where the next start goes on"
 
 
 def test_an_older_database_gives_nothing(homestead: Homestead):

@@ -17,7 +17,7 @@ def make_crew(process: Process, signals: SignalDesk | None) -> Crew:
         process.logger,
         forget_nonces=process.nonces.sweep,
         follow=process.follow,
-        note_landmark=process.note_landmark,
+        note_landmarks=process.note_landmarks,
         ask_witnesses=partial(ask_witnesses, services, process.witnesses),
         stamp=stamper(settings, services, process.http),
         signals=signals,

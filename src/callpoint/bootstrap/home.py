@@ -24,7 +24,7 @@ import msgspec
 from callpoint.bootstrap.shell_word import shell_word
 from callpoint.domain.errors import ConfigError, StoreUnavailableError, TamperError
 from callpoint.domain.governance import Bundle, Installation
-from callpoint.lifecycle.landmark import Landmark
+from callpoint.lifecycle.landmark import Landmarks
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -44,7 +44,7 @@ class Home:
         self.keys = root / "keys"
         self._installation = root / "installation.json"
         self._pin = root / "in-force.json"
-        self._landmark = root / "proven.json"
+        self._landmarks = root / "proven.json"
         self.proposal = root / "proposal.json"
         self.known_leases = root / "known-leases.jsonl"
         self.tombstones = root / "tombstones"
@@ -106,16 +106,18 @@ class Home:
         if known is None or known.number < bundle.number:
             write(self._pin, Pin(digest=bundle.digest(), bundle=bundle))
 
-    def landmark(self) -> Landmark | None:
-        """How far the log was proven here; None if nobody can say, which only costs time."""
+    def landmarks(self) -> Landmarks:
+        """How far the log was proven here; none if nobody can say, which only costs time."""
         with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return msgspec.json.decode(self._landmark.read_bytes(), type=Landmark)
-        return None
+            return msgspec.json.decode(self._landmarks.read_bytes(), type=Landmarks)
+        return Landmarks()
 
-    def note_landmark(self, mark: Landmark) -> None:
-        """Remember it. Raises StoreUnavailableError."""
-        if mark != self.landmark():
-            write(self._landmark, mark)
+    def note_landmarks(self, marks: Landmarks) -> None:
+        """Remember them; one that is not known stays as it was. Raises StoreUnavailableError."""
+        known = self.landmarks()
+        newest = Landmarks(marks.publications or known.publications, marks.open or known.open)
+        if newest != known:
+            write(self._landmarks, newest)
 
 
 def write(path: Path, value: msgspec.Struct) -> None:

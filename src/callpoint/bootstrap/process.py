@@ -32,9 +32,11 @@ from callpoint.domain.errors import (
 )
 from callpoint.domain.governance import Bundle, Installation
 from callpoint.lifecycle.epoch import epoch_of
+from callpoint.lifecycle.landmark import Landmarks
 from callpoint.lifecycle.pep import Pep
 from callpoint.lifecycle.rules import RuleBook
 from callpoint.lifecycle.services import Limits, Services
+from callpoint.lifecycle.verified_log import VerifiedLog
 from callpoint.ports.notifiers import Notifier
 from callpoint.ports.stores import Store
 from callpoint.ports.witnesses import Witnesses
@@ -83,11 +85,15 @@ class Process:
             else:
                 self.logger.warning("store_is_there")
 
-    async def note_landmark(self) -> None:
+    async def note_landmarks(self) -> None:
         """Remember how far the log is proven, so that the next start goes on there."""
-        mark = await self.services.rules.look_on()
-        if mark is not None:
-            await asyncio.to_thread(Home(self.settings.home).note_landmark, mark)
+        services = self.services
+        log, installation = services.log, services.installation
+        marks = Landmarks(
+            publications=await services.rules.look_on(),
+            open=await services.store.read(lambda view: log.landmark(view, installation)),
+        )
+        await asyncio.to_thread(Home(self.settings.home).note_landmarks, marks)
 
     async def follow(self) -> None:
         """Bring rules and connectors up to what is in force; targets that were left as well."""
@@ -136,6 +142,7 @@ async def open_process(settings: Settings, outside: Outside) -> AsyncIterator[Pr
                 targets=connectors,
                 limits=_limits(settings),
                 node=open_node(settings, installation, outside),
+                log=VerifiedLog(landmark=home.landmarks().open),
             ),
             connectors=connectors,
             nonces=StoreNonceBook(store, outside.clock),
@@ -191,7 +198,7 @@ def _rule_book(
         verifier=Ed25519Verifier(),
         pinned=home.pinned(),
         on_load=on_load,
-        landmark=home.landmark(),
+        landmark=home.landmarks().publications,
     )
 
 

@@ -175,7 +175,7 @@ class RuleBook:
         """
 
         def read(view: View) -> Landmark | None:
-            return self._log.landmark(view, self._installation, INSTALLATION_STREAM)
+            return self._log.landmark(view, self._installation)
 
         return await self._store.read(read)
 

@@ -60,8 +60,8 @@ class _Held:
     Of a closed stream only its name is kept, so that an entry after its end is noticed.
     """
 
-    def __init__(self, stream: str, first: int) -> None:
-        self.chain: Chain | None = Chain(stream)
+    def __init__(self, stream: str, first: int, chain: Chain | None = None) -> None:
+        self.chain: Chain | None = Chain(stream) if chain is None else chain
         self.first = first
         self.goes_on = False
 
@@ -80,7 +80,7 @@ class VerifiedLog:
     Args:
         kinds: Beginnings of the names of the streams that are kept at hand.
         keep: Streams at hand at a time; of more, those are put aside that were touched longest ago.
-        landmark: Where an earlier process ended with the one stream that is kept.
+        landmark: Where an earlier process ended.
     """
 
     def __init__(
@@ -131,8 +131,8 @@ class VerifiedLog:
                 raise LogUnavailableError(f"{stream} has entries that wait for the log")
         with self._lock:
             checkpoint = self._verified(view, installation)
-            if not self._resumed(view, checkpoint, wanted, installation):
-                self._reach_back(view, checkpoint, wanted)
+            self._resume(view, checkpoint, installation)
+            self._reach_back(view, checkpoint, wanted)
             if self._catch_up(view, checkpoint):
                 found = {s: self._read(view, s, checkpoint.size, installation) for s in wanted}
                 whole = {s: events for s, events in found.items() if events is not None}
@@ -141,19 +141,22 @@ class VerifiedLog:
         # Closed, put aside, or a view of long ago: from the first entry, for this once.
         return proven(view, installation, wanted)
 
-    def landmark(self, view: View, installation: Installation, stream: str) -> Landmark | None:
-        """How far ``stream`` is proven, for a later process; None if it is not at hand whole.
+    def landmark(self, view: View, installation: Installation) -> Landmark | None:
+        """How far the streams at hand are proven, for a later process; None while there are none.
 
         Raises:
             TamperError, LogUnavailableError: As ``proven``.
         """
-        self.proven(view, installation, [stream])
         with self._lock:
-            held = self._streams.get(stream)
-            if held is None or held.chain is None or held.first or not self._trees:
+            checkpoint = self._verified(view, installation)
+            self._resume(view, checkpoint, installation)
+            if not self._trees or not self._catch_up(view, checkpoint):
                 return None
-            tree = self._trees[-1]
-            return landmark_of(self._origin, tree, stream, held.chain, installation)
+            held = self._streams.items()
+            whole = {
+                name: one.chain for name, one in held if one.chain is not None and not one.first
+            }
+            return landmark_of(self._origin, self._trees[-1], whole, installation)
 
     def _forget(self, origin: str) -> None:
         self._origin = origin
@@ -172,26 +175,17 @@ class VerifiedLog:
             self._forget(found.origin)
         return found
 
-    def _resumed(
-        self,
-        view: View,
-        checkpoint: Checkpoint,
-        wanted: tuple[str, ...],
-        installation: Installation,
-    ) -> bool:
-        """Begin where an earlier process ended: once, and with nothing else at hand."""
+    def _resume(self, view: View, checkpoint: Checkpoint, installation: Installation) -> None:
+        """Begin where an earlier process ended: once, before anything else."""
         mark, self._landmark = self._landmark, None
-        if mark is None or wanted != (mark.stream,) or self._trees:
-            return False
+        if mark is None or self._trees:
+            return
         found = resumed(view, checkpoint, mark, installation)
-        if found is None:
-            return False
-        tree, chain = found
-        held = self._streams[mark.stream] = _Held(mark.stream, 0)
-        held.chain = chain
-        self._since = mark.size
-        self._trees.append(tree)
-        return True
+        if found is not None:
+            tree, chains = found
+            self._streams.update((name, _Held(name, 0, chain)) for name, chain in chains.items())
+            self._since = mark.size
+            self._trees.append(tree)
 
     def _reach_back(self, view: View, checkpoint: Checkpoint, wanted: Iterable[str]) -> None:
         """Begin anew where a wanted stream began before everything that is at hand."""

@@ -59,7 +59,7 @@ class Crew:
     Args:
         forget_nonces: Forgets spent nonces that may be forgotten.
         follow: Brings this process up to the configuration in force (connectors follow it).
-        note_landmark: Proves what was logged since, and remembers it for the next start.
+        note_landmarks: Proves what was logged since, and remembers it for the next start.
         stamp: Has the newest checkpoint time-stamped; None where no authority is named.
         ask_witnesses: Sends the newest checkpoint to the witnesses that have not seen it.
         signals: Tells receivers outside; None where nobody is told.
@@ -73,7 +73,7 @@ class Crew:
         forget_nonces: Callable[[], Awaitable[object]],
         follow: Callable[[], Awaitable[object]],
         ask_witnesses: Callable[[], Awaitable[Asked]] = _nobody,
-        note_landmark: Callable[[], Awaitable[object]] | None = None,
+        note_landmarks: Callable[[], Awaitable[object]] | None = None,
         stamp: Callable[[], Awaitable[object]] | None = None,
         signals: SignalDesk | None = None,
         rhythm: Rhythm | None = None,
@@ -98,7 +98,7 @@ class Crew:
         self._witnesses = Loop("witnesses", self._asked, WITNESSES_EVERY, around)
         stamps = services.limits.stamp_every or self._rhythm.nonces
         self._stamps = (Loop("timestamps", stamp, stamps, around),) if stamp else ()
-        mark = note_landmark
+        mark = note_landmarks
         self._landmarks = (Loop("landmark", mark, LANDMARK_EVERY, around),) if mark else ()
         self._follow = Loop("follow", follow, self._rhythm.sweep, around)
 
