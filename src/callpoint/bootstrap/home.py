@@ -24,6 +24,7 @@ import msgspec
 from callpoint.bootstrap.shell_word import shell_word
 from callpoint.domain.errors import ConfigError, StoreUnavailableError, TamperError
 from callpoint.domain.governance import Bundle, Installation
+from callpoint.domain.untrusted_json import read_json
 from callpoint.lifecycle.landmark import Landmarks
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -108,8 +109,8 @@ class Home:
 
     def landmarks(self) -> Landmarks:
         """How far the log was proven here; none if nobody can say, which only costs time."""
-        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return msgspec.json.decode(self._landmarks.read_bytes(), type=Landmarks)
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            return read_json(self._landmarks.read_bytes(), Landmarks)
         return Landmarks()
 
     def note_landmarks(self, marks: Landmarks) -> None:

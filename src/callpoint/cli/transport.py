@@ -172,8 +172,11 @@ def _whole(response: http.client.HTTPResponse) -> bytes:
 
     Raises:
         EndlessError: It is too large.
-        http.client.IncompleteRead: It broke off.
+        http.client.HTTPException: It broke off; or it ends with the connection, so that nobody
+            could tell, among its headers either (RFC 9112, section 8).
     """
+    if response.length is None and not response.chunked:
+        raise http.client.HTTPException("the answer does not say where it ends")
     content = bytearray()
     while (response.length or 0) + len(content) <= MOST_BYTES:
         piece = response.read(_PIECE)
