@@ -22,6 +22,9 @@ from callpoint.ports.clock import Random
 MOST_BYTES = 16 << 20
 """A journal does not grow beyond it: then nothing more is done without the authority."""
 
+_MOST_PLACES = 1 << 53
+"""No journal has so many: a line with a later place is none of ours, and is not read."""
+
 _NAME_LENGTH = 20
 
 
@@ -83,6 +86,11 @@ class FileJournal:
         with self._lock:
             made: list[Chained] = []
             seq, head = self._end()
+            if seq + len(entries) > _MOST_PLACES:  # by hand: what stood there would not be read
+                raise UnavailableError(
+                    f"the gateway's journal has no place after {seq}",
+                    way_out=f"look at who changed {self._path}, and put it aside",
+                )
             for entry in entries:
                 made.append(chained(seq + 1, head, entry))
                 seq, head = made[-1].seq, made[-1].hash
@@ -99,8 +107,10 @@ class FileJournal:
             told = [one for one in self._waiting if one.seq <= seq]
             if not told:
                 return
-            first = _Beginning(self.name, told[-1].seq, told[-1].hash)
-            left = self._waiting[len(told) :]
+            newest = max(told, key=lambda one: one.seq)
+            first = _Beginning(self.name, newest.seq, newest.hash)
+            # By their places: in a file that was changed by hand they may stand in another order.
+            left = [one for one in self._waiting if one.seq > seq]
             try:
                 fresh = self._begin(first, left)
             except OSError as error:
@@ -215,8 +225,10 @@ def _read(raw: bytes) -> tuple[_Beginning | None, list[Chained]]:
         first = read_json(lines[0], _Beginning) if lines else None
     except msgspec.DecodeError:
         first = None
+    if first is None or not 0 <= first.seq <= _MOST_PLACES:
+        return None, []
     found: list[Chained] = []
-    for line in lines[1:] if first is not None else ():
+    for line in lines[1:]:
         with contextlib.suppress(msgspec.DecodeError):
             found.append(read_json(line, Chained))
-    return first, found
+    return first, [one for one in found if 0 < one.seq <= _MOST_PLACES]
