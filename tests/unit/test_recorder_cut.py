@@ -6,7 +6,7 @@ import pytest
 
 from callpoint.domain import event as ev
 from callpoint.domain.allowance import Used
-from callpoint.domain.errors import StoreUnavailableError
+from callpoint.domain.errors import LogUnavailableError, StoreUnavailableError
 from callpoint.lifecycle.session_recorder import DISAGREES
 from callpoint.ports.authority import Outcome
 from tests.fakes.beside import lax, running
@@ -57,3 +57,60 @@ async def test_the_last_number_is_of_an_action_that_can_be_on_record(monkeypatch
         await asyncio.gather(report, end)
     (closed,) = told(made.world, ev.SessionClosed)
     assert closed.actions == 1
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["taken back", "begins later all the same"])
+@pytest.mark.parametrize("how", ["cancelled", "silent", "no log"])
+async def test_a_decision_that_was_given_up_before_it_began_has_no_number(monkeypatch, how, runs):
+    """Its client is gone, or the store says nothing: nothing is on record, and nothing missing."""
+    made = await lax()
+    store, transact, gate = made.world.store, made.world.store.transact, asyncio.Event()
+    begun: list[asyncio.Future[object]] = []
+
+    async def late(work, **words):
+        if how == "cancelled":
+            # As a store does that took the work just before who asked for it went away.
+            begun.append(asyncio.ensure_future(behind(work, words)))
+            return await asyncio.shield(begun[0])
+        if how == "no log":
+            raise LogUnavailableError("the log cannot be signed now")
+        begun.append(asyncio.ensure_future(behind(work, words)))
+        raise StoreUnavailableError("no answer", way_out="try again")
+
+    async def behind(work, words):
+        await gate.wait()
+        return await transact(work, **words) if runs else None
+
+    session = (await made.open()).session
+    assert (await made.authority.decide(session, DELETE)).number == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "transact", late)
+        asked = asyncio.ensure_future(made.authority.decide(session, DELETE))
+        await made.settled()
+        asked.cancel()
+        await asyncio.wait([asked])
+    gate.set()
+    await asyncio.gather(*begun, return_exceptions=True)
+    assert (await made.authority.decide(session, DELETE)).number == 2
+    await made.authority.end_session(session, "left")
+    assert [one.number for one in told(made.world, ev.ActionDecided)] == [1, 2]
+    (closed,) = told(made.world, ev.SessionClosed)
+    assert closed.actions == 2
+
+
+async def test_a_decision_that_had_begun_keeps_its_number(monkeypatch):
+    """It may be on record, so no other action gets its number."""
+    made = await lax()
+    store, transact = made.world.store, made.world.store.transact
+
+    async def lost(work, **how):
+        await transact(work, **how)
+        raise StoreUnavailableError("no answer", way_out="try again")
+
+    session = (await made.open()).session
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "transact", lost)
+        with pytest.raises(StoreUnavailableError):
+            await made.authority.decide(session, DELETE)
+    assert (await made.authority.decide(session, DELETE)).number == 2
+    assert [one.number for one in told(made.world, ev.ActionDecided)] == [1, 2]

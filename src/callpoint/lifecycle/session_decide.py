@@ -17,6 +17,7 @@ from callpoint.domain.ids import session_stream
 from callpoint.domain.session import Session, SessionState
 from callpoint.domain.spending import ENDLESS, NO_STOCK, Spending, Stock
 from callpoint.lifecycle.allowance import announce_pause, pause, spend
+from callpoint.lifecycle.attempt import Attempt
 from callpoint.lifecycle.services import Services
 from callpoint.lifecycle.session_answer import current, event_of, whole_second
 from callpoint.lifecycle.session_basis import Basis, MovedError
@@ -111,18 +112,27 @@ async def _numbered(
     """One attempt, with the next number; it is given to nothing else unless it may be on record.
 
     Only while nobody else writes: who closes the stream says there what the last number was, and
-    one that is not on record looks like a record that was lost.
+    one that is not on record looks like a record that was lost. So a number comes back when it is
+    certain that nothing was written with it, also when who asked has gone before it was begun.
     """
-    live.number += 1
+    attempt = Attempt()
+    number = live.number = live.number + 1
     try:
-        return await _once(services, live, basis, deed, recorder)
-    except ConflictError:  # nothing was written
-        live.number -= 1
+        return await _once(services, live, basis, deed, recorder, attempt)
+    except BaseException as error:
+        is_free = isinstance(error, ConflictError) or attempt.take_back()
+        if is_free and live.early < number == live.number:  # not taken over meanwhile
+            live.number -= 1
         raise
 
 
 async def _once(
-    services: Services, live: LiveSession, basis: Basis, deed: Deed, recorder: Recorder | None
+    services: Services,
+    live: LiveSession,
+    basis: Basis,
+    deed: Deed,
+    recorder: Recorder | None,
+    attempt: Attempt,
 ) -> _Made:
     """One attempt; MovedError if what it rests on is not what is stored."""
     began, orders = services.clock.monotonic(), services.live.orders
@@ -132,17 +142,18 @@ async def _once(
     goes_on = recorder is not None and recorder.is_ready and basis.evidence is Evidence.WITH
 
     def work(tx: Transaction) -> _Made:
+        attempt.begin()
         basis.must_hold(tx, services, at)
         settled = settle(tx, basis.found, append(tx, live, waiting), stock)
         return _record(tx, basis, event, deed, settled, stocks=goes_on)
 
     try:
         made = await services.store.transact(work, compares=basis.rows())
-    except ConflictError:
-        live.stock = stock  # nothing was written
-        raise
-    except BaseException:
-        live.is_unsure = live.is_unsure or bool(waiting)
+    except BaseException as error:
+        if isinstance(error, ConflictError) or attempt.take_back():
+            live.stock = stock  # nothing was written
+        else:
+            live.is_unsure = live.is_unsure or bool(waiting)
         raise
     if recorder is not None:
         recorder.wrote(live, waiting)

@@ -143,7 +143,7 @@ class GatewayJournalTarget:
 
     @contextmanager
     def open(self) -> Iterator[Check]:
-        # What is in the file is the question: where there is memory to keep it, no disk is waited for.
+        # What is in the file is the question: where memory can keep it, no disk is waited for.
         memory = _MEMORY if Path(_MEMORY).is_dir() else None
         with tempfile.TemporaryDirectory(prefix="callpoint-journal-", dir=memory) as folder:
 
