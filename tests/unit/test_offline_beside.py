@@ -7,7 +7,7 @@ import pytest
 
 from callpoint.domain import event as ev
 from callpoint.domain.allowance import Allowance, Portion, Used
-from callpoint.domain.errors import ConflictError
+from callpoint.domain.errors import ConflictError, RequestError
 from callpoint.domain.gateway import Evidence
 from callpoint.domain.offline import OnLoss, grant_digest
 from callpoint.domain.offline_journal import (
@@ -195,6 +195,75 @@ async def test_a_late_outcome_after_a_crash(monkeypatch):
         (finding,) = [event.finding for event in told(made.world, ev.FindingRaised)]
         assert finding.kind == "offline_trouble"
         made.recorder.forget(remembered(made, session))  # it is dead
+
+
+@pytest.mark.parametrize("how", ["recorder", "decision", "report", "end", "journal", "taken over"])
+async def test_an_outcome_told_to_two_processes_counts_once(monkeypatch, how):
+    """One has it waiting, the other is told by the journal: it is on record once, and counts so."""
+    made = await enduring(Allowance(rows=1000))
+    async with running(made.recorder):
+        session = (await made.open()).session
+        await made.authority.decide(session, READ)
+        await made.settled()
+        if how == "report":
+            assert (await made.authority.decide(session, READ)).number == 2
+            await made.settled()
+        stopped(made, monkeypatch)
+        await made.authority.report(session, Outcome(1, Used(rows=7)))
+        second = GatewayAuthority(made.world.services, GATEWAY, grants=GRANTS)
+        if how == "taken over":
+            await second.decide(session, READ)
+        late = ReportedLate(session, 1, Used(rows=7), made.world.clock.now())
+        await second.take(journal(late))
+        if how == "decision":
+            assert (await made.authority.decide(session, READ)).allowed
+        elif how == "report":
+            made.recorder._is_open = False  # so it is put on record now, behind what waits
+            await made.authority.report(session, Outcome(2, Used()))
+        elif how == "end":
+            await made.authority.end_session(session, "left")
+        elif how == "journal":
+            await made.authority.take(journal(late))
+        monkeypatch.undo()
+        await made.settled()
+        assert stream(made, session).count(("action:finished", 1)) == 1
+        await made.authority.end_session(session, "left")
+    for action in ("action:decided", "action:finished"):
+        numbers = [number for name, number in stream(made, session) if name == action]
+        assert len(numbers) == len(set(numbers))
+    if how in {"recorder", "report", "end", "journal"}:  # nothing else holds anything
+        assert (await spent(made)).rows == 7
+    assert (await spent(made)).rows >= 7
+    check_always(made.world.store.state, {})
+
+
+async def test_an_outcome_that_is_told_while_more_is_drawn_for_it_counts_once(monkeypatch):
+    """The draw hangs, the journal says how it ended: the action holds nothing more to settle."""
+    made = await enduring(Allowance(rows=1000))
+    store, transact, gate = made.world.store, made.world.store.transact, asyncio.Event()
+    hung: list[object] = []
+
+    async def late(work, **how):
+        if not hung:
+            hung.append(work)
+            await gate.wait()
+        return await transact(work, **how)
+
+    session = (await made.open()).session
+    verdict = await made.authority.decide(session, READ)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "transact", late)
+        draw = asyncio.ensure_future(made.authority.draw(session, 1, Used(rows=3)))
+        await made.settled()
+        told_late = ReportedLate(session, 1, Used(rows=7), made.world.clock.now())
+        await made.authority.take(journal(told_late))
+        gate.set()
+        await draw
+    with pytest.raises(RequestError, match="no action 1 under way"):
+        await made.authority.report(session, Outcome(1, Used(rows=7)))
+    assert stream(made, session) == [("action:decided", 1), ("action:finished", 1)]
+    assert (await spent(made)).rows >= 7
+    assert verdict.allowed
 
 
 @pytest.mark.parametrize("kept", [True, False])

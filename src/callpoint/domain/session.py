@@ -29,6 +29,9 @@ class SessionState(StrEnum):
     CLOSED = "closed"
 
 
+NOBODY = ""
+"""No process numbers a session's actions: the next one that is asked takes it over."""
+
 LIVE = (SessionState.OPEN, SessionState.PAUSED)
 
 
@@ -41,7 +44,8 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         strength: How the principal authenticated when it fetched the connection secret.
         acts_for: For whom it acted then.
         keeper: The process that numbers its actions: another one that takes over writes itself
-            here, and the first one, should it still live, finds that out.
+            here, and the first one, should it still live, finds that out. ``NOBODY``: a process
+            that does not keep it put an outcome on record.
         heard_at: When its gateway last asked about it, give or take ``HEARD_EVERY``.
         acted_at: When something was last decided in it, give or take the same.
         offline_until: No offline grant of it holds longer: its gateway may be silent until then.

@@ -124,7 +124,8 @@ class GatewayAuthority:
             kept = held  # nothing was written
             raise
         finally:
-            live.held[number] = kept
+            if number not in live.told_early:  # a journal has told meanwhile what became of it
+                live.held[number] = kept
         if beyond:
             live.forget()
             await allowance.announce_pause(self._services, found, beyond)
@@ -174,8 +175,8 @@ class GatewayAuthority:
                 row = self._keeping.row(tx, live.id)
                 if row.state is SessionState.CLOSED:
                     return Standing.OVER
-                fresh = append(tx, live, (*waiting, outcome))
-                self._settle(tx, live, fresh, stock, row)
+                due = append(tx, live, (*waiting, outcome), row.keeper)
+                self._settle(tx, live, due, stock, row)
                 return _standing(row)
 
             try:
@@ -202,10 +203,10 @@ class GatewayAuthority:
                 if row is None or row.gateway != self._gateway or row.state is SessionState.CLOSED:
                     return
                 # Ending waits for nothing; what cannot be told to be missing shows as a gap.
-                fresh: Sequence[Pending] = ()
+                due: Sequence[Pending] = ()
                 with suppress(UnsureError):
-                    fresh = append(tx, live, waiting)
-                self._settle(tx, live, fresh, stock, row)
+                    due = append(tx, live, waiting, row.keeper)
+                self._settle(tx, live, due, stock, row)
                 is_ours = kept is not None and row.keeper == live.keeper
                 over = end_session(tx, row, printable(reason, _REASON_LIMIT))
                 close_session(tx, over, number if is_ours else None)
@@ -220,13 +221,13 @@ class GatewayAuthority:
         self,
         tx: Transaction,
         live: LiveSession,
-        fresh: Sequence[Pending],
+        due: Sequence[Pending],
         stock: Stock,
         row: Session,
     ) -> None:
         """Give back what is not used, and what was spent in advance."""
         if not live.is_spoilt:
-            give_back(tx, live.found or tx.get(Activation, row.activation), fresh, stock)
+            give_back(tx, live.found or tx.get(Activation, row.activation), due, stock)
 
     async def standing(self, sessions: Sequence[str]) -> dict[str, Standing]:
         """See the port. That its gateway asks is noted now and then."""

@@ -61,11 +61,11 @@ def take_along(tx: Transaction, known: Remembered) -> None:
         row = tx.find(Session, live.id)
         if row is None:
             continue
-        fresh: Sequence[Pending] = ()
+        due: Sequence[Pending] = ()
         if row.state is not SessionState.CLOSED:
-            fresh = append(tx, live, kept.waiting)
+            due = append(tx, live, kept.waiting, row.keeper)
         if not live.is_spoilt:
-            give_back(tx, live.found or tx.get(Activation, row.activation), fresh, kept.stock)
+            give_back(tx, live.found or tx.get(Activation, row.activation), due, kept.stock)
 
 
 def acted_in(

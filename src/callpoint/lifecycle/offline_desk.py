@@ -130,7 +130,7 @@ class OfflineDesk:
             live = kept.live
             if self._recorder is not None:
                 self._recorder.wrote(live, kept.waiting)
-            live.told_early.update(n for s, n in result.ended if s == live.id)
+            _learn(live, {n for s, n in result.ended if s == live.id})
             if live.id in result.closed:
                 self._forget(live)
         return result
@@ -152,6 +152,13 @@ class OfflineDesk:
         if self._recorder is not None:
             self._recorder.forget(live)
         self._keeping.forget(live.id)
+
+
+def _learn(live: LiveSession, ended: set[int]) -> None:
+    """What became of these is told; one that was drawn for meanwhile holds something again."""
+    live.told_early |= ended
+    for number in ended:
+        live.held.pop(number, None)
 
 
 def _put_back(known: Remembered) -> None:

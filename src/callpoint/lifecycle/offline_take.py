@@ -37,7 +37,7 @@ from callpoint.domain.offline_journal import (
 )
 from callpoint.domain.offline_record import OfflineSpending, TakenJournal, taken_key
 from callpoint.domain.operation import Operation
-from callpoint.domain.session import Session, SessionState
+from callpoint.domain.session import NOBODY, Session, SessionState
 from callpoint.domain.untrusted import bounded, printable
 from callpoint.lifecycle import allowance
 from callpoint.lifecycle.offline_along import Remembered, acted_in, take_along
@@ -317,10 +317,20 @@ class _Taking:
         )
         self._tx.append(session_stream(row.id), event)
         acted.add(named(event))
+        self._let_go(row, page)
         # What it held is not known where another process had allowed it: then that stays spent.
         held = self._known.held.get((row.id, entry.number), NO_PORTION)
         allowance.settle(self._tx, found, held, used)
         self._ended.append((row.id, entry.number))
+
+    def _let_go(self, row: Session, page: Page) -> None:
+        """Of a session that another process keeps: an outcome was written that it may have, too.
+
+        With nobody as the keeper it finds that out when it writes, and whoever goes on takes over.
+        """
+        kept = self._known.along.get(row.id)
+        if kept is None or row.keeper != kept.live.keeper:
+            page.row = self._tx.put(msgspec.structs.replace(row, keeper=NOBODY))
 
     def _left(self, entry: LeftOffline, page: Page) -> None:
         """It is over, whatever else is wrong; who keeps it knows the number of its last action."""

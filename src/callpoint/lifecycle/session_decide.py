@@ -144,7 +144,7 @@ async def _once(
     def work(tx: Transaction) -> _Made:
         attempt.begin()
         basis.must_hold(tx, services, at)
-        settled = settle(tx, basis.found, append(tx, live, waiting), stock)
+        settled = settle(tx, basis.found, append(tx, live, waiting, live.keeper), stock)
         return _record(tx, basis, event, deed, settled, stocks=goes_on)
 
     try:

@@ -118,6 +118,7 @@ class LiveSession:
         keeper: Names this process.
         shared: Answers that its other sessions got.
         early: Actions up to this number were decided in another process, which knew what they hold.
+        told_early: Actions whose outcome was told: of those, and of any that a journal told.
         lag: How far the store's clock is ahead of ours.
         found: Its activation as it was read last; what was approved of it never changes.
         confirmed: See there; None where the next decision asks the store.
@@ -169,6 +170,8 @@ class LiveSession:
         self.forget()
         self.number = self.early = max(self.number, number)
         self.told = ""
+        # What waits here can have been told there as well.
+        self.is_unsure = self.is_unsure or bool(self.pending)
 
     def set_aside(self) -> Stock:
         """Take what was spent in advance out of reach, for a transaction that gives it back.

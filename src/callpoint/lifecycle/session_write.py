@@ -7,7 +7,8 @@ there when it began (``Part``).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
@@ -15,7 +16,8 @@ import msgspec
 from callpoint.audit.entry import parse_entry
 from callpoint.domain import event as ev
 from callpoint.domain.activation import Activation
-from callpoint.domain.errors import UnavailableError
+from callpoint.domain.allowance import Used
+from callpoint.domain.errors import TamperError, UnavailableError
 from callpoint.domain.ids import session_stream
 from callpoint.domain.session import HEARD_EVERY, Session
 from callpoint.domain.spending import NO_STOCK, Spending, Stock, restricts
@@ -71,47 +73,63 @@ class Written(msgspec.Struct, frozen=True):
     spent: Spending | None
 
 
-def append(tx: Transaction, live: LiveSession, waiting: Sequence[Pending]) -> tuple[Pending, ...]:
-    """Add what is not in the stream yet; that is what is returned.
+def append(
+    tx: Transaction, live: LiveSession, waiting: Sequence[Pending], keeper: str
+) -> tuple[Pending, ...]:
+    """Add what is not in the stream yet; returns what is to be settled.
+
+    That is what was added, and outcomes that another process had put there: it counted what was
+    used, so of what the action holds here all comes back.
+
+    Args:
+        tx: Somebody's.
+        live: The session.
+        waiting: The first of what is pending in it.
+        keeper: Who numbers its actions, as the row says now. When it is another process, outcomes
+            can have been told to that one too.
 
     Raises:
         UnsureError: What is in it cannot be told.
         ConflictError: It is closed.
     """
     stream = session_stream(live.id)
-    is_unsure = bool(waiting) and (
-        live.is_unsure
-        or not live.in_doubt.isdisjoint(one.event.number for one in waiting if one.used is not None)
+    was_tried = live.is_unsure or not live.in_doubt.isdisjoint(
+        one.event.number for one in waiting if one.used is not None
     )
+    is_unsure = bool(waiting) and (was_tried or keeper != live.keeper)
     known = {named(event) for event in latest_actions(tx, stream)} if is_unsure else ()
-    fresh = tuple(one for one in waiting if named(one.event) not in known)
-    for one in fresh:
-        tx.append(stream, one.event)
-    return fresh
+    due: list[Pending] = []
+    for one in waiting:
+        if named(one.event) not in known:
+            tx.append(stream, one.event)
+            due.append(one)
+        elif one.used is not None and not was_tried:  # else it may have come back already
+            due.append(replace(one, used=Used()))
+    return tuple(due)
 
 
 def settle(
-    tx: Transaction, found: Activation, fresh: Sequence[Pending], stock: Stock
+    tx: Transaction, found: Activation, due: Sequence[Pending], stock: Stock
 ) -> Spending | None:
     """What is spent once that stock, and what reported actions did not use, is given back.
 
-    The caller stores it. None: nothing is restricted. ``fresh`` is what ``append`` returned: what
-    stood in the stream before was settled when it came there.
+    The caller stores it. None: nothing is restricted. ``due`` is what ``append`` returned: what
+    this process had put into the stream before was settled when it came there.
     """
     allowance = found.request.spends
     if not restricts(allowance):
         return None
     spent = spending(tx, found.id).unstocked(stock)
     if measures(allowance):
-        for one in fresh:
+        for one in due:
             if one.used is not None:
                 spent = spent.settled(one.held, one.used)
     return spent
 
 
-def give_back(tx: Transaction, found: Activation, fresh: Sequence[Pending], stock: Stock) -> None:
+def give_back(tx: Transaction, found: Activation, due: Sequence[Pending], stock: Stock) -> None:
     """``settle``, stored."""
-    spent = settle(tx, found, fresh, stock)
+    spent = settle(tx, found, due, stock)
     if spent is not None:
         tx.put(spent)
 
@@ -125,7 +143,7 @@ def write(tx: Transaction, part: Part, *, holds: bool) -> Written:
         UnsureError, ConflictError: See ``append``.
     """
     live, session = part.live, None
-    fresh = append(tx, live, part.waiting)
+    due = append(tx, live, part.waiting, _keeper(tx, part, holds=holds))
     goes_on = holds and not part.rests
     if part.cut_for:
         session = _cut(tx, part)
@@ -134,13 +152,23 @@ def write(tx: Transaction, part: Part, *, holds: bool) -> Written:
     found = live.found or _activation(tx, live)
     if live.is_spoilt or found is None:
         return Written(session, NO_STOCK, None)
-    spent = settle(tx, found, fresh, part.stock if part.rests else NO_STOCK)
+    spent = settle(tx, found, due, part.stock if part.rests else NO_STOCK)
     if spent is None:
         return Written(session, NO_STOCK, None)
     more = NO_STOCK
     if goes_on:
         more = part.stock.lacking(spent.unstocked(part.stock).stock(found.request.spends))
     return Written(session, more, tx.put(spent.stocked(more)))
+
+
+def _keeper(tx: Transaction, part: Part, *, holds: bool) -> str:
+    if not part.waiting or (holds and part.basis is not None):
+        return part.live.keeper  # what is remembered is what is stored, and it was ours
+    with suppress(TamperError):  # a row that was spoilt loses no record
+        row = tx.find(Session, part.live.id)
+        if row is not None:
+            return row.keeper
+    return ""
 
 
 def heard(tx: Transaction, session: Session, now: datetime) -> Session:
