@@ -118,6 +118,87 @@ def test_what_is_written_after_a_failed_forgetting_outlives_the_process(tmp_path
     after.close()
 
 
+def test_a_long_journal_is_not_written_anew_for_each_part_that_is_told(tmp_path):
+    """Parts are marked as told, durably; the file is written anew only when most of it was."""
+    made = opened(tmp_path)
+    made.append([entry(n) for n in range(1, 1001)])
+    path, begun = tmp_path / "deep" / "front", set()
+    for told in range(50, 1001, 50):
+        made.forget(told)
+        begun.add(path.read_bytes().partition(b"\n")[0])
+        copy = tmp_path / f"{told}" / "deep"
+        copy.mkdir(parents=True)
+        (copy / "front").write_bytes(path.read_bytes())
+        after = opened(copy.parent)
+        assert after.name == made.name
+        assert after.waiting() == made.waiting()
+        assert [one.seq for one in after.waiting()] == list(range(told + 1, 1001))
+        after.append([entry(1001)])
+        assert after.waiting()[-1].seq == 1001
+        after.close()
+    assert len(begun) <= 6
+    made.close()
+
+
+def test_a_mark_that_a_death_cut_short_tells_nothing(tmp_path):
+    """Wherever it was cut, what it marks is told again, and what comes behind it is read."""
+    made = opened(tmp_path)
+    made.append([entry(n) for n in range(1, 6)])
+    path = tmp_path / "deep" / "front"
+    before = len(path.read_bytes())
+    made.forget(2)
+    made.close()
+    whole = path.read_bytes()
+    assert before < len(whole)
+    for cut in (*range(before, len(whole), 16), *range(len(whole) - 3, len(whole) + 1)):
+        path.write_bytes(whole[:cut])
+        torn = opened(tmp_path)
+        is_told = cut >= len(whole) - 1  # without the end of its line as well
+        assert [one.seq for one in torn.waiting()] == [1, 2, 3, 4, 5][2 * is_told :]
+        torn.append([entry(6)])
+        after = reopened(torn, tmp_path)
+        assert [one.seq for one in after.waiting()] == [1, 2, 3, 4, 5, 6][2 * is_told :]
+        after.close()
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_mark_that_cannot_be_written_tells_nothing(tmp_path, monkeypatch, call):
+    """It is told again, and what is appended next is on the disk."""
+    made = opened(tmp_path)
+    made.append([entry(n) for n in range(1, 6)])
+    waits, true = made.waiting(), getattr(os, call)
+
+    def fail(*_: object) -> int:
+        monkeypatch.setattr(os, call, true)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(UnavailableError):
+        made.forget(2)
+    assert made.waiting() == waits
+    made.append([entry(6)])
+    after = reopened(made, tmp_path)
+    assert [one.entry for one in after.waiting()] == [entry(n) for n in range(1, 7)]
+    after.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_was_told_takes_no_place_that_is_needed(tmp_path, monkeypatch, restarted):
+    """A full file is written anew without it, and then there is room."""
+    made = opened(tmp_path)
+    made.append([entry(n) for n in range(1, 10)])
+    made.forget(4)
+    if restarted:
+        made = reopened(made, tmp_path)
+    path = tmp_path / "deep" / "front"
+    monkeypatch.setattr(journal, "MOST_BYTES", path.stat().st_size)
+    made.append([entry(10), entry(11)])
+    after = reopened(made, tmp_path)
+    assert [one.seq for one in after.waiting()] == list(range(5, 12))
+    assert path.stat().st_size < journal.MOST_BYTES
+    after.close()
+
+
 def test_it_does_not_grow_without_end(tmp_path, monkeypatch):
     """Beyond its size nothing is taken until it was told."""
     monkeypatch.setattr(journal, "MOST_BYTES", 400)

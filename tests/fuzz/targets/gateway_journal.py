@@ -49,7 +49,7 @@ _ENTRIES: tuple[JournalEntry, ...] = (
     ReportedLate("s2", 9, Used(1, 1), _AT, "cut"),
     LeftOffline("s1", "closed", _AT),
 )  # fmt: skip
-_LAST_PLACE = 1 << 53
+_LAST_PLACE, _MARKED = 1 << 53, 0.2
 _MEMORY = "/dev/shm"  # noqa: S108 -- a folder of our own is made in it
 _LAST = LeftOffline("s9", "é", _AT)
 _WORDS = (
@@ -139,6 +139,9 @@ class GatewayJournalTarget:
             made = chained(seq + 1, head, chance.choice(_ENTRIES))
             seq, head = made.seq, made.hash
             lines.append(msgspec.json.encode(made))
+            if chance.random() < _MARKED:
+                mark = {"journal": "j" * 20, "seq": seq - 1, "head": BEGINNING}
+                lines.append(msgspec.json.encode(mark))
         return bytes([chance.randrange(256)]) + b"\n".join(lines) + b"\n"
 
     @contextmanager

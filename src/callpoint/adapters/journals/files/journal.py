@@ -1,5 +1,8 @@
 """The journal as one file: a first line that names it, then an entry a line, each chained.
 
+How far it was told is said by another line like the first one; the furthest counts. The file is
+written anew when more of it was told than waits.
+
 A line that was torn by a death never took effect, because ``append`` had not returned; what follows
 a torn line begins a line of its own. One process holds the file (``flock``): a second one would
 write the same places.
@@ -29,7 +32,7 @@ _NAME_LENGTH = 20
 
 
 class _Beginning(msgspec.Struct, frozen=True):
-    """The first line: the journal's name, and what was told already."""
+    """The first line, and each mark: the journal's name, and what was told already."""
 
     journal: str
     seq: int
@@ -61,7 +64,8 @@ class FileJournal:
                 file=str(path),
                 way_out="let one gateway process own the file, in a folder that it can write to",
             ) from error
-        first, self._waiting = _read(raw)
+        # And how many entries of the file were told: it is written anew when they are many.
+        first, self._waiting, self._told = _read(raw)
         try:
             if first is None:
                 if raw:  # damaged by hand: it is evidence all the same
@@ -112,13 +116,13 @@ class FileJournal:
             # By their places: in a file that was changed by hand they may stand in another order.
             left = [one for one in self._waiting if one.seq > seq]
             try:
-                fresh = self._begin(first, left)
-            except OSError as error:
-                raise self._unavailable(error) from error
-            os.close(self._file)
-            self._file, self._begun, self._waiting, self._is_torn = fresh, first, left, False
-            try:
-                self._place()
+                # Written anew when most of it was told, and not for each of a thousand parts.
+                if len(left) > self._told + len(told):
+                    self._mark(first)
+                    self._begun, self._waiting = first, left
+                    self._told += len(told)
+                else:
+                    self._rewrite(first, left)
             except OSError as error:
                 raise self._unavailable(error) from error
 
@@ -133,19 +137,38 @@ class FileJournal:
             return self._waiting[-1].seq, self._waiting[-1].hash
         return self._begun.seq, self._begun.head
 
+    def _mark(self, first: _Beginning) -> None:
+        """A line that tells how far it was told, in the place of the first one. Raises OSError."""
+        self._place()
+        line = msgspec.json.encode(first) + b"\n"
+        self._append(b"\n" + line if self._is_torn else line, os.fstat(self._file).st_size)
+
+    def _rewrite(self, first: _Beginning, left: list[Chained]) -> None:
+        """Without what was told. Raises OSError."""
+        fresh = self._begin(first, left)
+        os.close(self._file)
+        self._file, self._begun, self._waiting = fresh, first, left
+        self._is_torn, self._told = False, 0
+        self._place()
+
     def _write(self, body: bytes) -> None:
         """All of it on the disk, or nothing that is read back. Raises UnavailableError."""
         try:
             self._place()
-            size = os.fstat(self._file).st_size
-            if size + len(body) > MOST_BYTES:
+            if self._told and self._is_full(body):
+                self._rewrite(self._begun, self._waiting)
+            if self._is_full(body):
                 raise UnavailableError(
                     f"the gateway's journal has {MOST_BYTES >> 20} MiB that nobody took yet",
                     way_out="nothing more is let through until the authority answers",
                 )
+            size = os.fstat(self._file).st_size
             self._append(b"\n" + body if self._is_torn else body, size)
         except OSError as error:
             raise self._unavailable(error) from error
+
+    def _is_full(self, body: bytes) -> bool:
+        return os.fstat(self._file).st_size + len(body) > MOST_BYTES
 
     def _append(self, body: bytes, size: int) -> None:
         try:
@@ -218,17 +241,27 @@ def _held(path: Path) -> int:
     return handle
 
 
-def _read(raw: bytes) -> tuple[_Beginning | None, list[Chained]]:
-    """What parses; nothing of a file whose first line does not."""
+def _read(raw: bytes) -> tuple[_Beginning | None, list[Chained], int]:
+    """What parses and was not told yet, and how many lines were; nothing without a first line."""
     lines = raw.splitlines()
-    try:
-        first = read_json(lines[0], _Beginning) if lines else None
-    except msgspec.DecodeError:
-        first = None
-    if first is None or not 0 <= first.seq <= _MOST_PLACES:
-        return None, []
+    first = _beginning(lines[0]) if lines else None
+    if first is None:
+        return None, [], 0
     found: list[Chained] = []
     for line in lines[1:]:
-        with contextlib.suppress(msgspec.DecodeError):
+        try:
             found.append(read_json(line, Chained))
-    return first, [one for one in found if 0 < one.seq <= _MOST_PLACES]
+        except msgspec.DecodeError:
+            mark = _beginning(line)
+            if mark is not None and mark.journal == first.journal and mark.seq > first.seq:
+                first = mark
+    waiting = [one for one in found if first.seq < one.seq <= _MOST_PLACES]
+    return first, waiting, len(found) - len(waiting)
+
+
+def _beginning(line: bytes) -> _Beginning | None:
+    with contextlib.suppress(msgspec.DecodeError):
+        found = read_json(line, _Beginning)
+        if 0 <= found.seq <= _MOST_PLACES:
+            return found
+    return None
