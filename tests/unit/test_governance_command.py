@@ -188,6 +188,18 @@ def test_a_governor_reads_what_is_signed(tmp_path: Path):
     assert msgspec.json.decode(told.stdout, type=SignatureRecord).key == public
 
 
+def test_what_is_signed_moves_nothing_on_the_governors_terminal(tmp_path: Path):
+    """Who proposes chose the words: they cannot write over the digest, and none is left out."""
+    run(keygen, "dave", "--out", tmp_path / "key.json")
+    first = bundle_of(orders.text())
+    words = "x" * 5000 + "\x1b[2A\x1b[2Kdigest 00\r"
+    spoof = msgspec.structs.replace(bundle_of(orders.text(), after=first), previous=words)
+    told = run(sign, bundle_file(tmp_path / "bundle.json", spoof), "--key", tmp_path / "key.json")
+    assert told.exit_code == 0
+    assert told.stderr.replace("\n", "").isprintable()
+    assert "x" * 5000 + "\\x1b[2A\\x1b[2Kdigest 00\\r" in told.stderr
+
+
 def test_a_bundle_that_does_not_follow_is_not_signed(tmp_path: Path):
     """A proposal that was made before another one came into force is told as a conflict."""
     run(keygen, "dave", "--out", tmp_path / "key.json")

@@ -13,7 +13,7 @@ import click
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.signature_file import read_rotation
-from callpoint.cli.words import plural
+from callpoint.cli.words import plural, whole
 from callpoint.domain.errors import ConfigError, ConfigErrors, ConflictError, DeniedError
 
 if TYPE_CHECKING:  # these take a tenth of a second to import, which `--help` need not pay
@@ -171,7 +171,7 @@ def _look_at_bundle(file: Path, governor: str, public_key: str, against: Path | 
         _must_govern(old, governor, public_key)
         comparison = _compare(old, old_policies, bundle.configuration, bundle.policies)
         for line in _words(comparison):
-            click.echo(line, err=True)
+            click.echo(whole(line), err=True)
     return bundle.message()
 
 
@@ -304,7 +304,7 @@ def _say_rotation(rotation: "Rotation", governor: str) -> None:
         f"in use {rotation.old}",
         f"next   {rotation.new}",
     ):
-        click.echo(line, err=True)
+        click.echo(whole(line), err=True)
 
 
 def _say_what_is_signed(bundle: "Bundle", governor: str) -> None:
@@ -313,7 +313,7 @@ def _say_what_is_signed(bundle: "Bundle", governor: str) -> None:
         f"digest {bundle.digest()}",
         f"after  {bundle.previous or '(nothing: it is the first)'}",
     ):
-        click.echo(line, err=True)
+        click.echo(whole(line), err=True)
 
 
 def _counts(configuration: "Configuration") -> dict[str, object]:
@@ -343,4 +343,4 @@ def _print(output: str, facts: dict[str, object], lines: list[str]) -> None:
         click.echo(json.dumps(facts))
         return
     for line in lines:
-        click.echo(line)
+        click.echo(whole(line))

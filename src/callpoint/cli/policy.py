@@ -14,6 +14,7 @@ import click
 from callpoint.cli.exit_codes import ExitCode, reported
 from callpoint.cli.policy_prove import prove
 from callpoint.cli.policy_replay import replay
+from callpoint.cli.words import whole
 
 if TYPE_CHECKING:  # these take a tenth of a second to import, which `--help` need not pay
     from callpoint.config.files import Sources
@@ -283,4 +284,4 @@ def _print(output: str, facts: dict[str, Any], text: Iterator[str]) -> None:
         click.echo(json.dumps(facts))
         return
     for line in text:
-        click.echo(line)
+        click.echo(whole(line))

@@ -7,7 +7,7 @@ import click
 
 from callpoint.cli.exit_codes import ExitCode, reported
 from callpoint.cli.machine import Machine, ThisMachine
-from callpoint.cli.words import span
+from callpoint.cli.words import span, whole
 from callpoint.domain.errors import RequestError
 
 if TYPE_CHECKING:  # the composition root takes a second to import, which `--help` need not pay
@@ -90,7 +90,7 @@ def selftest(ctx: click.Context, name: str, home: Path | None, output: str) -> N
     if output == "json":
         click.echo(msgspec.json.encode({"target": name, "ok": found.ok, "report": found}))
     else:
-        click.echo("\n".join(_lines(name, found)))
+        click.echo("\n".join(map(whole, _lines(name, found))))  # it quotes the target
     if not found.ok:
         raise SystemExit(int(ExitCode.TARGET))
 

@@ -7,11 +7,17 @@ from datetime import datetime, timedelta
 from callpoint.domain.untrusted import printable
 
 _LINE = 4000
+_LONGEST_ESCAPE = len("\\U0010ffff")
 
 
 def shown(line: str) -> str:
     """One line fit for a terminal: it may quote what strangers sent (I14)."""
     return printable(line, _LINE)
+
+
+def whole(line: str) -> str:
+    """Likewise, and nothing is cut off: for who must read all of it, before a signature for one."""
+    return printable(line, _LONGEST_ESCAPE * len(line))
 
 
 def shown_json(document: bytes) -> str:
