@@ -72,6 +72,18 @@ async def test_what_the_parent_prepared_and_holds_nothing_of_it_is_only_told(sit
     await site.owner.execute(f"ROLLBACK PREPARED '{plan.handle}'")
 
 
+async def test_what_holds_an_object_of_the_accounts_is_rolled_back(site):
+    """A lock on its table would keep that from the custodian, and so the account undropped."""
+    await site.owner.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    plan = site.plan()
+    issued = await site.connector.issue(plan)
+    trap = f"CREATE TABLE trap (id int); GRANT SELECT ON trap TO {site.parent}; COMMIT; BEGIN"
+    await _prepare(site, plan, issued, f"{trap}; SET ROLE {site.parent}; SELECT FROM trap")
+    removal = await remove(site.connector, plan, issued.baseline, issued.credential)
+    assert removal.dead, removal.error
+    assert await site.owner.fetchval("SELECT count(*) FROM pg_prepared_xacts") == 0
+
+
 async def test_the_login_that_is_lent_ends_with_the_revocation(site):
     """Whoever stole the broker's account has it for half a minute, and the account stays off."""
     plan = site.plan()

@@ -21,9 +21,9 @@ def _postgresql_script(target: Target, site: Site) -> str:
 
 
 def _postgresql_part(target: Target, site: Site) -> str:
-    from callpoint.adapters.targets.postgresql.owner_script import render_database
+    from callpoint.adapters.targets.postgresql.owner_script import render_database_part
 
-    return render_database(postgresql_settings(target, site))
+    return render_database_part(postgresql_settings(target, site))
 
 
 def _ssh_script(target: Target, site: Site) -> str:

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from callpoint.adapters.targets.postgresql.settings import CUSTODIAN, Mode, PostgresqlSettings
 
-VERSION = "5"
+VERSION = "6"
 """Raised with every change of the SQL; the selftest compares it with what is installed."""
 
 LONGEST = timedelta(hours=8)
@@ -44,9 +44,9 @@ def render(settings: PostgresqlSettings) -> str:
         database=settings.database,
         databases=_about_databases(settings, others),
     )
-    parts = [heading, render_home(settings)]
+    parts = [heading, _at_once(render_home(settings))]
     for name in others:
-        parts.extend([f"\\connect {_quoted(name)}\n\n", render_database(settings)])
+        parts.extend([f"\\connect {_quoted(name)}\n\n", render_database_part(settings)])
     return "".join(parts)
 
 
@@ -62,6 +62,11 @@ def render_database(settings: PostgresqlSettings) -> str:
     return _filled(_template("owner_database.sql"), settings) + "\n"
 
 
+def render_database_part(settings: PostgresqlSettings) -> str:
+    """The same as a script of its own for psql."""
+    return _at_once(render_database(settings))
+
+
 def render_createrole(settings: PostgresqlSettings) -> str:
     """7b: roles and grants for a broker that has CREATEROLE; it installs no function."""
     return _filled(_template("createrole.sql"), settings)
@@ -75,6 +80,11 @@ def cluster_snapshot(settings: PostgresqlSettings) -> str:
 def database_snapshot(settings: PostgresqlSettings) -> str:
     """One statement for ``$1`` account, ``$2`` parent: what one database holds."""
     return _filled(_template("database_snapshot.sql"), settings)
+
+
+def _at_once(script: str) -> str:
+    """In one transaction: everybody may execute a new function until that is taken back."""
+    return f"BEGIN;\n\n{script}\nCOMMIT;\n\n"
 
 
 def _about_databases(settings: PostgresqlSettings, others: list[str]) -> str:
@@ -104,6 +114,7 @@ def _filled(template: str, settings: PostgresqlSettings, parents_array: str = "p
         "database": settings.database,
         "parents": ", ".join(f"'{parent}'" for parent in settings.parents),
         "checked_out": ", ".join(f"'{account}'" for account in settings.checked_out),
+        "left_open": ", ".join(f"'{account}'" for account in settings.left_open),
         "longest": f"{LONGEST // timedelta(hours=1)} hours",
         "batch": str(BATCH),
         "connections": str(settings.connection_limit),

@@ -186,6 +186,12 @@ class PostgresqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         """The allow-list of accounts that are checked out, sorted."""
         return tuple(sorted({role.account for role in self.roles.values() if role.account}))
 
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        """Those of them that stay open for who knows the secret while nobody has them, sorted."""
+        open_ones = (r.account for r in self.roles.values() if r.between is Between.ROTATED)
+        return tuple(sorted({account for account in open_ones if account}))
+
     def _must(self, holds: bool, key: str, way_out: str) -> None:  # noqa: FBT001 - an assertion
         if not holds:
             raise ConfigError(

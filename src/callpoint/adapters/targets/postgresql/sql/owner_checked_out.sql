@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS {{schema}}.checked_out (
   until            timestamptz                    -- while somebody has it: the reaper's moment
 );
 REVOKE ALL ON {{schema}}.checked_out FROM PUBLIC, "{{broker}}";
+CREATE OR REPLACE TRIGGER owners_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE
+  ON {{schema}}.checked_out FOR EACH STATEMENT EXECUTE FUNCTION {{schema}}.owners_only();
 DELETE FROM {{schema}}.checked_out c WHERE c.account <> ALL (ARRAY[{{checked_out}}]::name[]);
 INSERT INTO {{schema}}.checked_out (account)
   SELECT pg_catalog.unnest(ARRAY[{{checked_out}}]::name[]) ON CONFLICT DO NOTHING;
@@ -72,7 +74,8 @@ END
 $callpoint$;
 
 -- The new secret. `until`: somebody has the account so long; NULL: nobody has. `opens`: it lets
--- in whoever knows the secret. The same generation may come again.
+-- in whoever knows the secret; without an end only where the owner lets an account stay open between
+-- its uses, else it is locked. The same generation may come again.
 CREATE OR REPLACE FUNCTION {{schema}}.rotate(
   account text, verifier text, generation bigint, opens boolean, until timestamptz
 ) RETURNS void
@@ -99,7 +102,8 @@ BEGIN
   -- Our change above is not committed, so the row is ours: what stands there now is what was left.
   SELECT r.rolpassword INTO found_secret FROM pg_authid r WHERE r.oid = who;
   PERFORM {{schema}}.alter_listed(account, format('%s PASSWORD %L VALID UNTIL %L',
-    CASE WHEN opens THEN 'LOGIN' ELSE 'NOLOGIN' END, verifier,
+    CASE WHEN opens AND (until IS NOT NULL OR account = ANY (ARRAY[{{left_open}}]::text[]))
+      THEN 'LOGIN' ELSE 'NOLOGIN' END, verifier,
     coalesce(to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"'), 'infinity')));
   UPDATE {{schema}}.checked_out c SET
     generation = rotate.generation, until = rotate.until, secret_mark = {{schema}}.mark(verifier),

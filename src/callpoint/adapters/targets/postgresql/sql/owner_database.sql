@@ -85,38 +85,51 @@ BEGIN
     RETURN 0;
   END IF;
   FOR entry IN
-    SELECT DISTINCT o.what, x.privilege_type || o.columns AS privilege, x.grantor::regrole::text AS grantor
+    SELECT DISTINCT o.what, x.privilege_type || o.columns AS privilege, x.grantor::regrole::text AS grantor,
+           -- To name an object one needs USAGE on its schema, which its owner may take from itself.
+           (SELECT n.nspname FROM pg_namespace n WHERE n.oid = o.space
+              AND NOT has_schema_privilege(x.grantor, n.oid, 'USAGE')) AS closed
     FROM (
       SELECT format('TABLE %s', c.oid::regclass) AS what, '' AS columns, c.relacl AS acl,
-             c.relowner AS owner
+             c.relowner AS owner, c.relnamespace AS space
         FROM pg_class c WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p')
       UNION ALL
-      SELECT format('SEQUENCE %s', c.oid::regclass), '', c.relacl, c.relowner
+      SELECT format('SEQUENCE %s', c.oid::regclass), '', c.relacl, c.relowner, c.relnamespace
         FROM pg_class c WHERE c.relkind = 'S'
       UNION ALL
-      SELECT format('TABLE %s', c.oid::regclass), format(' (%I)', a.attname), a.attacl, c.relowner
+      SELECT format('TABLE %s', c.oid::regclass), format(' (%I)', a.attname), a.attacl, c.relowner,
+             c.relnamespace
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
       UNION ALL
-      SELECT format('ROUTINE %s', p.oid::regprocedure), '', p.proacl, p.proowner FROM pg_proc p
+      SELECT format('ROUTINE %s', p.oid::regprocedure), '', p.proacl, p.proowner,
+             p.pronamespace
+        FROM pg_proc p
       UNION ALL
-      SELECT format('SCHEMA %I', n.nspname), '', n.nspacl, n.nspowner FROM pg_namespace n
+      SELECT format('SCHEMA %I', n.nspname), '', n.nspacl, n.nspowner, 0 FROM pg_namespace n
       UNION ALL
-      SELECT format('TYPE %s', t.oid::regtype), '', t.typacl, t.typowner FROM pg_type t
+      SELECT format('TYPE %s', t.oid::regtype), '', t.typacl, t.typowner, t.typnamespace
+        FROM pg_type t
       UNION ALL
-      SELECT format('LARGE OBJECT %s', l.oid), '', l.lomacl, l.lomowner
+      SELECT format('LARGE OBJECT %s', l.oid), '', l.lomacl, l.lomowner, 0
         FROM pg_largeobject_metadata l
       UNION ALL
-      SELECT format('FOREIGN SERVER %I', s.srvname), '', s.srvacl, s.srvowner
+      SELECT format('FOREIGN SERVER %I', s.srvname), '', s.srvacl, s.srvowner, 0
         FROM pg_foreign_server s
       UNION ALL
-      SELECT format('FOREIGN DATA WRAPPER %I', f.fdwname), '', f.fdwacl, f.fdwowner
+      SELECT format('FOREIGN DATA WRAPPER %I', f.fdwname), '', f.fdwacl, f.fdwowner, 0
         FROM pg_foreign_data_wrapper f
       UNION ALL
-      SELECT format('LANGUAGE %I', l.lanname), '', l.lanacl, l.lanowner FROM pg_language l
+      SELECT format('LANGUAGE %I', l.lanname), '', l.lanacl, l.lanowner, 0
+        FROM pg_language l
       UNION ALL
-      SELECT format('DATABASE %I', d.datname), '', d.datacl, d.datdba FROM pg_database d
+      SELECT format('DATABASE %I', d.datname), '', d.datacl, d.datdba, 0
+        FROM pg_database d
       UNION ALL
-      SELECT format('TABLESPACE %I', t.spcname), '', t.spcacl, t.spcowner FROM pg_tablespace t
+      SELECT format('TABLESPACE %I', t.spcname), '', t.spcacl, t.spcowner, 0
+        FROM pg_tablespace t
+      UNION ALL
+      -- The server's own settings belong to the superuser that initdb made.
+      SELECT format('PARAMETER %I', p.parname), '', p.paracl, 10, 0 FROM pg_parameter_acl p
     ) o, LATERAL aclexplode(o.acl) x
     WHERE o.acl IS NOT NULL AND x.grantee = who AND x.grantor NOT IN (o.owner, who)
   LOOP
@@ -127,8 +140,14 @@ BEGIN
                    format('BEGIN REVOKE %s ON %s FROM %I CASCADE; END', entry.privilege, entry.what,
                           account));
     EXECUTE format('ALTER FUNCTION %s() OWNER TO %s', helper, entry.grantor);
+    IF entry.closed IS NOT NULL THEN
+      EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', entry.closed, entry.grantor);
+    END IF;
     EXECUTE format('SELECT %s()', helper);
     EXECUTE format('DROP FUNCTION %s()', helper);
+    IF entry.closed IS NOT NULL THEN
+      EXECUTE format('REVOKE USAGE ON SCHEMA %I FROM %s', entry.closed, entry.grantor);
+    END IF;
     revoked := revoked + 1;
   END LOOP;
   RETURN revoked;

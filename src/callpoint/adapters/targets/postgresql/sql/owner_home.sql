@@ -37,6 +37,27 @@ CREATE TABLE IF NOT EXISTS {{schema}}.reaper_run (
 CREATE TABLE IF NOT EXISTS {{schema}}.pepper (value bytea NOT NULL);
 REVOKE ALL ON ALL TABLES IN SCHEMA {{schema}} FROM PUBLIC, "{{broker}}";
 
+-- A role with pg_write_all_data may write to every table, and an account's parent may be one: whoever
+-- could write here would lengthen the owner's lists, or keep the reaper from what is due.
+CREATE OR REPLACE FUNCTION {{schema}}.owners_only() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $callpoint$
+BEGIN
+  IF (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) IS NOT TRUE THEN
+    RAISE EXCEPTION 'only the owner''s functions write here' USING ERRCODE = '42501';
+  END IF;
+  RETURN NULL;
+END
+$callpoint$;
+CREATE OR REPLACE TRIGGER owners_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE
+  ON {{schema}}.parent FOR EACH STATEMENT EXECUTE FUNCTION {{schema}}.owners_only();
+CREATE OR REPLACE TRIGGER owners_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE
+  ON {{schema}}.account FOR EACH STATEMENT EXECUTE FUNCTION {{schema}}.owners_only();
+CREATE OR REPLACE TRIGGER owners_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE
+  ON {{schema}}.reaper_run FOR EACH STATEMENT EXECUTE FUNCTION {{schema}}.owners_only();
+CREATE OR REPLACE TRIGGER owners_only BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE
+  ON {{schema}}.pepper FOR EACH STATEMENT EXECUTE FUNCTION {{schema}}.owners_only();
+
 -- Makes marks of verifiers that nobody can guess backwards.
 INSERT INTO {{schema}}.pepper
   SELECT pg_catalog.sha256((pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text)::bytea)

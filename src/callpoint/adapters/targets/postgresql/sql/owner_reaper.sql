@@ -35,7 +35,8 @@ $callpoint$;
 
 -- What the account left prepared. Whoever prepared it under another role (the parent, as a rule) is
 -- not told by the server; it is the account's where it holds the account's own role, or changes
--- roles at all: then nothing of the account could be disabled or dropped.
+-- roles at all, or holds what the account owns: then nothing of the account could be disabled, moved
+-- to the custodian or dropped.
 CREATE OR REPLACE FUNCTION {{schema}}.prepared_by(account text)
 RETURNS TABLE (database text, gid text, owner text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -52,7 +53,12 @@ BEGIN
       WHERE own.locktype = 'transactionid' AND own.transactionid = x.transaction
         AND own.mode = 'ExclusiveLock' AND l.pid IS NULL
         AND ((l.locktype = 'object' AND l.classid = 'pg_authid'::regclass AND l.objid = who)
-             OR (l.relation = 'pg_authid'::regclass AND l.mode = 'RowExclusiveLock'))));
+             OR (l.relation = 'pg_authid'::regclass AND l.mode = 'RowExclusiveLock')
+             OR EXISTS (
+               SELECT FROM pg_shdepend d
+               WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = who AND d.deptype = 'o'
+                 AND d.dbid = l.database AND d.objid = coalesce(l.relation, l.objid)
+                 AND d.classid = coalesce(l.classid, 'pg_class'::regclass)))));
 END
 $callpoint$;
 
