@@ -84,5 +84,11 @@ def _without(body: bytes, authorization: str) -> bytes:
     """A receiver's words are shown to people, and it may repeat what it was sent (I14)."""
     for secret in (authorization, authorization.rpartition(" ")[2]):
         if secret:
-            body = body.replace(secret.encode(), _HIDDEN)
+            body = re.sub(b"".join(map(_spellings, secret)), _HIDDEN, body)
     return body
+
+
+def _spellings(character: str) -> bytes:
+    """A pattern for it as it is, or escaped in one of the ways that JSON allows (RFC 8259, 7)."""
+    itself = re.escape(character.encode())
+    return rb"(?:%s|\\%s|\\u(?i:%04x))" % (itself, itself, ord(character))
