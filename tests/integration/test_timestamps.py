@@ -222,6 +222,11 @@ async def test_without_an_authority_everything_goes_on(
     assert once is not None
     with pytest.raises(UnavailableError, match="does not answer"):
         await once()
+    missing = Rfc3161Authority("http://127.0.0.1:9/tsr", tmp_path / "no.pem", client, here.clock)
+    with pytest.raises(UnavailableError, match="nothing is stamped") as told:
+        await missing.stamp(NOTE)
+    assert f"{tmp_path}/no.pem: No such file" in told.value.message
+    assert "`certificates` under [timestamps] in server.toml" in told.value.way_out
     await reviewed(here)
     assert "are without one" in only(await look(here), Sign.LOG_UNSTAMPED).text
     clock = replace(here.services, clock=SimulatedClock(start=now()))

@@ -54,6 +54,27 @@ def erin(tmp_path: Path, api: CannedApi) -> Shell:
 # -- evidence and verify ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "content, says",
+    [(None, "No such file"), ("a root", "cannot be read"), ("", "cannot be read")],
+    ids=["missing", "no PEM", "empty"],
+)
+def test_an_authority_without_certificates_is_a_wrong_file(
+    erin: Shell, api: CannedApi, tmp_path: Path, content: str | None, says: str
+):
+    """What cannot be the authority's certificates is the caller's to correct, and no finding."""
+    api.lay(BUNDLE, packed(LOG.bundle()))
+    page, pem = tmp_path / "incident.html", tmp_path / "tsa.pem"
+    erin.run("evidence", ID, "--file", page)
+    if content is not None:
+        pem.write_text(content)
+    told = erin.run("verify", "bundle", page, "--log-key", VKEY, "--timestamp-authority", pem)
+    assert told.exit_code == 2
+    assert str(pem) in told.stderr
+    assert says in told.stderr
+    assert "certificates as one PEM file" in told.stderr
+
+
 @pytest.mark.parametrize("suffix", ["html", "md"])
 def test_evidence_as_a_page_is_verified_as_it_is(
     erin: Shell, api: CannedApi, tmp_path: Path, suffix: str

@@ -279,3 +279,23 @@ def test_what_stays_collects_garbage_as_usual():
         "print(seldom > 99 * usual, kept, gc.get_threshold()[0] <= usual, kept_now > 999)"
     )
     assert run_python(code).stdout.splitlines()[-1] == "True 0 True True"
+
+
+def groups(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every verb that has verbs below it, by its words."""
+    if isinstance(command, click.Group):
+        yield path
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from groups(below, (*path, name))
+
+
+def test_help_cuts_no_sentence_off():
+    """Each list of verbs says what each does, in a whole sentence."""
+    for path in groups(program):
+        told = CliRunner().invoke(program, [*path, "--help"], prog_name="callpoint")
+        assert told.exit_code == 0
+        listed = told.stdout.partition("\nCommands:")[2]
+        assert "..." not in listed, (path, listed)

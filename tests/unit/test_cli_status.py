@@ -16,8 +16,9 @@ from callpoint.api.messages import (
     StatusView,
     VoteView,
 )
-from callpoint.cli.words import moment, plural, span, until
+from callpoint.cli.words import moment, span, until
 from callpoint.domain.approval import Verdict
+from callpoint.domain.counted import plural
 from callpoint.domain.eligibility import Severity
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.review import Finding, ReviewVerdict

@@ -64,7 +64,7 @@ def test_without_witnesses_the_digest_is_as_before():
 @pytest.mark.parametrize(
     "old, new, words",
     [
-        ("quorum = 1", "quorum = 2", "2 witnesses must have cosigned, and there are 1"),
+        ("quorum = 1", "quorum = 2", "2 witnesses must have cosigned, and there is 1"),
         (NORTH.public.format(), LOG, "is not a witness's key"),
         (LOG, NORTH.public.format(), "is not a log's verifier key"),
         ("https://north.example/witness", "https://north.example/", "has another form"),

@@ -33,7 +33,8 @@ async def test_witnesses_that_have_not_seen_the_log():
     await ask_witnesses(world.services, way)
     told = await look(world)
     assert codes(told) == [Code.LOG_UNWITNESSED, Code.WITNESS_AWAY]
-    assert "1 have; missing: south" in told.symptoms[0].text
+    assert "2 witnesses must have seen" in told.symptoms[0].text
+    assert "1 has; missing: south" in told.symptoms[0].text
     assert "the witness south has not cosigned since" in told.symptoms[1].text
 
 

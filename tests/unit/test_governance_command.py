@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from callpoint.cli.governance import check, keygen, sign
 from callpoint.cli.keyring import load_principal_key
+from callpoint.cli.program import program
 from callpoint.config.default_policies import default_pack
 from callpoint.domain import canonical
 from callpoint.domain.event import SignatureRecord
@@ -151,6 +152,31 @@ def test_a_signature_fits_the_bundle(tmp_path: Path):
     assert bundle.digest() in told.stderr
     one_line = run(sign, file, "--key", tmp_path / "key.json", "--as", "erin", "-o", "json").stdout
     assert msgspec.json.decode(one_line, type=SignatureRecord).governor == "erin"
+
+
+def test_the_key_is_found_as_by_every_other_verb(tmp_path: Path):
+    """`sign` takes the key of --key before or after it, of CALLPOINT_KEY, or the usual one."""
+    run(keygen, "dave", "--out", tmp_path / "dave.json")
+    run(keygen, "erin", "--out", tmp_path / "key.json")
+    file = str(
+        bundle_file(tmp_path / "bundle.json", bundle_of(orders.text(), bundle_of(orders.text())))
+    )
+    state = {"CALLPOINT_STATE": str(tmp_path), "CALLPOINT_KEY": ""}
+    named = {**state, "CALLPOINT_KEY": str(tmp_path / "dave.json")}
+
+    def who(*arguments: str, env: dict[str, str]) -> str:
+        told = CliRunner().invoke(program, arguments, env=env)
+        assert told.exit_code == 0, told.stderr
+        return msgspec.json.decode(told.stdout, type=SignatureRecord).governor
+
+    assert who("sign", file, env=named) == "dave"
+    assert who("sign", file, env=state) == "erin"
+    assert who("--key", named["CALLPOINT_KEY"], "sign", file, env=state) == "dave"
+    assert who("sign", file, "--key", str(tmp_path / "key.json"), env=named) == "erin"
+    (tmp_path / "key.json").unlink()
+    lacking = CliRunner().invoke(program, ["sign", file], env=state)
+    assert lacking.exit_code == 2
+    assert "`callpoint keygen NAME`, or name yours: --key FILE or CALLPOINT_KEY" in lacking.stderr
 
 
 def test_a_key_that_does_not_govern_is_refused(tmp_path: Path):

@@ -1,9 +1,11 @@
 """Sentences for people: lists, spans and placeholders."""
 
+import re
 from datetime import timedelta
 
 import pytest
 
+from callpoint.config.default_policies import default_pack
 from callpoint.domain.decision import Action
 from callpoint.policy import reason
 from tests.fakes.policy_world import activation_of, asked, small_world
@@ -43,3 +45,15 @@ def test_every_placeholder_has_words_for_every_request(word) -> None:
     for request in (full, bare):
         assert reason.words(f"{{{word}}}", request).strip()
         assert "{" not in reason.words(f"{{{word}}}", request)
+
+
+@pytest.mark.parametrize("policy", ["incident-must-be-open", "incident-must-be-confirmed"])
+def test_a_refusal_names_the_command_that_helps(policy) -> None:
+    """An incident on one person's word: the refusal holds the line that the other one runs."""
+    (template,) = re.findall(
+        rf'@id\("{policy}"\)\n@reason\("(.*)"\)', "".join(default_pack().values())
+    )
+    asking = asked(WORLD, "ann", Action.ACTIVATION_REQUEST, activation=activation_of(WORLD, "ann"))
+    assert asking.incident is not None
+    line = f"another person can: `callpoint incident confirm {asking.incident.ref}`"
+    assert line in reason.words(template, asking)

@@ -7,9 +7,10 @@ from datetime import datetime
 import msgspec
 
 from callpoint.api.messages import ActivationView, IncidentView, LeaseView
-from callpoint.cli.words import listed, moment, plural, shown, span, until
+from callpoint.cli.words import listed, moment, shown, span, until
 from callpoint.domain.activation import PENDING, ActivationState
 from callpoint.domain.allowance import Allowance
+from callpoint.domain.counted import plural
 from callpoint.domain.incident import DECLARED
 from callpoint.domain.incident_state import IncidentState
 from callpoint.domain.lease import LeaseState

@@ -11,7 +11,8 @@ import msgspec
 from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.cli.words import listed, moment, plural
+from callpoint.cli.words import listed, moment
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import (
     AuthenticationError,
     CallpointError,

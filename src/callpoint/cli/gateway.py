@@ -6,10 +6,11 @@ import click
 
 from callpoint.cli import haste
 from callpoint.cli.exit_codes import reported
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.machine import Machine, ThisMachine
 
 
-@click.group("gateway")
+@click.group("gateway", cls=VerbGroup)
 def gateway() -> None:
     """Stand between actors and targets: each action is decided before it is let through."""
 

@@ -13,7 +13,8 @@ import click
 from callpoint.cli.exit_codes import reported
 from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.signature_file import read_rotation
-from callpoint.cli.words import plural, whole
+from callpoint.cli.words import whole
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import ConfigError, ConfigErrors, ConflictError, DeniedError
 
 if TYPE_CHECKING:  # these take a tenth of a second to import, which `--help` need not pay
@@ -113,18 +114,22 @@ def keygen(ctx: click.Context, name: str, out: Path | None, output: str) -> None
 @click.argument("bundle_file", metavar="BUNDLE", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--key",
-    "key_file",
     metavar="FILE",
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    help="Your governor's key file.",
+    envvar="CALLPOINT_KEY",
+    help="Your governor's key file (or CALLPOINT_KEY).  [default: ~/.callpoint/key.json]",
 )
 @click.option("--as", "person", metavar="PERSON", help="Who signs.  [default: the key's name]")
 @_against
 @_output
+@click.pass_context
 @reported
 def sign(
-    bundle_file: Path, key_file: Path, person: str | None, against: Path | None, output: str
+    ctx: click.Context,
+    bundle_file: Path,
+    key: str | None,
+    person: str | None,
+    against: Path | None,
+    output: str,
 ) -> None:
     """Sign a proposed configuration, or a key rotation, as a governor; prints JSON.
 
@@ -135,21 +140,22 @@ def sign(
 
     import msgspec
 
-    from callpoint.cli.keyring import load_principal_key
+    from callpoint.cli.invocation import Invocation
     from callpoint.domain.event import SignatureRecord
 
-    key = load_principal_key(key_file)
-    governor = person or key.principal
+    file = Path(key).expanduser() if key else None
+    mine = Invocation("", file, output, ctx.find_root().obj or ThisMachine()).key
+    governor = person or mine.principal
     rotation = read_rotation(bundle_file)
     if rotation is not None:
         _say_rotation(rotation, governor)
         if against is not None:
-            _must_govern(_in_force(against)[0], governor, key.public_key)
+            _must_govern(_in_force(against)[0], governor, mine.public_key)
         message = rotation.message()
     else:
-        message = _look_at_bundle(bundle_file, governor, key.public_key, against)
-    signature = base64.b64encode(key.key.sign(message)).decode()
-    record = SignatureRecord(governor=governor, key=key.public_key, signature=signature)
+        message = _look_at_bundle(bundle_file, governor, mine.public_key, against)
+    signature = base64.b64encode(mine.key.sign(message)).decode()
+    record = SignatureRecord(governor=governor, key=mine.public_key, signature=signature)
     body = msgspec.json.encode(record)
     click.echo(body if output == "json" else msgspec.json.format(body, indent=2))
 
@@ -265,7 +271,7 @@ def _words(comparison: dict[str, object]) -> list[str]:
         for change in sorted(changes, key=lambda c: not c["widens"])
     ]
     need = comparison["signatures"]
-    who = f"{need} governor{'' if need == 1 else 's'} must sign, of: {', '.join(governors)}"
+    who = f"{plural(int(str(need)), 'governor')} must sign, of: {', '.join(governors)}"
     lines.append(who if comparison["widens"] else f"{who} (nothing widens access)")
     if comparison["trial"]:
         lines.append("TRIAL: one governor alone rules; name two or more before you depend on it")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import click
 
 from callpoint.api.messages import IncidentView
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.words import listed, moment
 from callpoint.domain.declaration import Declaration
@@ -12,7 +13,7 @@ from callpoint.domain.eligibility import Severity
 from callpoint.domain.incident_state import IncidentState
 
 
-@click.group("incident")
+@click.group("incident", cls=VerbGroup)
 def incident() -> None:
     """Declare, confirm, resolve and list incidents."""
 

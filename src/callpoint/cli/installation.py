@@ -7,6 +7,7 @@ import click
 
 from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.exit_codes import reported
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.key import home_option
 from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.domain.errors import RequestError
@@ -14,7 +15,7 @@ from callpoint.domain.errors import RequestError
 _MAX_REASON = 1000
 
 
-@click.group("installation")
+@click.group("installation", cls=VerbGroup)
 def installation() -> None:
     """Where the installation lives."""
 

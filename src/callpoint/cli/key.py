@@ -13,6 +13,7 @@ import click
 
 from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.exit_codes import reported
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.signature_file import read_signatures
 
@@ -34,7 +35,7 @@ _output = click.option(
 )
 
 
-@click.group("key")
+@click.group("key", cls=VerbGroup)
 def key() -> None:
     """Replace a key of the installation: the log's, the one for tokens, or the sealing key."""
 

@@ -9,7 +9,7 @@ from callpoint.api.messages import KillOrder
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.key import home_option
-from callpoint.cli.words import plural
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import RequestError
 from callpoint.domain.ids import parse_activation
 from callpoint.domain.kill import Killed, Scope

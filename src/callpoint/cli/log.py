@@ -17,6 +17,7 @@ from callpoint.audit.verify import verify_proof
 from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.bundle_files import BUNDLES, encoded, fetched, file_name
 from callpoint.cli.exit_codes import ExitCode, reported
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.key import home_option
 from callpoint.cli.log_text import asked_lines, read_size, status_lines
@@ -25,7 +26,7 @@ from callpoint.cli.signature_file import read_signatures
 from callpoint.cli.trust import known_installation
 from callpoint.cli.verify import CHECKPOINT_FILE
 from callpoint.cli.whole_log import WholeLog
-from callpoint.cli.words import plural
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import NotFoundError, RequestError, TamperError
 
 if TYPE_CHECKING:  # the composition root takes a second to import, which `--help` need not pay
@@ -36,7 +37,7 @@ _MAX_REASON = 1000
 _LINES_FILE = "entries.jsonl"
 
 
-@click.group("log")
+@click.group("log", cls=VerbGroup)
 def log() -> None:
     """The event log: how it stands, its checkpoint, proofs, all of it, and its recovery."""
 
@@ -144,10 +145,11 @@ def export(run: Invocation, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         raise
     facts = {"directory": str(directory), "entries": whole.size, "bundles": bundles}
+    size = plural(whole.size, "entry", "entries")
     run.show(
         facts,
         [
-            f"{whole.size} entries and {plural(bundles, 'configuration')} written to {directory}",
+            f"{size} and {plural(bundles, 'configuration')} written to {directory}",
             f"to check it: callpoint verify log {shell_word(directory)} --installation FILE",
         ],
     )
@@ -211,7 +213,8 @@ def _words(reason: str) -> str:
 def _told(done: "Recovered", home: Path) -> Iterator[str]:
     if done.event is not None:
         kept, lost = done.event.kept_size, done.event.lost_size
-        yield f"{kept} entries are left; {lost} that were signed are lost"
+        were = plural(lost, "that was signed is", "that were signed are")
+        yield f"{plural(kept, 'entry is', 'entries are')} left; {were} lost"
     yield f"the log goes on as {done.origin}"
     if done.lost is None:
         yield f"next: callpoint serve --home {shell_word(home)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from callpoint.audit.checkpoint import CheckpointError, parse_checkpoint
 from callpoint.audit.note import NoteError, parse_note
-from callpoint.cli.words import plural
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import TamperError
 from callpoint.domain.span import format_span
 
@@ -23,7 +23,7 @@ def status_lines(found: "LogView") -> Iterator[str]:
     yield f"log {found.origin}: {plural(found.size, 'entry', 'entries')}{age}"
     yield f"  root {base64.b64encode(found.root).decode()}"
     seen = ", ".join(found.cosigned_by) or "nobody"
-    yield f"  outsiders are shown {found.published} entries, cosigned by {seen}"
+    yield f"  outsiders are shown {plural(found.published, 'entry', 'entries')}, cosigned by {seen}"
     kept = "NONE" if found.kept is None else plural(found.kept, "entry", "entries")
     yield f"  kept outside the database: a checkpoint of {kept}"
     if found.waiting:
@@ -66,7 +66,8 @@ def _missing(found: "LogView") -> Iterator[str]:
     if found.kept is None:
         yield "! no checkpoint is kept outside the database: a rolled-back database is not noticed"
     elif found.kept != found.size:
-        yield f"! the kept checkpoint is of {found.kept} entries, not {found.size}: look again"
+        kept = plural(found.kept, "entry", "entries")
+        yield f"! the kept checkpoint is of {kept}, not {found.size}: look again"
     if not found.witnesses:
         yield "! nobody witnesses this log: its own key alone vouches for it"
         yield "  how to have witnesses: docs/operations/witness.md"
@@ -86,7 +87,9 @@ def _witness(witness: "WitnessView", found: "LogView") -> str:
         words = "has seen nothing"
     else:
         old = "" if witness.counts else " (too long ago)"
-        words = f"saw {witness.size} entries {_ago(witness.seen_at, found)}{old}"
+        words = (
+            f"saw {plural(witness.size, 'entry', 'entries')} {_ago(witness.seen_at, found)}{old}"
+        )
     if witness.answer in ("", "cosigned"):
         return words
     return f"{words}; {witness.answer}: {witness.detail} ({witness.url})"

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from callpoint.cli.exit_codes import ExitCode, reported
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.policy_prove import prove
 from callpoint.cli.policy_replay import replay
 from callpoint.cli.words import whole
+from callpoint.domain.counted import plural
 
 if TYPE_CHECKING:  # these take a tenth of a second to import, which `--help` need not pay
     from callpoint.config.files import Sources
@@ -38,7 +40,7 @@ _output = click.option(
 )
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def policy() -> None:
     """Check, test, explain and prove policies in local files; replay what was decided."""
 
@@ -231,7 +233,8 @@ def _ids(sources: "Sources") -> tuple[str, ...]:
 
 
 def _sound(sources: "Sources") -> Iterator[str]:
-    yield f"{len(_ids(sources))} policies in {len(sources.policies)} files: nothing is wrong"
+    policies = plural(len(_ids(sources)), "policy", "policies")
+    yield f"{policies} in {plural(len(sources.policies), 'file')}: nothing is wrong"
 
 
 def _results_text(results: "list[CaseResult]", untested: tuple[str, ...]) -> Iterator[str]:
@@ -239,7 +242,7 @@ def _results_text(results: "list[CaseResult]", untested: tuple[str, ...]) -> Ite
     yield from (str(result) for result in failed)
     if untested:
         yield f"decided no case, so nobody would miss them: {', '.join(untested)}"
-    yield f"{len(results)} cases, {len(failed)} failed"
+    yield f"{plural(len(results), 'case')}, {len(failed)} failed"
 
 
 def _results_json(results: "list[CaseResult]", untested: tuple[str, ...]) -> dict[str, Any]:

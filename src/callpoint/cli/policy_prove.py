@@ -9,7 +9,7 @@ import click
 
 from callpoint.cli.exit_codes import ExitCode
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.cli.words import plural
+from callpoint.domain.counted import plural
 
 if TYPE_CHECKING:  # the solver takes a third of a second to import, and may be absent
     from callpoint.config.files import Sources

@@ -6,8 +6,10 @@ from datetime import datetime
 import click
 
 from callpoint.cli.exit_codes import ExitCode
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.cli.words import plural, span
+from callpoint.cli.words import span
+from callpoint.domain.counted import plural
 from callpoint.lifecycle.posture import Fault, Kind, Posture, Seen, TargetPosture
 from callpoint.ports.inventory import Moment
 
@@ -23,7 +25,7 @@ _WORDS = {
 _HEAD = ("ACCOUNT", "WHAT", "LOGIN", "SECRET CHANGED", "LAST USED", "NOW", "POWERS")
 
 
-@click.group("posture")
+@click.group("posture", cls=VerbGroup)
 def posture() -> None:
     """What exists on targets, beside what Callpoint gives."""
 

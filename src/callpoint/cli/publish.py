@@ -13,12 +13,14 @@ import msgspec
 from callpoint.api.messages import ConfigurationView, Publication
 from callpoint.bootstrap.shell_word import shell_word
 from callpoint.cli.governance import read_bundle
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.signature_file import read_signatures
-from callpoint.cli.words import listed, plural
+from callpoint.cli.words import listed
 from callpoint.config.default_policies import default_pack
 from callpoint.config.files import load_directory
 from callpoint.domain.change import Change
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import RequestError
 from callpoint.domain.governance import Bundle
 from callpoint.domain.widening import compare, required_signatures
@@ -44,7 +46,7 @@ class Proposal(msgspec.Struct, frozen=True):
     changes: tuple[str, ...]
 
 
-@click.group("publish")
+@click.group("publish", cls=VerbGroup)
 def publish() -> None:
     """Propose, look at and submit a signed configuration."""
 

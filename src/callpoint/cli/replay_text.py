@@ -6,7 +6,8 @@ from datetime import datetime
 
 import msgspec
 
-from callpoint.cli.words import listed, moment, plural
+from callpoint.cli.words import listed, moment
+from callpoint.domain.counted import plural
 from callpoint.domain.decision import Decision, DecisionRequest
 from callpoint.policy.replay.replaying import NOBODY, Outcome, Redecided
 

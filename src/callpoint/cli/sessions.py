@@ -6,15 +6,21 @@ import click
 
 from callpoint.api.session_messages import SessionList, SessionView
 from callpoint.cli.activation_text import limits
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.invocation import Invocation, verb
-from callpoint.cli.words import listed, moment, plural, until
+from callpoint.cli.words import listed, moment, until
 from callpoint.domain.allowance import Allowance
+from callpoint.domain.counted import plural
 from callpoint.domain.session import LIVE, SessionState
 
 
-@click.group("session")
+@click.group("session", cls=VerbGroup)
 def session() -> None:
-    """List the sessions of an activation through gateways, end one, or let them go on."""
+    """List the sessions of an activation through gateways, end one, or let them go on.
+
+    ID is the activation, as `callpoint status` shows it. What does not pass a gateway has no
+    session here: `callpoint status ID` tells about that.
+    """
 
 
 @verb("list", session)
@@ -29,7 +35,10 @@ def list_(run: Invocation, activation: str, *, everything: bool) -> None:
 @verb("end", session)
 @click.argument("session", metavar="SESSION")
 def end(run: Invocation, session: str) -> None:
-    """End the session SESSION now. The access itself goes on: `kill` or `return` ends that."""
+    """End one session now, named as `callpoint session list ID` shows it.
+
+    The access itself goes on: `callpoint return ID` or `callpoint kill activation ID` ends that.
+    """
     run.show(ended := run.client.end_session(session), [_line(ended)])
 
 

@@ -10,6 +10,7 @@ from callpoint.cli.activation_text import headline, lease_line, life
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.words import listed, moment, until
 from callpoint.domain.activation import UNFINISHED, ActivationState
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import TamperError, UnavailableError
 
 _FINISHED = frozenset(
@@ -98,9 +99,10 @@ def _overview(seen: StatusView, activations: tuple[ActivationView, ...]) -> Iter
 
 
 def _log(seen: StatusView) -> Iterator[str]:
+    size = plural(seen.log.size, "entry", "entries")
     if seen.log.works:
-        yield f"log: {seen.log.size} entries"
+        yield f"log: {size}"
         return
-    yield f"! log: not working at {seen.log.size} entries: nothing is issued, revoking goes on"
+    yield f"! log: not working at {size}: nothing is issued, revoking goes on"
     if seen.log.waiting:
-        yield f"! log: {seen.log.waiting} events of revocations wait for a number"
+        yield f"! log: {plural(seen.log.waiting, 'event')} of revocations without a number"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from callpoint.cli.exit_codes import ExitCode, reported
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.machine import Machine, ThisMachine
 from callpoint.cli.words import span, whole
 from callpoint.domain.errors import RequestError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:  # the composition root takes a second to import, which `--hel
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group("target")
+@click.group("target", cls=VerbGroup)
 def target() -> None:
     """Prepare and test what can be opened."""
 

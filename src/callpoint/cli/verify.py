@@ -14,15 +14,17 @@ from callpoint.audit.verify.export import read_export
 from callpoint.audit.verify.readable import checkpoint_of
 from callpoint.audit.verify.report import Findings
 from callpoint.audit.verify.story.document import MAX_DOCUMENT_SIZE
+from callpoint.audit.verify.timestamp import TimestampError, read_certificates
 from callpoint.audit.verify.witnessed import (
     WitnessPolicy,
     require_witnesses,
     witness_policy,
 )
 from callpoint.cli.exit_codes import ExitCode
+from callpoint.cli.group import VerbGroup
 from callpoint.cli.invocation import Invocation, verb
 from callpoint.cli.trust import Known, read_installation
-from callpoint.cli.words import plural
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import ConfigError, RequestError
 
 CHECKPOINT_FILE = "checkpoint"
@@ -32,7 +34,7 @@ _MAX_SMALL_FILE = 2_000_000
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group("verify")
+@click.group("verify", cls=VerbGroup)
 def verify() -> None:
     """Check evidence offline. Nothing is asked of a server, and nobody is trusted.
 
@@ -73,7 +75,7 @@ def bundle_(
     trusted = trusted_log(log_key, installation, former, origin)
     content = _read(bundle, MAX_DOCUMENT_SIZE + 1)
     policy = _policy(witnesses, need)
-    authority = _read(timestamp_authority, _MAX_SMALL_FILE) if timestamp_authority else None
+    authority = _authority(timestamp_authority)
     report = _checked(
         content, trusted, expect_closed=expect_closed, data_only=data_only, authority=authority
     )
@@ -238,6 +240,24 @@ def _read(path: Path, limit: int) -> bytes:
             return file.read(limit)
     except OSError as error:
         raise ConfigError(f"it cannot be read: {error.strerror}", file=str(path)) from error
+
+
+def _authority(path: Path | None) -> bytes | None:
+    """The certificates that the reader trusts for time stamps, seen to be some."""
+    if path is None:
+        return None
+    way_out = (
+        "--timestamp-authority takes the time-stamping authority's certificates as one PEM file,"
+        " its self-signed root among them; get them from the authority"
+    )
+    try:
+        content = _read(path, _MAX_SMALL_FILE)
+        read_certificates(content)
+    except ConfigError as error:
+        raise ConfigError(error.message, file=str(path), way_out=way_out) from error
+    except TimestampError as error:
+        raise ConfigError(str(error), file=str(path), way_out=way_out) from error
+    return content
 
 
 def _say(run: Invocation, report: Report, what: str) -> int:

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from callpoint.api.messages import ActivationView
 from callpoint.cli.invocation import Invocation
-from callpoint.cli.words import listed, plural, shown, span
+from callpoint.cli.words import listed, shown, span
 from callpoint.domain.activation import ActivationState
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import UnavailableError
 
 POLL = timedelta(seconds=2)

@@ -65,8 +65,3 @@ def until(at: datetime, now: datetime) -> str:
 def listed(items: Iterable[str], nothing: str = "(nobody)") -> str:
     """``ana, bo``, or words for none."""
     return ", ".join(items) or nothing
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """``1 approval``, ``2 approvals``."""
-    return f"{count} {one if count == 1 else many or one + 's'}"

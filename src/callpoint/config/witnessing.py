@@ -2,6 +2,7 @@
 
 from callpoint.audit.cosignature import WitnessKey
 from callpoint.config.document import Problems
+from callpoint.domain.counted import plural
 from callpoint.domain.witnessing import Witnessing
 
 
@@ -10,7 +11,8 @@ def check_witnessing(found: Witnessing, problems: Problems) -> None:
     if found.quorum > len(found.witnesses):
         problems.add(
             ("witnessing", "quorum"),
-            f"{found.quorum} witnesses must have cosigned, and there are {len(found.witnesses)}",
+            f"{plural(found.quorum, 'witness', 'witnesses')} must have cosigned, and there"
+            f" {'is' if len(found.witnesses) == 1 else 'are'} {len(found.witnesses) or 'none'}",
             "name more witnesses or lower the quorum: nothing could ever be issued",
         )
     keys: dict[bytes, str] = {}

@@ -12,6 +12,7 @@ from callpoint.audit.checkpoint import Checkpoint
 from callpoint.audit.cosignature import Seen, WitnessKey, verify_cosignature
 from callpoint.audit.merkle import Frontier, ProofError
 from callpoint.audit.note import NoteError, parse_signature
+from callpoint.domain.counted import plural
 from callpoint.domain.errors import LogUnavailableError, NotFoundError
 from callpoint.domain.governance import Installation
 from callpoint.domain.span import format_span
@@ -62,12 +63,13 @@ def must_be_witnessed(view: View, installation: Installation, watching: Witnessi
     if not watching.quorum:
         return
     seen = sightings(view, installation, watching)
-    if sum(one.counts for one in seen) >= watching.quorum:
+    counted = sum(one.counts for one in seen)
+    if counted >= watching.quorum:
         return
     missing = ", ".join(one.name for one in seen if not one.counts) or "nobody is configured"
     raise LogUnavailableError(
-        f"{watching.quorum} witnesses must have seen the log within"
-        f" {format_span(watching.within)}, and {sum(one.counts for one in seen)} have;"
+        f"{plural(watching.quorum, 'witness', 'witnesses')} must have seen the log within"
+        f" {format_span(watching.within)}, and {plural(counted, 'has', 'have')};"
         f" missing: {missing}",
         way_out="`callpoint log witness` asks them now, `callpoint log status` shows what they"
         " said; revocation goes on meanwhile",

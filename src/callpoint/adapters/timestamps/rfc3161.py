@@ -44,9 +44,10 @@ class Rfc3161Authority:
 
     async def stamp(self, message: bytes) -> Stamped:
         query, nonce = _query(message)
+        trusted = self._trusted()  # first: without it no answer could be checked
         response = await self._post(query)
         try:
-            found = check_timestamp(response, message, self._trusted(), nonce=nonce)
+            found = check_timestamp(response, message, trusted, nonce=nonce)
         except TimestampError as error:
             raise self._failed(
                 f"gave no time stamp that holds: {error}",
@@ -65,9 +66,11 @@ class Rfc3161Authority:
             return self._certificates.read_bytes()
         except OSError as error:
             raise UnavailableError(
-                f"{self._certificates} cannot be read: {error.strerror}",
-                way_out="put the authority's certificates there (PEM), or correct [timestamps] in"
-                " server.toml",
+                f"nothing is stamped: the certificates of the time-stamping authority {self._url}"
+                f" cannot be read: {self._certificates}: {error.strerror}",
+                way_out="put them there as one PEM file that this server's user can read (root, and"
+                " intermediate ones), or correct `certificates` under [timestamps] in server.toml"
+                " and restart",
             ) from error
 
     async def _post(self, query: bytes) -> bytes:

@@ -135,14 +135,21 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def _as_text(report: Report, what: str) -> str:
-    lines = [f"{what}: {report.size} entries read"]
+    lines = [f"{what}: {_counted(report.size, 'entry', 'entries')} read"]
     for finding in report.findings:
         where = "" if finding.index is None else f" at index {finding.index}"
         lines.append(f"  {finding.code}{where}: {finding.message}")
     lines += [f"  note: {note}" for note in report.notes]
-    verdict = "ok" if report.ok else f"FAILED, {len(report.findings)} findings"
+    verdict = (
+        "ok" if report.ok else f"FAILED, {_counted(len(report.findings), 'finding', 'findings')}"
+    )
     return "\n".join([*lines, f"verify: {verdict}", ""])
 
 
 def _as_json(report: Report) -> str:
     return json.dumps({"ok": report.ok, **asdict(report)}, indent=2) + "\n"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    """As ``domain.counted`` has it, which the verifier, standing alone, does not load."""
+    return f"{count} {one if count == 1 else many}"

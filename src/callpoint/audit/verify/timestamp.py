@@ -59,7 +59,7 @@ def check_timestamp(
             " (pip install 'callpoint[timestamp]')"
         ) from error
     builder = tsp.VerifierBuilder()
-    for certificate in _certificates(authority):
+    for certificate in read_certificates(authority):
         is_root = certificate.issuer == certificate.subject
         add = builder.add_root_certificate if is_root else builder.add_intermediate_certificate
         builder = add(certificate)
@@ -93,7 +93,12 @@ def decode(response: bytes) -> "TimeStampResponse":
     return answer
 
 
-def _certificates(pem: bytes) -> Sequence[x509.Certificate]:
+def read_certificates(pem: bytes) -> Sequence[x509.Certificate]:
+    """The certificates of an authority.
+
+    Raises:
+        TimestampError: They cannot be read, or no root is among them.
+    """
     try:
         found = x509.load_pem_x509_certificates(pem)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from callpoint.domain.counted import plural
 from callpoint.lifecycle.symptoms.observed import Observed, clock
 from callpoint.lifecycle.symptoms.symptom import Code, Severity, Symptom, symptom
 
@@ -28,7 +29,8 @@ def check_log(seen: Observed) -> Iterator[Symptom]:
             Severity.URGENT,
             Code.SPOOL_WAITING,
             "log",
-            f"the log works, but {log.waiting} events of revocations still wait for a number",
+            f"the log works, but {plural(log.waiting, 'event')} of revocations still without"
+            " a number",
             "look for `pass_failed` of the worker `spool` in the server's log",
         )
     yield from _unstamped(seen)
@@ -55,7 +57,8 @@ def _unstamped(seen: Observed) -> Iterator[Symptom]:
         Severity.WARNING,
         Code.LOG_UNSTAMPED,
         "log",
-        f"no time stamp {since}: {count} entries are without one, though an authority is named",
+        f"no time stamp {since}: {plural(count, 'entry is', 'entries are')} without one,"
+        " though an authority is named",
         "the server's log says why (`pass_failed` of the worker `timestamps`); is the authority"
         " reachable, and are its certificates those in [timestamps] of server.toml?",
     )

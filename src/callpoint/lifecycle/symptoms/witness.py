@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from callpoint.domain.counted import plural
 from callpoint.domain.span import format_span
 from callpoint.domain.witnessing import Answer, Watch
 from callpoint.lifecycle.symptoms.observed import Observed, clock
@@ -19,8 +20,9 @@ def check_witnesses(seen: Observed) -> Iterator[Symptom]:
             Severity.URGENT,
             Code.LOG_UNWITNESSED,
             "log",
-            f"nothing is issued: {watching.quorum} witnesses must have seen the log within"
-            f" {format_span(watching.within)}, and {counted} have; missing: {missing or 'nobody'}",
+            f"nothing is issued: {plural(watching.quorum, 'witness', 'witnesses')} must have seen"
+            f" the log within {format_span(watching.within)}, and {plural(counted, 'has', 'have')};"
+            f" missing: {missing or 'nobody'}",
             "`callpoint log witness` asks them now, `callpoint log status` shows what they said",
         )
     for name, watch in seen.log.watches.items():
