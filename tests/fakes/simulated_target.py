@@ -53,6 +53,7 @@ class SimulatedTarget:
         stubborn: Accounts whose sessions cannot be killed.
         others: Accounts that Callpoint has nothing to do with, for ``inventory``.
         reaper: How often the owner's reaper runs; None means residual access is unbounded.
+        unbounded_until: What would bound it, where that is no script of the owner's.
         calls: ``(method, account)`` of every call, also failed ones, in order.
         failing: Checks that its selftest reports besides its own.
     """
@@ -81,6 +82,7 @@ class SimulatedTarget:
         self.unreachable: set[str] = set()
         self.stubborn: set[str] = set()
         self.reaper: timedelta | None = timedelta(seconds=30)
+        self.unbounded_until = ""
         self.others: list[Inventoried] = []
         self.calls: list[tuple[str, str]] = []
         self.failing: tuple[Check, ...] = ()
@@ -319,6 +321,7 @@ class SimulatedTarget:
             because="the owner's reaper ends sessions after expiry"
             if self.reaper
             else "nothing on the target ends a live session",
+            way_out=self.unbounded_until,
         )
 
     async def call(self, method: str, account: str) -> AbstractContextManager[None]:

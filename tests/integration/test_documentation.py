@@ -131,7 +131,7 @@ def test_every_command_can_be_typed(page: str, line: str, whole: bool):
         "callpoint request e --incident x --becuase y",
         "callpoint key rotate door",
         "callpoint log recover --as gina",
-        "callpoint sign proposal.json",
+        "callpoint sign",
         "callpoint withdraw",
     ],
 )

@@ -180,7 +180,7 @@ async def test_nothing_is_issued_that_too_few_have_seen():
     world.clock.jump(timedelta(minutes=16))
     await ask_witnesses(world.services, way)
     await world.incident("inc-8")
-    with pytest.raises(LogUnavailableError, match="1 have; missing: south") as refused:
+    with pytest.raises(LogUnavailableError, match="1 has; missing: south") as refused:
         await world.active(incident="inc-8")
     assert "callpoint log status" in refused.value.way_out
     await kill.kill(world.services, world.caller("gina"), Scope.EVERYTHING, "")

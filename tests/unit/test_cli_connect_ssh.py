@@ -222,6 +222,18 @@ def test_credentials_show_how_to_use_them_without_the_key(alice: Shell):
     assert json.loads(path.read_text())[0]["credential"]["secret"] == private()
 
 
+def test_what_no_program_here_opens_says_how(alice: Shell, server: Server):
+    """Of a target with another client, `connect` and `credentials` do not send to each other."""
+    hint = "log in to switch1 as admin, with your own client"
+    give(server, Credential("admin", "of-this-time-only", {"host": "switch1"}, hint))
+    refused = alice.run("connect", ID)
+    assert refused.exit_code == 2
+    assert f"`callpoint credentials {ID} --file FILE` writes the secret" in refused.stderr
+    told = alice.run("credentials", ID)
+    assert hint in told.stdout.splitlines()[-1]
+    assert "callpoint connect" not in told.stdout
+
+
 def signed(message: bytes) -> bytes:
     """The agent's answer, with the key's own blob put in."""
     blob = base64.b64decode(public_line(KEY).split()[1])

@@ -9,6 +9,8 @@ from callpoint.domain.eligibility import Lane, Purpose
 from callpoint.domain.errors import DeniedError, UnavailableError
 from callpoint.lifecycle import issue
 from callpoint.lifecycle.residual import connector, residual_of
+from callpoint.lifecycle.symptoms.symptom import Code
+from tests.fakes.doctor import look, only
 from tests.fakes.invariants import told
 from tests.fakes.world import World, eligibility, make_world
 
@@ -27,6 +29,18 @@ async def test_where_nothing_ends_a_session_break_glass_is_refused():
         await world.ask()
     assert "accept_residual" in refused.value.way_out
     assert "target prepare" in refused.value.way_out
+
+
+async def test_the_way_out_is_the_connectors_where_it_has_one():
+    """What no script of the owner bounds is not answered with that script, here and by doctor."""
+    world = await unbounded()
+    world.target.unbounded_until = "let the owner's program end it"
+    with pytest.raises(DeniedError) as refused:
+        await world.ask()
+    assert refused.value.way_out.startswith("let the owner's program end it; or have governors")
+    next_step = only(await look(world), Code.REAPER_MISSING).next_step
+    assert next_step.startswith("let the owner's program end it")
+    assert "target prepare" not in refused.value.way_out + next_step
 
 
 async def test_what_the_owner_accepted_is_told_to_approvers_and_recorded():

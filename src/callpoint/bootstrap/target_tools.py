@@ -57,7 +57,10 @@ def owner_script(
     found = configuration.target(target)
     write = (PARTS if database_part else SCRIPTS).get(found.connector)
     if write is None:
-        raise RequestError(f"connector {found.connector} of {target} needs no script of the owner")
+        raise RequestError(
+            f"connector {found.connector} of {target} needs no script of the owner",
+            way_out=f"there is nothing to prepare: `callpoint target selftest {target}` tries it",
+        )
     return write(found, _site(installation, outside))
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from callpoint.cli.credential import described, fetch, without_secret, write_credentials
 from callpoint.cli.invocation import Invocation, verb
+from callpoint.cli.session import how_to_connect
 from callpoint.cli.taking_up import take_up
 
 
@@ -30,6 +31,6 @@ def credentials(run: Invocation, activation: str, path: Path | None, *, show_sec
     if path is not None:
         write_credentials(path, found)
         lines.append(f"written to {path}")
-    lines.append(f"to connect: callpoint connect {view.id}")
+    lines += how_to_connect(view.id, found)
     facts = [msgspec.to_builtins(c) if show_secret else without_secret(c) for c in found]
     run.show(facts, lines)

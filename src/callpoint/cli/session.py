@@ -3,7 +3,7 @@
 A further protocol is a module of its own like ``session_ssh``, and one line in ``PROGRAMS``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from callpoint.api.messages import ActivationView
@@ -58,17 +58,31 @@ def program_for(sealed: SealedCredential) -> SessionProgram:
     Raises:
         RequestError: There is none for its protocol.
     """
-    endpoint = sealed.credential.endpoint
-    # Credentials for PostgreSQL were made before there was another protocol to tell.
-    protocol = endpoint.get("protocol", "postgresql" if "dbname" in endpoint else "")
-    found = PROGRAMS.get(protocol)
+    found = PROGRAMS.get(_protocol(sealed))
     if found is None:
         raise RequestError(
             f"no program here opens a session on {sealed.target}",
-            way_out=f"`callpoint credentials {sealed.activation}` says how: "
-            + sealed.credential.hint,
+            way_out=f"`callpoint credentials {sealed.activation} --file FILE` writes the secret"
+            f" to a file; then {sealed.credential.hint}",
         )
     return found
+
+
+def how_to_connect(activation: str, found: Sequence[SealedCredential]) -> Iterator[str]:
+    """The command that opens a session; where no program here does, what the connector says."""
+    protocols = {sealed.target: _protocol(sealed) for sealed in found}
+    if not protocols or PROGRAMS.keys() & protocols.values():
+        yield f"to connect: callpoint connect {activation}"
+    for sealed in found:
+        if protocols[sealed.target] not in PROGRAMS:
+            yield f"to connect to {sealed.target}: {sealed.credential.hint}"
+
+
+def _protocol(sealed: SealedCredential) -> str:
+    """What the target speaks: the name of a program's entry, or of none here."""
+    endpoint = sealed.credential.endpoint
+    # Credentials for PostgreSQL were made before there was another protocol to tell.
+    return endpoint.get("protocol", "postgresql" if "dbname" in endpoint else "")
 
 
 def foresee(run: Invocation, view: ActivationView, wanted: str = "", instead: str = "") -> None:

@@ -45,8 +45,11 @@ def must_be_accepted(eligibility: Eligibility, target: str, residual: Residual) 
     if unbounded and eligibility.lane is Lane.BREAK_GLASS and not eligibility.accept_residual:
         raise DeniedError(
             f"a session on {target} could outlive its expiry: {residual.because}",
-            way_out="install the target's reaper (`callpoint target prepare`), or have two"
-            f" governors set eligibilities.{eligibility.id}.accept_residual",
+            way_out=(
+                residual.way_out
+                or f"have the owner of {target} run what `callpoint target prepare {target}` prints"
+            )
+            + f"; or have governors publish eligibilities.{eligibility.id}.accept_residual",
         )
 
 

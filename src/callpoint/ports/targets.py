@@ -117,10 +117,12 @@ class Residual(msgspec.Struct, frozen=True):
     Attributes:
         bound: None means unbounded: nothing on the target ends a live session.
         because: One sentence that an approver understands.
+        way_out: What would bound it; empty: what `callpoint target prepare` prints.
     """
 
     bound: timedelta | None
     because: str
+    way_out: str = ""
 
 
 class Check(msgspec.Struct, frozen=True):

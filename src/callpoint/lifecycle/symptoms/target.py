@@ -93,7 +93,10 @@ def _reaper(seen: Observed, name: str, residual: Residual) -> Symptom:
         Code.REAPER_MISSING,
         name,
         f"with Callpoint dead, a live session on {name} has no end: {residual.because}{effect}",
-        f"the owner of {name} runs what `callpoint target prepare {name}` prints"
+        (
+            residual.way_out
+            or f"the owner of {name} runs what `callpoint target prepare {name}` prints"
+        )
         + (", or two governors publish `accept_residual`" if refused else ""),
     )
 

@@ -187,6 +187,8 @@ def _residual(told: Answer) -> Residual:
             bound=None,
             because="the account is static: its secret and its sessions work until Callpoint"
             " rotates and ends them, and nothing on the target does so by itself",
+            way_out="if the system itself can end access, let the owner's program do so and answer"
+            " `describe` with ends_sessions_within",
         )
     return Residual(
         bound=timedelta(seconds=within),
