@@ -7,10 +7,11 @@ import pytest
 
 from callpoint.domain import event as ev
 from callpoint.domain.activation import EndReason
+from callpoint.domain.epoch import Began
 from callpoint.domain.errors import ConflictError, TargetError
 from callpoint.domain.kill import Scope
 from callpoint.domain.lease import LeaseState
-from callpoint.lifecycle import give_back, incidents, issue, kill, reconcile, sweep
+from callpoint.lifecycle import epoch, give_back, incidents, issue, kill, reconcile, sweep
 from tests.fakes.checked_out import (
     ACCOUNT,
     TARGET,
@@ -198,6 +199,20 @@ async def test_a_secret_changed_by_hand_at_rest_is_an_alarm_once():
     stage.clock.advance(timedelta(minutes=61))
     assert (await reconcile.reconcile(world.services)).changed == ()
     assert in_force(stage) in stored_secrets(world, stage)
+
+
+async def test_a_secret_that_a_restored_copy_does_not_know_is_an_alarm_at_once():
+    """Who took it out in the lost range still has it: the first comparison afterwards says so."""
+    stage = await make_place()
+    world, static = stage.node(), static_of(stage)
+    made = await world.active()
+    await returned(world, made.id)
+    assert (await reconcile.reconcile(world.services)).changed == ()
+    stage.clock.advance(timedelta(minutes=1))
+    static.change_own(ACCOUNT, "of-the-lost-range")
+    await epoch.begin(stage.store, Began.RECOVERED, actor="gina", reason="an older copy")
+    assert (await reconcile.reconcile(world.services)).changed == (ACCOUNT,)
+    assert (await reconcile.reconcile(world.services)).changed == ()
 
 
 async def test_a_silent_target_or_an_account_that_is_out_is_no_alarm():

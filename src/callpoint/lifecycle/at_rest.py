@@ -18,6 +18,7 @@ from callpoint.domain.static_secret import StaticSecret
 from callpoint.domain.undo_plan import UndoPlan
 from callpoint.lifecycle import custody
 from callpoint.lifecycle.announce import watchers
+from callpoint.lifecycle.epoch import epoch_of
 from callpoint.lifecycle.services import Services
 from callpoint.ports.notifiers import Notice
 from callpoint.ports.rotation import Rotator
@@ -43,15 +44,18 @@ async def look_at_rest(services: Services, port: Connector) -> tuple[str, ...]:
 
 
 def _due(view: View, target: str) -> tuple[StaticSecret, ...]:
-    now = view.now()
+    now, epoch = view.now(), epoch_of(view)
+    since = epoch.began_at if epoch is not None else None
     rows = view.select(
         StaticSecret, Where(states=("in",), subject=target, limit=_ALL, skip_spoilt=True)
     )
-    return tuple(row for row in rows if row.candidates and _is_due(row, now))
+    return tuple(row for row in rows if row.candidates and _is_due(row, now, since))
 
 
-def _is_due(row: StaticSecret, now: datetime) -> bool:
-    return row.looked_at is None or now - row.looked_at >= EVERY
+def _is_due(row: StaticSecret, now: datetime, epoch: datetime | None) -> bool:
+    """Not looked at for an hour, or not in this epoch: it may be out since the copy was made."""
+    seen = row.looked_at
+    return seen is None or now - seen >= EVERY or (epoch is not None and seen < epoch)
 
 
 async def _is_changed(services: Services, rotator: Rotator, row: StaticSecret) -> bool:
