@@ -287,6 +287,24 @@ def test_the_origin_can_differ_from_the_keys_name():
     assert verify_log(LOG.leaves, checkpoint, VKEY, origin="other.example").ok
 
 
+@pytest.mark.parametrize(
+    "named, seen, says",
+    [
+        ("callpoint/ab12cd", "callpoint/ab12cd/2", True),
+        ("callpoint/ab12cd/2", "callpoint/ab12cd/3", True),
+        ("callpoint/ab12cd/3", "callpoint/ab12cd/2", False),
+        ("callpoint/ab12cd", "callpoint/ab12ce/2", False),
+        ("callpoint/ab12cd", "callpoint/ab12cd/x", False),
+    ],
+)
+def test_a_log_that_was_recovered_is_not_only_called_another_one(named, seen, says):
+    """Its new origin is told as what it seems to be, and what to name; wrong it is all the same."""
+    checkpoint = sealed(LOG.leaves, origin=seen)
+    report = verify_log(LOG.leaves, checkpoint, VKEY, origin=named)
+    (finding,) = [one for one in report.findings if one.code is Code.WRONG_ORIGIN]
+    assert ("--installation" in finding.message) is says
+
+
 def test_a_wrong_checkpoint_does_not_hide_what_the_chains_show():
     """Several failures at once are all reported."""
     leaves = with_leaf(6, altered(LOG.leaves[6], version=2))

@@ -1,5 +1,6 @@
 """Reading a checkpoint for a verification: failures become findings, and reading goes on."""
 
+import re
 from collections.abc import Sequence
 
 from callpoint.audit.checkpoint import Checkpoint, CheckpointError, parse_checkpoint
@@ -13,6 +14,9 @@ from callpoint.audit.note import (
     verify_note,
 )
 from callpoint.audit.verify.report import Code, Findings
+
+_ORIGIN = re.compile(r"(?P<log>callpoint/[^/]+)(?:/(?P<times>[1-9][0-9]{0,8}))?")
+"""An installation's log, and after recoveries which it is (``docs/audit-log-format.md``)."""
 
 
 def read_checkpoint(
@@ -58,5 +62,18 @@ def read_checkpoint(
         findings.add(Code.WRONG_KEY, message)
     if checkpoint.origin != origin:
         message = f"{what} is of the log {checkpoint.origin!a}, not of {origin!a}"
+        if _was_recovered(origin, checkpoint.origin):
+            message += (
+                " (it seems to have been recovered since: ask the governors, and name the newer"
+                " installation.json with --installation)"
+            )
         findings.add(Code.WRONG_ORIGIN, message)
     return checkpoint
+
+
+def _was_recovered(origin: str, seen: str) -> bool:
+    """Whether ``seen`` names the same log after more recoveries, as far as a name can say."""
+    named, found = _ORIGIN.fullmatch(origin), _ORIGIN.fullmatch(seen)
+    if named is None or found is None or named["log"] != found["log"]:
+        return False
+    return int(found["times"] or 1) > int(named["times"] or 1)
